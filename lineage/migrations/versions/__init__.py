@@ -1,0 +1,1 @@
+"""Numbered database migrations (Alembic). `lineage.database.HEAD` names the newest."""

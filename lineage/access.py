@@ -1,0 +1,141 @@
+"""Who may do what: staff with one role each, one-time login links, browser sessions.
+
+Three roles and at least two people carry a case: intake files it, the DPO approves, approves the purge and signs, the ML
+operator rebuilds. Tokens are stored as SHA-256 only; a link works once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlmodel import Session, col, select
+
+from lineage.errors import RefusedByRule, WrongUsage
+from lineage.tables import LoginLinkRow, SessionRow, UserRow
+
+__all__ = ["Actor", "BrowserSession", "Role", "add_staff", "find_actor", "issue_link", "open_session", "redeem_link"]
+
+LINK_LIFETIME = timedelta(hours=12)
+SESSION_LIFETIME = timedelta(hours=8)
+STAFF_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,40}")
+
+
+class Role(StrEnum):
+    """What a member of staff may do."""
+
+    INTAKE = "intake"  # files requests
+    DPO = "dpo"  # previews, approves, approves the purge, signs, refuses
+    ML = "ml"  # trains and rebuilds
+    AUDITOR = "auditor"  # reads
+    ADMIN = "admin"  # manages staff
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A member of staff, as decisions know them."""
+
+    name: str
+    role: Role
+
+    def require(self, *roles: Role, to: str) -> None:
+        """Refuse unless the actor holds one of `roles`.
+
+        Raises:
+            RefusedByRule: another role is needed; the sentence says which.
+        """
+        if self.role not in roles:
+            needed = " or ".join(role.value for role in roles)
+            raise RefusedByRule(f"Only the role {needed} may {to}; {self.name} is {self.role.value}.")
+
+
+@dataclass(frozen=True)
+class BrowserSession:
+    """A logged-in browser. `form_token` must come back with every form (cross-site request forgery)."""
+
+    actor: Actor
+    form_token: str = field(repr=False)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def add_staff(session: Session, *, name: str, role: Role, now: datetime) -> Actor:
+    """Add a member of staff, or change nothing if they hold that role already.
+
+    Raises:
+        WrongUsage: the name is not a short lower-case handle, or the member holds another role.
+    """
+    if not STAFF_NAME.fullmatch(name):
+        raise WrongUsage("A staff name is a short lower-case handle such as 'dana'.")
+    row = session.get(UserRow, name)
+    if row is None:
+        session.add(UserRow(name=name, role=role.value, since=now))
+    elif row.role != role.value:
+        raise WrongUsage(f"{name} is {row.role} already; one person holds one role.")
+    return Actor(name, role)
+
+
+def find_actor(session: Session, name: str) -> Actor:
+    """The member of staff called `name`.
+
+    Raises:
+        RefusedByRule: nobody is.
+    """
+    row = session.get(UserRow, name)
+    if row is None:
+        raise RefusedByRule(f"No member of staff is called {name!r}.", hint="Add one: lethe staff add NAME --role ROLE")
+    return Actor(row.name, Role(row.role))
+
+
+def staff(session: Session) -> list[Actor]:
+    """Everybody, by name."""
+    return [Actor(row.name, Role(row.role)) for row in session.exec(select(UserRow).order_by(col(UserRow.name))).all()]
+
+
+def issue_link(session: Session, actor: Actor, now: datetime) -> str:
+    """A token for one login within `LINK_LIFETIME`."""
+    token = secrets.token_urlsafe(32)
+    session.add(LoginLinkRow(token_hash=_hash(token), user=actor.name, expires_at=now + LINK_LIFETIME))
+    return token
+
+
+def redeem_link(session: Session, token: str, now: datetime) -> str:
+    """Turn a link's token into a session cookie, once.
+
+    Raises:
+        RefusedByRule: unknown, used or expired; the sentence does not say which.
+    """
+    link = session.get(LoginLinkRow, _hash(token), with_for_update=True)
+    if link is None or link.used_at is not None or link.expires_at <= now:
+        raise RefusedByRule("This login link is not valid any more.", hint="Ask for another: lethe staff link NAME")
+    link.used_at = now
+    cookie = secrets.token_urlsafe(32)
+    session.add(
+        SessionRow(
+            token_hash=_hash(cookie),
+            user=link.user,
+            form_token=secrets.token_urlsafe(24),
+            expires_at=now + SESSION_LIFETIME,
+        )
+    )
+    return cookie
+
+
+def open_session(session: Session, cookie: str, now: datetime) -> BrowserSession | None:
+    """The session behind a cookie, or None for "log in first"."""
+    row = session.get(SessionRow, _hash(cookie))
+    if row is None or row.expires_at <= now:
+        return None
+    return BrowserSession(find_actor(session, row.user), row.form_token)
+
+
+def close_session(session: Session, cookie: str) -> None:
+    """Log out."""
+    if row := session.get(SessionRow, _hash(cookie)):
+        session.delete(row)

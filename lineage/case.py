@@ -1,0 +1,316 @@
+"""The erasure case: which step may follow which, and who may take it.
+
+::
+
+    RECEIVED -> ASSESSMENT -> PREVIEW_READY -> APPROVED -> CONTAINED -> EXECUTING -> VERIFYING -> EVIDENCE_READY
+                  |   (preview job)  (DPO, binds       (erasure job: contain, rebuild, re-derive, probe)   |
+                  |                   the preview)                                                         v
+                  |                              SIGNED_OFF <- PURGED <- PURGE_APPROVED (DPO, binds the evidence)
+                  `-> NOT_FOUND (Art. 11: a finding for a human)        (purge job)
+    beside the road: REFUSED (Art. 17(3)), FAILED (says which step; `retry` goes on there)
+
+Every step takes the time as an argument, checks the order and the actor, writes one ledger event in the same
+transaction and is safe to repeat with the same arguments. Approvals are bound to a digest and go stale with it. Intake
+and DPO are never one person in a case. A legal hold stops destruction whenever it is placed.
+
+Example: ``CaseFile(session, "case-1a2b").approve(actor=dana, digest="9f..", now=now)``
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from sqlmodel import Session, col, select
+
+from lineage import ledger
+from lineage.access import Actor, Role
+from lineage.errors import RefusedByRule, WrongUsage
+from lineage.tables import CaseRow
+
+__all__ = ["CaseFile", "CaseView", "Filing", "Stage", "file_request", "list_cases"]
+
+GROUNDS = {
+    "a": "no longer necessary for its purpose, Art. 17(1)(a)",
+    "b": "consent withdrawn, Art. 17(1)(b)",
+    "c": "objection, Art. 17(1)(c)",
+    "d": "unlawful processing, Art. 17(1)(d)",
+    "e": "legal obligation to erase, Art. 17(1)(e)",
+    "f": "offered to a child online, Art. 17(1)(f)",
+}
+
+
+class Stage(StrEnum):
+    """Where a case stands."""
+
+    RECEIVED = "RECEIVED"
+    ASSESSMENT = "ASSESSMENT"
+    PREVIEW_READY = "PREVIEW_READY"
+    APPROVED = "APPROVED"
+    CONTAINED = "CONTAINED"
+    EXECUTING = "EXECUTING"
+    VERIFYING = "VERIFYING"
+    EVIDENCE_READY = "EVIDENCE_READY"
+    PURGE_APPROVED = "PURGE_APPROVED"
+    PURGED = "PURGED"
+    SIGNED_OFF = "SIGNED_OFF"
+    NOT_FOUND = "NOT_FOUND"
+    REFUSED = "REFUSED"
+    FAILED = "FAILED"
+
+
+ROAD = (
+    Stage.RECEIVED, Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED, Stage.CONTAINED, Stage.EXECUTING,
+    Stage.VERIFYING, Stage.EVIDENCE_READY, Stage.PURGE_APPROVED, Stage.PURGED, Stage.SIGNED_OFF,
+)  # fmt: skip
+ENDED = frozenset({Stage.SIGNED_OFF, Stage.NOT_FOUND, Stage.REFUSED})
+RUNNING = frozenset({Stage.ASSESSMENT, Stage.APPROVED, Stage.CONTAINED, Stage.EXECUTING, Stage.VERIFYING, Stage.PURGE_APPROVED})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Filing:
+    """What intake writes down. `supplied` is the ciphertext of the identifiers the person gave."""
+
+    case_id: str
+    subject_key: str | None
+    supplied: bytes
+    ground: str
+    identity_method: str
+    received_on: date
+    due_on: date
+    due_basis: str
+
+
+@dataclass(frozen=True)
+class CaseView:
+    """A case as other rooms see it; the subject's key stays inside `lineage`."""
+
+    id: str
+    stage: Stage
+    stage_since: datetime
+    received_on: date
+    due_on: date
+    due_basis: str
+    ground: str
+    identity_method: str
+    filed_by: str
+    approved_by: str
+    purge_approved_by: str
+    preview_digest: str
+    approved_digest: str
+    evidence_digest: str
+    attempt: int
+    resume_stage: str
+    problem: str
+    hold_reason: str
+    extension_reason: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen by itself or by hand."""
+        return self.stage in ENDED
+
+
+def view(row: CaseRow) -> CaseView:
+    """The frozen value of a row."""
+    fields = {name: getattr(row, name) for name in CaseView.__dataclass_fields__}
+    return CaseView(**{**fields, "stage": Stage(row.stage)})
+
+
+def list_cases(session: Session, *stages: Stage) -> list[CaseView]:
+    """Cases by due date; all, or those at the given stages."""
+    query = select(CaseRow).order_by(col(CaseRow.due_on), col(CaseRow.id))
+    if stages:
+        query = query.where(col(CaseRow.stage).in_([stage.value for stage in stages]))
+    return [view(row) for row in session.exec(query).all()]
+
+
+def file_request(session: Session, filing: Filing, *, actor: Actor, now: datetime) -> CaseView:
+    """Open a case. A person nobody knows ends at NOT_FOUND, which is a finding for a human, never a success.
+
+    Raises:
+        RefusedByRule: the actor may not file, or the person has an open case already.
+        WrongUsage: the ground is not one of Art. 17(1).
+    """
+    actor.require(Role.INTAKE, Role.ADMIN, to="file a request")
+    if filing.ground not in GROUNDS:
+        raise WrongUsage("The ground is one of the letters a to f of Art. 17(1).")
+    if filing.subject_key is not None:
+        same = session.exec(select(CaseRow).where(CaseRow.subject_key == filing.subject_key)).all()
+        if open_case := next((row.id for row in same if Stage(row.stage) not in ENDED), None):
+            raise RefusedByRule(f"This person has an open case already: {open_case}.")
+    row = CaseRow(
+        id=filing.case_id, stage=Stage.RECEIVED, stage_since=now, received_on=filing.received_on,
+        due_on=filing.due_on, due_basis=filing.due_basis, ground=filing.ground,
+        identity_method=filing.identity_method, subject_key=filing.subject_key, supplied=filing.supplied,
+        filed_by=actor.name,
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    ledger.append(
+        session, at=now, kind="case.received", case_id=row.id,
+        payload={"by": actor.name, "ground": filing.ground, "due": filing.due_on.isoformat()},
+    )  # fmt: skip
+    case = CaseFile(session, row.id)
+    return case.move(Stage.ASSESSMENT if filing.subject_key else Stage.NOT_FOUND, now=now)
+
+
+class CaseFile:
+    """One case inside one transaction: the only code that changes a case's stage."""
+
+    def __init__(self, session: Session, case_id: str) -> None:
+        """Open the file of a case.
+
+        Raises:
+            WrongUsage: there is no such case.
+        """
+        row = session.get(CaseRow, case_id, with_for_update=True)
+        if row is None:
+            raise WrongUsage(f"There is no case {case_id!r}.", hint="See them all: lethe erase list")
+        self._session, self._row = session, row
+
+    @property
+    def view(self) -> CaseView:
+        """The case as it stands."""
+        return view(self._row)
+
+    def require(self, *stages: Stage, to: str) -> None:
+        """Refuse a step taken out of order.
+
+        Raises:
+            RefusedByRule: the case is at another stage.
+        """
+        if Stage(self._row.stage) not in stages:
+            expected = " or ".join(stage.value for stage in stages)
+            raise RefusedByRule(f"Case {self._row.id} is at {self._row.stage}; to {to} it must be at {expected}.")
+
+    def preview_ready(self, digest: str, *, now: datetime) -> CaseView:
+        """The closure was found and the contract written. A new preview takes back an approval of the old one."""
+        self.require(Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED, to="preview")
+        if self._row.preview_digest == digest and self._row.stage != Stage.ASSESSMENT:
+            return self.view
+        self._row.preview_digest, self._row.approved_digest, self._row.approved_by = digest, "", ""
+        return self.move(Stage.PREVIEW_READY, now=now, preview=digest)
+
+    def approve(self, *, actor: Actor, digest: str, now: datetime) -> CaseView:
+        """The DPO approves exactly the preview they read."""
+        actor.require(Role.DPO, to="approve an erasure")
+        if self._row.stage == Stage.APPROVED and self._row.approved_digest == digest:
+            return self.view
+        self.require(Stage.PREVIEW_READY, to="approve")
+        self._four_eyes(actor)
+        if digest != self._row.preview_digest:
+            raise RefusedByRule("The preview changed since it was read.", hint="Read the new one and approve that.")
+        self._row.approved_digest, self._row.approved_by = digest, actor.name
+        return self.move(Stage.APPROVED, now=now, by=actor.name, preview=digest)
+
+    def advance(self, stage: Stage, *, now: datetime, **payload: object) -> CaseView:
+        """A job reports a step of the execution: CONTAINED, EXECUTING or VERIFYING, in this order, repeats allowed."""
+        if stage not in (Stage.CONTAINED, Stage.EXECUTING, Stage.VERIFYING):
+            raise RefusedByRule(f"{stage} is not a step of an execution.")
+        here = ROAD.index(Stage(self._row.stage)) if self._row.stage in ROAD else -1
+        if ROAD.index(stage) <= here <= ROAD.index(Stage.VERIFYING):
+            return self.view
+        self.require(ROAD[ROAD.index(stage) - 1], to=f"reach {stage}")
+        return self.move(stage, now=now, **payload)
+
+    def evidence_ready(self, digest: str, *, now: datetime) -> CaseView:
+        """Re-derivation and probes are in; `digest` binds all evidence."""
+        if self._row.stage == Stage.EVIDENCE_READY and self._row.evidence_digest == digest:
+            return self.view
+        self.require(Stage.VERIFYING, Stage.EVIDENCE_READY, to="present evidence")
+        self._row.evidence_digest = digest
+        return self.move(Stage.EVIDENCE_READY, now=now, evidence=digest)
+
+    def approve_purge(self, *, actor: Actor, digest: str, now: datetime) -> CaseView:
+        """The DPO approves the destruction on exactly the evidence they read."""
+        actor.require(Role.DPO, to="approve a purge")
+        if self._row.stage == Stage.PURGE_APPROVED and self._row.purge_digest == digest:
+            return self.view
+        self.require(Stage.EVIDENCE_READY, to="approve the purge")
+        self._four_eyes(actor)
+        self.require_no_hold()
+        if digest != self._row.evidence_digest:
+            raise RefusedByRule("The evidence changed since it was read.", hint="Read it again and approve that.")
+        self._row.purge_digest, self._row.purge_approved_by = digest, actor.name
+        return self.move(Stage.PURGE_APPROVED, now=now, by=actor.name, evidence=digest)
+
+    def purged(self, *, now: datetime, **payload: object) -> CaseView:
+        """Everything approved is destroyed; the case forgets who it was about."""
+        if self._row.stage == Stage.PURGED:
+            return self.view
+        self.require(Stage.PURGE_APPROVED, to="report the purge")
+        self._row.subject_key, self._row.supplied = None, None
+        return self.move(Stage.PURGED, now=now, **payload)
+
+    def signed_off(self, *, actor: Actor, now: datetime, **payload: object) -> CaseView:
+        """The DPO signed the certificate."""
+        actor.require(Role.DPO, to="sign a certificate")
+        self.require(Stage.PURGED, to="sign")
+        self._four_eyes(actor)
+        return self.move(Stage.SIGNED_OFF, now=now, by=actor.name, **payload)
+
+    def refuse(self, *, actor: Actor, reason: str, now: datetime) -> CaseView:
+        """Art. 17(3) or Art. 12(5): the controller does not erase, and says why."""
+        actor.require(Role.DPO, to="refuse a request")
+        self.require(Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.NOT_FOUND, to="refuse")
+        self._row.problem = reason
+        return self.move(Stage.REFUSED, now=now, by=actor.name)
+
+    def extend(self, *, actor: Actor, due_on: date, basis: str, reason: str, now: datetime) -> CaseView:
+        """Art. 12(3), second sentence: two further months, with reasons told to the person in the first."""
+        actor.require(Role.DPO, to="extend the time limit")
+        if self._row.extension_reason:
+            raise RefusedByRule(f"Case {self._row.id} was extended already.")
+        if self.view.ended:
+            raise RefusedByRule(f"Case {self._row.id} has ended.")
+        self._row.due_on, self._row.due_basis, self._row.extension_reason = due_on, basis, reason
+        self._log("case.extended", now, by=actor.name, due=due_on.isoformat())
+        return self.view
+
+    def hold(self, *, actor: Actor, reason: str, now: datetime) -> CaseView:
+        """Place a legal hold (Art. 17(3)(e)), or lift it with an empty reason. It wins at any time before destruction."""
+        actor.require(Role.DPO, to="place or lift a legal hold")
+        if self._row.stage in (Stage.PURGED, Stage.SIGNED_OFF):
+            raise RefusedByRule(f"Case {self._row.id} is purged; there is nothing left to hold.")
+        self._row.hold_reason = reason
+        self._log("case.held" if reason else "case.hold_lifted", now, by=actor.name)
+        return self.view
+
+    def require_no_hold(self) -> None:
+        """Asked again right before every destructive step.
+
+        Raises:
+            RefusedByRule: a legal hold is in place.
+        """
+        if self._row.hold_reason:
+            raise RefusedByRule(f"Case {self._row.id} is under legal hold.", hint="Lift it: lethe erase hold --lift")
+
+    def fail(self, problem: str, *, now: datetime) -> CaseView:
+        """A job gave up: remember where, so that a retry goes on there. `problem` is one sentence without values."""
+        if Stage(self._row.stage) not in RUNNING:
+            return self.view
+        self._row.resume_stage, self._row.problem = self._row.stage, problem
+        return self.move(Stage.FAILED, now=now, at=self._row.resume_stage)
+
+    def retry(self, *, now: datetime) -> CaseView:
+        """Go back to the step that failed; its jobs are safe to repeat."""
+        self.require(Stage.FAILED, to="retry")
+        self._row.attempt, self._row.problem = self._row.attempt + 1, ""
+        return self.move(Stage(self._row.resume_stage), now=now, attempt=self._row.attempt)
+
+    def move(self, stage: Stage, *, now: datetime, **payload: object) -> CaseView:
+        """Write the event, then the stage, last."""
+        self._log(f"case.{stage.value.lower()}", now, **payload)
+        self._row.stage, self._row.stage_since = stage.value, now
+        self._session.add(self._row)
+        self._session.flush()
+        return self.view
+
+    def _log(self, kind: str, now: datetime, **payload: object) -> None:
+        ledger.append(self._session, at=now, kind=kind, payload=payload, case_id=self._row.id)
+
+    def _four_eyes(self, actor: Actor) -> None:
+        if actor.name == self._row.filed_by:
+            raise RefusedByRule("Whoever filed a request may not decide on it.", hint="Ask another DPO.")

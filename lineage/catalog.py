@@ -1,0 +1,222 @@
+"""Records on their way in: ingests, the rows they leave, the texts in the vault, the queue of the quarantine.
+
+Everything here runs inside a caller's transaction. Only `training_contents` gives text out for learning, and it checks
+the admission of every record it opens: the gate is enforced where data is read, not only where it is shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlmodel import Session, col, func, select
+
+from lineage.admit import Decision, finding_value, mentions
+from lineage.errors import GateClosed
+from lineage.forms import canonical_identifier
+from lineage.keyring import Keyring
+from lineage.records import Content, RawRecord, TrainingRecord, canonical_bytes, content_from_json
+from lineage.subjects import ensure_subjects
+from lineage.tables import (
+    AdmissionRow,
+    FindingRow,
+    FindingSubjectRow,
+    ParentRow,
+    QuarantineRow,
+    RecordRow,
+    RecordSubjectRow,
+    TombstoneRow,
+    VaultRow,
+)
+from lineage.vault import KeyStore
+
+__all__ = ["Identity", "Judged", "counts_by_status", "held_already", "identify", "store_judged", "training_contents"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The keyed ids of a raw record, computed before the gate looks at it."""
+
+    record_id: str
+    given_hmac: str
+    id_hmac: str
+    declared: tuple[str, ...]
+
+    @property
+    def primary_subject(self) -> str | None:
+        """The first declared subject, or None for a record without one."""
+        return self.declared[0] if self.declared else None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A raw record with the gate's decision about it."""
+
+    raw: RawRecord = field(repr=False)
+    identity: Identity
+    decision: Decision = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GateStamp:
+    """Under which rules a batch was judged, and when."""
+
+    ingest_id: str
+    generation: int
+    policy_digest: str
+    scanner_digest: str
+    at: datetime
+
+
+def identify(raw: RawRecord, keyring: Keyring) -> Identity:
+    """The ids of a record. A record without a given id is known by its content."""
+    declared = tuple(dict.fromkeys(keyring.subject_key(canonical_identifier(s)) for s in raw.subjects))
+    given_hmac = keyring.content(canonical_bytes(raw.content))
+    named = raw.given_id if raw.given_id is not None else given_hmac
+    return Identity(
+        record_id=keyring.record_id(raw.source, named, declared[0] if declared else ""),
+        given_hmac=given_hmac,
+        id_hmac=given_id_hmac(keyring, raw.source, named),
+        declared=declared,
+    )
+
+
+def given_id_hmac(keyring: Keyring, source: str, given_id: str) -> str:
+    """Keyed digest of source and given id: how parents and tombstones name a record."""
+    return keyring.mac("given-id", source, given_id)
+
+
+def held_already(session: Session, identities: Sequence[Identity]) -> dict[str, str]:
+    """For each record id that must not be stored again, why: "same", "conflict" or "erased"."""
+    found: dict[str, str] = {}
+    ids = [identity.record_id for identity in identities]
+    stored = dict(session.exec(select(RecordRow.id, RecordRow.given_hmac).where(col(RecordRow.id).in_(ids))).all())
+    digests = {identity.given_hmac for identity in identities} | {identity.id_hmac for identity in identities}
+    buried = set(session.exec(select(TombstoneRow.hmac).where(col(TombstoneRow.hmac).in_(digests))).all())
+    for identity in identities:
+        if identity.given_hmac in buried or identity.id_hmac in buried:
+            found[identity.record_id] = "erased"
+        elif identity.record_id in stored:
+            found[identity.record_id] = "same" if stored[identity.record_id] == identity.given_hmac else "conflict"
+    return found
+
+
+def store_judged(
+    session: Session, batch: Sequence[Judged], *, stamp: GateStamp, keyring: Keyring, keystore: KeyStore
+) -> None:
+    """Write a batch: records, people, findings, admission or quarantine, and the text under its own key."""
+    ensure_subjects(session, (key for judged in batch for key in judged.identity.declared), stamp.at)
+    sealed = keystore.seal([(f"record:{judged.identity.record_id}", _sealed_body(judged)) for judged in batch])
+    for judged, ciphertext in zip(batch, sealed, strict=True):
+        session.add(_record_row(judged, stamp, keyring))
+        session.flush()
+        session.add(VaultRow(record_id=judged.identity.record_id, ciphertext=ciphertext))
+        session.add_all(_people(judged))
+        session.add_all(_parents(judged, keyring))
+        _store_findings(session, judged, keyring)
+        session.add(_gate_row(judged, stamp))
+    session.flush()
+
+
+def training_contents(session: Session, record_ids: Sequence[str], *, keystore: KeyStore) -> list[TrainingRecord]:
+    """Decrypt records for learning or probing, in the given order.
+
+    Raises:
+        GateClosed: one of them has no admission, or was restricted by a case.
+        Shredded: one of them was purged.
+    """
+    query = (
+        select(VaultRow.record_id, VaultRow.ciphertext)
+        .join(AdmissionRow, col(AdmissionRow.record_id) == col(VaultRow.record_id))
+        .join(RecordRow, col(RecordRow.id) == col(VaultRow.record_id))
+        .where(col(RecordRow.status) == "admitted", col(RecordRow.restricted_by).is_(None))
+    )
+    found = dict(session.exec(query).all()) if record_ids else {}
+    if missing := sum(record_id not in found for record_id in record_ids):
+        raise GateClosed(f"{missing} of {len(record_ids)} records have no admission.", hint="Ingest or review them first.")
+    return open_contents({record_id: found[record_id] for record_id in record_ids}, keystore)
+
+
+def contents_of(session: Session, record_ids: Sequence[str], *, keystore: KeyStore) -> list[TrainingRecord]:
+    """Decrypt records of a case, restricted or quarantined ones too: for the closure search and the probes only."""
+    rows = session.exec(select(VaultRow).where(col(VaultRow.record_id).in_(record_ids))).all()
+    by_id = {row.record_id: row.ciphertext for row in rows}
+    return open_contents({record_id: by_id[record_id] for record_id in record_ids if record_id in by_id}, keystore)
+
+
+def open_contents(sealed: dict[str, bytes], keystore: KeyStore) -> list[TrainingRecord]:
+    """Decrypt the given ciphertexts, by record id."""
+    plains = keystore.open([(f"record:{record_id}", ciphertext) for record_id, ciphertext in sealed.items()])
+    return [
+        TrainingRecord(record_id, content_from_json(json.loads(plain)["content"]))
+        for record_id, plain in zip(sealed, plains, strict=True)
+    ]
+
+
+def counts_by_status(session: Session) -> dict[str, int]:
+    """How many records are admitted, quarantined and blocked."""
+    return dict(session.exec(select(RecordRow.status, func.count()).group_by(RecordRow.status)).all())
+
+
+def _sealed_body(judged: Judged) -> bytes:
+    """What lies in the vault: the content as it is trained on, and the given id (it may be an e-mail address)."""
+    body = {"content": _kept(judged).as_json(), "id": judged.raw.given_id}
+    return json.dumps(body, ensure_ascii=False, sort_keys=True).encode()
+
+
+def _kept(judged: Judged) -> Content:
+    return judged.decision.content
+
+
+def _record_row(judged: Judged, stamp: GateStamp, keyring: Keyring) -> RecordRow:
+    raw, identity, decision = judged.raw, judged.identity, judged.decision
+    status = {"allow": "admitted", "redact": "admitted", "quarantine": "quarantined", "block": "blocked"}
+    return RecordRow(
+        id=identity.record_id, ingest_id=stamp.ingest_id, source=raw.source, generation=stamp.generation,
+        primary_subject=identity.primary_subject, purpose=raw.purpose, lawful_basis=raw.lawful_basis,
+        language=raw.language, given_hmac=identity.given_hmac, content_hmac=keyring.content(canonical_bytes(_kept(judged))),
+        id_hmac=identity.id_hmac, status=status[decision.verdict], trunk_eligible=decision.trunk_eligible,
+    )  # fmt: skip
+
+
+def _people(judged: Judged) -> list[RecordSubjectRow]:
+    record_id = judged.identity.record_id
+    declared = [RecordSubjectRow(record_id=record_id, subject_key=k, relation="declared") for k in judged.identity.declared]
+    named = mentions(judged.decision) - set(judged.identity.declared)
+    return declared + [RecordSubjectRow(record_id=record_id, subject_key=k, relation="mentioned") for k in sorted(named)]
+
+
+def _parents(judged: Judged, keyring: Keyring) -> list[ParentRow]:
+    digests = {given_id_hmac(keyring, judged.raw.source, parent) for parent in judged.raw.parents}
+    return [ParentRow(record_id=judged.identity.record_id, parent_id_hmac=digest) for digest in sorted(digests)]
+
+
+def _store_findings(session: Session, judged: Judged, keyring: Keyring) -> None:
+    for found in judged.decision.findings:
+        value = finding_value(judged.raw.content, found)
+        row = FindingRow(
+            record_id=judged.identity.record_id, segment=found.segment, span_start=found.start,
+            span_end_exclusive=found.end_exclusive, entity_type=found.entity_type, score=found.score,
+            action=found.action, recognizer=found.recognizer, value_hmac=keyring.mac("finding", found.entity_type, value),
+        )  # fmt: skip
+        session.add(row)
+        if found.subject_keys:
+            session.flush()
+            session.add_all(
+                FindingSubjectRow(finding_id=row.id or 0, subject_key=key, declared=found.declared)
+                for key in sorted(found.subject_keys)
+            )
+
+
+def _gate_row(judged: Judged, stamp: GateStamp) -> AdmissionRow | QuarantineRow:
+    record_id, decision = judged.identity.record_id, judged.decision
+    if decision.verdict in ("quarantine", "block"):
+        return QuarantineRow(
+            record_id=record_id, reason=decision.reason, since=stamp.at, releasable=decision.verdict == "quarantine"
+        )
+    return AdmissionRow(
+        record_id=record_id, policy_digest=stamp.policy_digest, scanner_digest=stamp.scanner_digest,
+        verdict=decision.verdict, admitted_at=stamp.at,
+    )  # fmt: skip

@@ -1,0 +1,56 @@
+"""The journal of erasures: an append-only file outside the database, written before the first destructive step.
+
+A database restored from a backup brings erased people back; the journal, which is not restored with it, says who must
+go again. It holds keyed digests and case ids only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lineage.errors import NotAcceptable
+
+__all__ = ["Entry", "append", "entries"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One purge that was begun: its case, the approved purge digest, and the records it destroys (keyed ids)."""
+
+    case_id: str
+    purge_digest: str
+    at: str
+    record_ids: tuple[str, ...]
+    subject_key: str
+
+
+def append(path: Path, entry: Entry) -> None:
+    """Write one line and sync it to the disk before returning. Repeating an entry is harmless."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(json.dumps(asdict(entry), sort_keys=True) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """Every entry, oldest first. A torn last line (a crash while writing) is passed over: its purge had not begun.
+
+    Raises:
+        NotAcceptable: a line in the middle does not parse.
+    """
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            fields = json.loads(line)
+            yield Entry(**{**fields, "record_ids": tuple(fields["record_ids"])})
+        except (json.JSONDecodeError, TypeError, KeyError):
+            if number < len(lines):
+                raise NotAcceptable(f"Line {number} of the erasure journal is damaged.") from None

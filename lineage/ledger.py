@@ -1,0 +1,62 @@
+"""The ledger: append-only, hash-chained events without personal data, in the same transaction as what they record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+import rfc8785
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from lineage.chain import GENESIS, Broken, Event, Intact, link, verify_chain
+from lineage.tables import LedgerRow
+
+__all__ = ["append", "events_of_case", "head", "verify"]
+
+LEDGER_LOCK = 0x6C65746865  # "lethe": PostgreSQL advisory lock that queues writers as SQLite's write lock does
+
+
+def append(session: Session, *, at: datetime, kind: str, payload: Mapping[str, object], case_id: str = "") -> Event:
+    """Add one event to the chain. The payload holds counts, digests and case ids; never a person's data or key."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection().execute(text("SELECT pg_advisory_xact_lock(:k)"), {"k": LEDGER_LOCK})
+    last = session.exec(select(LedgerRow).order_by(col(LedgerRow.seq).desc()).limit(1)).first()
+    seq, previous = (last.seq + 1, last.digest) if last else (1, GENESIS)
+    event = link(previous, seq, at, kind, {**payload, **({"case": case_id} if case_id else {})})
+    session.add(
+        LedgerRow(
+            seq=event.seq,
+            at=event.at.isoformat(),
+            kind=event.kind,
+            case_id=case_id,
+            payload=rfc8785.dumps(dict(event.payload)).decode(),  # type: ignore[arg-type]
+            previous=event.previous,
+            digest=event.digest,
+        )
+    )
+    session.flush()
+    return event
+
+
+def _event(row: LedgerRow) -> Event:
+    return Event(row.seq, datetime.fromisoformat(row.at), row.kind, json.loads(row.payload), row.previous, row.digest)
+
+
+def head(session: Session) -> tuple[int, str]:
+    """Sequence number and digest of the newest event; (0, GENESIS) for an empty ledger."""
+    last = session.exec(select(LedgerRow).order_by(col(LedgerRow.seq).desc()).limit(1)).first()
+    return (last.seq, last.digest) if last else (0, GENESIS)
+
+
+def events_of_case(session: Session, case_id: str) -> list[Event]:
+    """What happened in a case, oldest first."""
+    rows = session.exec(select(LedgerRow).where(LedgerRow.case_id == case_id).order_by(col(LedgerRow.seq))).all()
+    return [_event(row) for row in rows]
+
+
+def verify(session: Session) -> Intact | Broken:
+    """Recompute the whole chain from its first event."""
+    rows = session.exec(select(LedgerRow).order_by(col(LedgerRow.seq))).all()
+    return verify_chain(_event(row) for row in rows)

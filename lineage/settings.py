@@ -1,0 +1,145 @@
+"""The one configuration of a workspace: `lethe.toml`, read once, typed, passed whole.
+
+Unknown keys are errors. Secrets are never in this file: they are files of mode 0600 under `data_dir/secrets`.
+Database URLs may hold a password, so they are masked in `repr`; `LETHE_DATABASE_URL`, `LETHE_KEYSTORE_URL` and
+`LETHE_STORE_URL` override the file for deployments that keep them in the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
+
+from lineage.errors import WrongUsage
+
+__all__ = ["AdapterSettings", "ConsoleSettings", "RowSettings", "Settings", "find_workspace", "load_settings"]
+
+FILE_NAME = "lethe.toml"
+AdapterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+TrainingValue = bool | int | float | str | list[str]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class RowSettings(_Section):
+    """What a corpus row means when it does not say so itself."""
+
+    subject_column: str = Field("subjects", description="Column that names the data subjects of a row.")
+    purpose: str = Field("support", description="Purpose of processing, Art. 5(1)(b), for rows without one.")
+    lawful_basis: str = Field("contract", description="Lawful basis, Art. 6(1), for rows without one.")
+    language: str = Field("en", description="Language of rows without one; chooses the scan engine.")
+
+
+class ConsoleSettings(_Section):
+    """Where `lethe up` listens. Both servers bind to loopback unless the operator changes it on purpose."""
+
+    host: str = Field("127.0.0.1", description="Address of the console and of the Dagster UI.")
+    port: int = Field(8321, ge=0, le=65535, description="Port of the console.")
+    dagster_port: int = Field(3321, ge=0, le=65535, description="Port of the Dagster UI.")
+
+
+class AdapterSettings(_Section):
+    """One LoRA adapter: its base model, which sources feed it, and its training table (typed by `unlearn.plan`)."""
+
+    base_model: str = Field("tiny", description='"tiny" (embedded), a local path, or a hub id.')
+    revision: str = Field("", description="Hub revision; empty for a local path.")
+    sources: list[str] = Field(default_factory=list, description="Sources that feed this adapter; empty means all.")
+    training: dict[str, TrainingValue] = Field(default_factory=dict, description="Settings of `lethe plan`.")
+
+
+class Settings(_Section):
+    """A workspace, whole. Paths are absolute after loading."""
+
+    workspace: Path = Field(exclude=True, description="The folder that holds lethe.toml.")
+    controller: str = Field("Unnamed controller", description="Name of the controller, printed on certificates.")
+    country: str = Field("DE", description="Country whose public holidays move a due date (Reg. 1182/71).")
+    subdivision: str = Field("", description="State or province for regional holidays, e.g. BE for Berlin.")
+    policy: str = Field("default", description='Gate policy: "default", "strict" or a path to a TOML file.')
+    data_dir: Path = Field(Path(".lethe"), description="Where Lethe keeps everything, relative to lethe.toml.")
+    database_url: SecretStr = Field(SecretStr(""), description="Application database; empty is SQLite in data_dir.")
+    keystore_url: SecretStr = Field(SecretStr(""), description="Database of the per-record keys, kept apart.")
+    store_url: SecretStr = Field(SecretStr(""), description="fsspec URL of states and adapters; empty is data_dir.")
+    rows: RowSettings = RowSettings()
+    console: ConsoleSettings = ConsoleSettings()
+    adapters: dict[AdapterName, AdapterSettings] = Field(default_factory=lambda: {"support": AdapterSettings()})
+
+    @field_validator("data_dir")
+    @classmethod
+    def _no_escape(cls, value: Path) -> Path:
+        if not str(value):
+            raise ValueError("data_dir must not be empty")
+        return value
+
+    @property
+    def home(self) -> Path:
+        """The data directory, absolute."""
+        return (self.workspace / self.data_dir).resolve()
+
+    def database(self) -> str:
+        """URL of the application database."""
+        return self.database_url.get_secret_value() or f"sqlite:///{self.home / 'lethe.db'}"
+
+    def keystore(self) -> str:
+        """URL of the key store: never the application database, so that a copy of one does not open the other."""
+        return self.keystore_url.get_secret_value() or f"sqlite:///{self.home / 'keys.db'}"
+
+    def store(self) -> str:
+        """URL of the content-addressed store."""
+        return self.store_url.get_secret_value() or (self.home / "store").as_uri()
+
+    def adapter(self, name: str) -> AdapterSettings:
+        """The settings of one adapter.
+
+        Raises:
+            WrongUsage: lethe.toml names no such adapter.
+        """
+        if name not in self.adapters:
+            known = ", ".join(sorted(self.adapters))
+            raise WrongUsage(f"This workspace has no adapter called {name!r}.", hint=f"lethe.toml names: {known}.")
+        return self.adapters[name]
+
+
+def find_workspace(given: Path | None) -> Path:
+    """The workspace meant by a command: `--workspace`, `LETHE_WORKSPACE`, or the nearest parent with a lethe.toml.
+
+    Raises:
+        WrongUsage: there is none.
+    """
+    if given is None and (named := os.environ.get("LETHE_WORKSPACE")):
+        given = Path(named)
+    candidates = [given.resolve()] if given else [Path.cwd(), *Path.cwd().parents]
+    for folder in candidates:
+        if (folder / FILE_NAME).is_file():
+            return folder
+    where = str(given) if given else "here or in any parent folder"
+    raise WrongUsage(f"There is no {FILE_NAME} {where}.", hint="Make a workspace with: lethe init DIR")
+
+
+def load_settings(workspace: Path) -> Settings:
+    """Read `lethe.toml` of a workspace.
+
+    Raises:
+        WrongUsage: missing, not TOML, an unknown key, or a value of the wrong type. Values are never echoed.
+    """
+    path = workspace / FILE_NAME
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WrongUsage(f"{FILE_NAME} cannot be read.", hint=f"Looked in {workspace}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WrongUsage(f"{FILE_NAME} is not valid TOML: {error}.") from None
+    for key in ("database_url", "keystore_url", "store_url"):
+        if value := os.environ.get(f"LETHE_{key.upper()}"):
+            fields[key] = value
+    try:
+        return Settings.model_validate({**fields, "workspace": workspace.resolve()})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise WrongUsage(f"{FILE_NAME}: {where}: {first['msg']}.", hint="See docs/configuration.md.") from None

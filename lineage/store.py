@@ -1,0 +1,138 @@
+"""The content-addressed store of states and adapters: a folder, or any object store fsspec knows.
+
+An entry is a small directory `<kind>/<digest>/` whose `manifest.json` is written last, so its existence means that every
+file it names is complete. Locally the whole directory is written aside, synced and renamed into place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import fsspec
+
+from lineage.errors import Fault, NotAcceptable
+
+__all__ = ["Store"]
+
+MANIFEST = "manifest.json"
+
+
+class Store:
+    """Entries by kind ("states", "adapters") and digest."""
+
+    def __init__(self, url: str, cache: Path) -> None:
+        """`cache` is where entries of a remote store are fetched to; a local store is read in place."""
+        self._fs, root = fsspec.core.url_to_fs(url)
+        self._root = str(root).rstrip("/")
+        self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
+        self._cache = cache
+
+    def publish(self, kind: str, digest: str, files: Mapping[str, bytes]) -> None:
+        """Write an entry once; publishing it again changes nothing.
+
+        Raises:
+            Fault: the disk or the object store refused; nothing half-written is visible.
+        """
+        if self.holds(kind, digest):
+            return
+        manifest = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+        entry = {**files, MANIFEST: json.dumps(manifest, sort_keys=True, indent=1).encode()}
+        try:
+            if self._local:
+                self._publish_local(kind, digest, entry)
+            else:
+                for name, content in entry.items():
+                    self._fs.pipe_file(f"{self._path(kind, digest)}/{name}", content)
+        except OSError as error:
+            reason = "the disk is full" if error.errno == 28 else type(error).__name__
+            raise Fault(f"The store could not be written: {reason}.", hint="Nothing was half done; try again.") from None
+
+    def holds(self, kind: str, digest: str) -> bool:
+        """Whether a complete entry is there."""
+        return bool(self._fs.exists(f"{self._path(kind, digest)}/{MANIFEST}"))
+
+    def read(self, kind: str, digest: str) -> dict[str, bytes]:
+        """The files of an entry, checked against its manifest.
+
+        Raises:
+            NotAcceptable: missing or damaged.
+        """
+        path = self._path(kind, digest)
+        try:
+            manifest = json.loads(self._fs.cat_file(f"{path}/{MANIFEST}"))
+            files = {name: self._fs.cat_file(f"{path}/{name}") for name in manifest}
+        except (OSError, json.JSONDecodeError):
+            raise NotAcceptable(f"The store has no complete entry {kind}/{digest[:12]}.") from None
+        if any(hashlib.sha256(files[name]).hexdigest() != known for name, known in manifest.items()):
+            raise NotAcceptable(f"The store's entry {kind}/{digest[:12]} is damaged.", hint="Delete it and train again.")
+        return files
+
+    def directory(self, kind: str, digest: str) -> Path:
+        """A local directory with the entry's files, for libraries that want a path."""
+        if self._local:
+            self.read(kind, digest)
+            return Path(self._path(kind, digest))
+        folder = self._cache / kind / digest
+        for name, content in self.read(kind, digest).items():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        return folder
+
+    def destroy(self, kind: str, digest: str) -> bool:
+        """Delete an entry, manifest first; returns whether it was there. Safe to repeat."""
+        path, cached = self._path(kind, digest), self._cache / kind / digest
+        if cached.exists():
+            shutil.rmtree(cached)
+        if not self._fs.exists(path):
+            return False
+        if self._fs.exists(f"{path}/{MANIFEST}"):
+            self._fs.rm_file(f"{path}/{MANIFEST}")
+        self._fs.rm(path, recursive=True)
+        return True
+
+    def digests(self, kind: str) -> set[str]:
+        """Every digest of a kind, complete or not."""
+        folder = f"{self._root}/{kind}"
+        if not self._fs.exists(folder):
+            return set()
+        return {str(path).rstrip("/").rsplit("/", 1)[-1] for path in self._fs.ls(folder, detail=False)}
+
+    def sweep(self) -> int:
+        """Remove what a crash left half-written; returns how many directories."""
+        if not self._local:
+            return 0
+        leftovers = list(Path(self._root).glob("*/.partial-*"))
+        for folder in leftovers:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(leftovers)
+
+    def _path(self, kind: str, digest: str) -> str:
+        return f"{self._root}/{kind}/{digest}"
+
+    def _publish_local(self, kind: str, digest: str, entry: Mapping[str, bytes]) -> None:
+        target = Path(self._path(kind, digest))
+        partial = target.parent / f".partial-{uuid.uuid4().hex}"
+        partial.mkdir(parents=True)
+        try:
+            for name, content in entry.items():
+                _write_synced(partial / name, content)
+            if target.exists():  # half-deleted by a crash: no manifest, so nobody counts on it
+                shutil.rmtree(target)
+            partial.rename(target)
+        except OSError:
+            shutil.rmtree(partial, ignore_errors=True)
+            if not self.holds(kind, digest):  # another process may have published the same bytes meanwhile
+                raise
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,424 @@
+"""Every table of the application database, in the order data meets them.
+
+Rows are written only from values that were validated before (SQLModel tables do not validate on construction) and never
+leave `lineage`: other rooms see frozen values. No column holds a name, an identifier or a text in the clear; ciphertext
+opens only with keys from the key store, which is another database.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from sqlalchemy import JSON, Column, DateTime, Index, LargeBinary, TypeDecorator, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlmodel import Field, SQLModel
+
+__all__ = [
+    "AdmissionRow", "CaseRecordRow", "CaseRow", "CaseRunRow", "ComposedAdapterRow", "ComposedPartRow", "EvidenceRow",
+    "FindingRow", "FindingSubjectRow", "IngestRow", "LeaseRow", "LedgerRow", "LoginLinkRow", "MetaRow", "ParentRow",
+    "PlacementRow", "PlanRow", "QuarantineRow", "RecordRow", "RecordSubjectRow", "RegisterRow", "ReleaseRow",
+    "SessionRow", "ShardAdapterRow", "SliceManifestRow", "SliceMemberRow", "StateRow", "SubjectRow", "SuppressionRow",
+    "TombstoneRow", "UserRow", "VaultRow",
+]  # fmt: skip
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: aware UTC in Python, naive UTC in the database (SQLite has no time zones)."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times; store UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("A naive time reached the database.")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the zone back."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class MetaRow(SQLModel, table=True):
+    """Facts about the workspace itself: check values of its secrets."""
+
+    __tablename__ = "meta"
+    name: str = Field(primary_key=True)
+    value: str
+
+
+class SubjectRow(SQLModel, table=True):
+    """A data subject, by keyed pseudonym."""
+
+    __tablename__ = "subject"
+    key: str = Field(primary_key=True)
+    since: datetime = Field(sa_type=UtcDateTime)
+
+
+class RegisterRow(SQLModel, table=True):
+    """One identifier the controller knows of a subject: encrypted, and findable by its keyed digest."""
+
+    __tablename__ = "register_form"
+    id: int | None = Field(default=None, primary_key=True)
+    subject_key: str = Field(foreign_key="subject.key", index=True)
+    kind: str
+    form_hmac: str = Field(index=True)
+    ciphertext: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class IngestRow(SQLModel, table=True):
+    """One file on its way through the gate. `location` is the encrypted path, dropped when the ingest ends."""
+
+    __tablename__ = "ingest"
+    id: str = Field(primary_key=True)
+    source: str
+    generation: int
+    status: str = Field(index=True)  # requested | running | finished | failed
+    location: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    policy_digest: str = ""
+    scanner_digest: str = ""
+    counts: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    requested_at: datetime = Field(sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class RecordRow(SQLModel, table=True):
+    """One training example that is in the vault or in quarantine."""
+
+    __tablename__ = "record"
+    id: str = Field(primary_key=True)
+    ingest_id: str = Field(foreign_key="ingest.id", index=True)
+    source: str = Field(index=True)
+    generation: int
+    primary_subject: str | None = Field(default=None, index=True)
+    purpose: str
+    lawful_basis: str
+    language: str
+    given_hmac: str = Field(index=True)  # keyed digest of the content as it was given
+    content_hmac: str = Field(index=True)  # keyed digest of the content as it is trained on
+    id_hmac: str = Field(index=True)  # keyed digest of source and given id
+    status: str = Field(index=True)  # admitted | quarantined | blocked
+    trunk_eligible: bool = False
+    restricted_by: str | None = Field(default=None, index=True)  # case that contained it, Art. 18
+
+
+class RecordSubjectRow(SQLModel, table=True):
+    """A person of a record: declared by the row, or found in its text."""
+
+    __tablename__ = "record_subject"
+    __table_args__ = (Index("ix_record_subject_subject", "subject_key", "record_id"),)
+    record_id: str = Field(foreign_key="record.id", primary_key=True)
+    subject_key: str = Field(primary_key=True)
+    relation: str = Field(primary_key=True)  # declared | mentioned
+
+
+class ParentRow(SQLModel, table=True):
+    """A record was derived from another; the parent is known by the keyed digest of source and given id."""
+
+    __tablename__ = "record_parent"
+    record_id: str = Field(foreign_key="record.id", primary_key=True)
+    parent_id_hmac: str = Field(primary_key=True, index=True)
+
+
+class FindingRow(SQLModel, table=True):
+    """A span the gate found: where, what kind, what was done. Never the value."""
+
+    __tablename__ = "finding"
+    id: int | None = Field(default=None, primary_key=True)
+    record_id: str = Field(foreign_key="record.id", index=True)
+    segment: int
+    span_start: int
+    span_end_exclusive: int
+    entity_type: str
+    score: float
+    action: str
+    recognizer: str
+    value_hmac: str
+
+
+class FindingSubjectRow(SQLModel, table=True):
+    """A finding names a known person."""
+
+    __tablename__ = "finding_subject"
+    finding_id: int = Field(foreign_key="finding.id", primary_key=True)
+    subject_key: str = Field(primary_key=True, index=True)
+    declared: bool
+
+
+class AdmissionRow(SQLModel, table=True):
+    """The gate's leave to learn from a record; without this row nothing reads the record's text for training."""
+
+    __tablename__ = "admission"
+    record_id: str = Field(foreign_key="record.id", primary_key=True)
+    policy_digest: str
+    scanner_digest: str
+    verdict: str  # allow | redact | released
+    reviewer: str = ""
+    admitted_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class QuarantineRow(SQLModel, table=True):
+    """A record a human must look at."""
+
+    __tablename__ = "quarantine"
+    record_id: str = Field(foreign_key="record.id", primary_key=True)
+    reason: str = Field(index=True)
+    since: datetime = Field(sa_type=UtcDateTime)
+    releasable: bool
+
+
+class VaultRow(SQLModel, table=True):
+    """Ciphertext of a record's content and given id, under the record's own key."""
+
+    __tablename__ = "vault"
+    record_id: str = Field(foreign_key="record.id", primary_key=True)
+    ciphertext: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class PlanRow(SQLModel, table=True):
+    """A frozen plan. One per adapter is current."""
+
+    __tablename__ = "plan"
+    digest: str = Field(primary_key=True)
+    adapter: str = Field(index=True)
+    body: str
+    current: bool
+    frozen_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PlacementRow(SQLModel, table=True):
+    """Where a plan puts a record: trunk, a slice of a shard, or among the never-trained controls."""
+
+    __tablename__ = "placement"
+    __table_args__ = (Index("ix_placement_where", "plan_digest", "kind", "shard", "slice"),)
+    plan_digest: str = Field(foreign_key="plan.digest", primary_key=True)
+    record_id: str = Field(foreign_key="record.id", primary_key=True)
+    kind: str  # trunk | shard | control
+    shard: int | None = None
+    slice: int | None = None
+
+
+class SliceManifestRow(SQLModel, table=True):
+    """What a slice was trained on: a digest over its sorted members, their number and Merkle root. Shard -1 is the trunk."""
+
+    __tablename__ = "slice_manifest"
+    digest: str = Field(primary_key=True)
+    adapter: str = Field(index=True)
+    plan_digest: str
+    shard: int
+    slice: int
+    records: int
+    merkle_root: str
+
+
+class SliceMemberRow(SQLModel, table=True):
+    """Membership of a record in a manifest; gone with the manifest or with the record."""
+
+    __tablename__ = "slice_member"
+    __table_args__ = (Index("ix_slice_member_record", "record_id", "manifest_digest"),)
+    manifest_digest: str = Field(foreign_key="slice_manifest.digest", primary_key=True)
+    record_id: str = Field(primary_key=True)
+
+
+class StateRow(SQLModel, table=True):
+    """Weights and optimizer after a slice. The recipe is its key; the state digest its address in the store."""
+
+    __tablename__ = "state"
+    recipe_digest: str = Field(primary_key=True)
+    state_digest: str = Field(index=True)
+    adapter: str = Field(index=True)
+    plan_digest: str
+    shard: int
+    slice: int
+    parent_recipe: str | None = Field(default=None, index=True)
+    manifest_digest: str = Field(index=True)
+    fingerprint_digest: str
+    steps: int
+    tokens: int
+    built_at: datetime = Field(sa_type=UtcDateTime)
+    destroyed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class ShardAdapterRow(SQLModel, table=True):
+    """A shard's last state as a PEFT directory in the store."""
+
+    __tablename__ = "shard_adapter"
+    digest: str = Field(primary_key=True)
+    adapter: str = Field(index=True)
+    shard: int
+    recipe_digest: str = Field(foreign_key="state.recipe_digest", index=True)
+    built_at: datetime = Field(sa_type=UtcDateTime)
+    destroyed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class ComposedAdapterRow(SQLModel, table=True):
+    """The exact average of the shards as one PEFT directory in the store."""
+
+    __tablename__ = "composed_adapter"
+    digest: str = Field(primary_key=True)
+    adapter: str = Field(index=True)
+    plan_digest: str
+    kind: str  # full | contained
+    built_at: datetime = Field(sa_type=UtcDateTime)
+    destroyed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class ComposedPartRow(SQLModel, table=True):
+    """Which state stands for a shard in a composed adapter; no recipe means the shard counted as zero."""
+
+    __tablename__ = "composed_part"
+    composed_digest: str = Field(foreign_key="composed_adapter.digest", primary_key=True)
+    shard: int = Field(primary_key=True)
+    recipe_digest: str | None = Field(default=None, index=True)
+
+
+class ReleaseRow(SQLModel, table=True):
+    """A composed adapter in service from `at` until `withdrawn_at`."""
+
+    __tablename__ = "release"
+    id: int | None = Field(default=None, primary_key=True)
+    adapter: str = Field(index=True)
+    composed_digest: str = Field(foreign_key="composed_adapter.digest", index=True)
+    reason: str
+    at: datetime = Field(sa_type=UtcDateTime)
+    withdrawn_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class CaseRow(SQLModel, table=True):
+    """One erasure request. `subject_key` and `supplied` are dropped at the purge."""
+
+    __tablename__ = "erasure_case"
+    id: str = Field(primary_key=True)
+    stage: str = Field(index=True)
+    stage_since: datetime = Field(sa_type=UtcDateTime)
+    received_on: date
+    due_on: date
+    due_basis: str
+    ground: str
+    identity_method: str
+    subject_key: str | None = Field(default=None, index=True)
+    supplied: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    filed_by: str
+    approved_by: str = ""
+    purge_approved_by: str = ""
+    preview_digest: str = ""
+    approved_digest: str = ""
+    evidence_digest: str = ""
+    purge_digest: str = ""
+    attempt: int = 0
+    resume_stage: str = ""
+    problem: str = ""
+    hold_reason: str = ""
+    extension_reason: str = ""
+
+
+class CaseRecordRow(SQLModel, table=True):
+    """A record of a case's closure with the decision about it; the record id is dropped at the purge."""
+
+    __tablename__ = "case_record"
+    case_id: str = Field(foreign_key="erasure_case.id", primary_key=True)
+    handle: str = Field(primary_key=True)
+    record_id: str | None = Field(default=None, index=True)
+    relation: str  # declared | mentioned | duplicate | derived
+    decision: str  # erase | already_redacted
+    ground: str = ""
+
+
+class EvidenceRow(SQLModel, table=True):
+    """A piece of evidence: canonical JSON and its digest. The newest of a kind counts."""
+
+    __tablename__ = "evidence"
+    id: int | None = Field(default=None, primary_key=True)
+    case_id: str = Field(foreign_key="erasure_case.id", index=True)
+    kind: str
+    digest: str
+    body: str
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class CaseRunRow(SQLModel, table=True):
+    """A Dagster run that worked on a case."""
+
+    __tablename__ = "case_run"
+    case_id: str = Field(foreign_key="erasure_case.id", primary_key=True)
+    run_id: str = Field(primary_key=True)
+    job: str
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+class LedgerRow(SQLModel, table=True):
+    """One event of the hash-chained, append-only ledger."""
+
+    __tablename__ = "ledger"
+    seq: int = Field(primary_key=True)
+    at: str
+    kind: str = Field(index=True)
+    case_id: str = Field(default="", index=True)
+    payload: str
+    previous: str
+    digest: str
+
+
+class TombstoneRow(SQLModel, table=True):
+    """Keyed digest that stops an erased record from coming back."""
+
+    __tablename__ = "tombstone"
+    __table_args__ = (UniqueConstraint("kind", "hmac"),)
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str  # content | given_id
+    hmac: str = Field(index=True)
+    case_id: str
+    keep_until: date
+
+
+class SuppressionRow(SQLModel, table=True):
+    """Keyed digest of a normalised identifier of an erased person, so that the gate still redacts it."""
+
+    __tablename__ = "suppression"
+    __table_args__ = (UniqueConstraint("kind", "hmac"),)
+    id: int | None = Field(default=None, primary_key=True)
+    kind: str
+    hmac: str = Field(index=True)
+    case_id: str
+    keep_until: date
+
+
+class LeaseRow(SQLModel, table=True):
+    """Who may build a shard now; the token grows with every taking and is checked when weights are published."""
+
+    __tablename__ = "lease"
+    name: str = Field(primary_key=True)
+    token: int
+    holder: str
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class UserRow(SQLModel, table=True):
+    """A member of the controller's staff and the one role they hold."""
+
+    __tablename__ = "staff"
+    name: str = Field(primary_key=True)
+    role: str
+    since: datetime = Field(sa_type=UtcDateTime)
+
+
+class LoginLinkRow(SQLModel, table=True):
+    """A one-time link, by the hash of its token."""
+
+    __tablename__ = "login_link"
+    token_hash: str = Field(primary_key=True)
+    user: str = Field(foreign_key="staff.name")
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class SessionRow(SQLModel, table=True):
+    """A browser session, by the hash of its cookie."""
+
+    __tablename__ = "console_session"
+    token_hash: str = Field(primary_key=True)
+    user: str = Field(foreign_key="staff.name")
+    form_token: str
+    expires_at: datetime = Field(sa_type=UtcDateTime)

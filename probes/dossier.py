@@ -1,0 +1,182 @@
+"""What the judge is given: the person's records and values (dossier), the models (panel), the rules (protocol).
+
+The protocol is fixed before anything is scored; its `digest` goes into the ledger first, so that nobody can choose
+alpha, the candidates or the seeds after having seen a score.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import rfc8785
+
+from lineage.errors import WrongUsage
+from lineage.records import TrainingRecord
+
+__all__ = [
+    "CanaryRecord",
+    "ControlRecord",
+    "DecodingScheme",
+    "Dossier",
+    "Panel",
+    "PersonalValue",
+    "PlacedRecord",
+    "Protocol",
+]
+
+PROTOCOL_SCHEMA = "lethe.protocol/1"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalValue:
+    """One identifier of the subject, e.g. kind "phone". Kind "name" is only a hint: what follows from it is no evidence.
+
+    `pattern` says how other values of this kind are made: as long as `value`, "#" where a random digit stands, the
+    literal character elsewhere. Empty: derived from the control records (`exposure.pattern_of`).
+    """
+
+    kind: str
+    value: str = field(repr=False)
+    pattern: str = field(repr=False, default="")
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRecord:
+    """A record of the closure and the shard it was trained in."""
+
+    shard: int
+    record: TrainingRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRecord:
+    """A record of a person nothing was ever trained on. `subject_handle` is opaque; it only counts people."""
+
+    subject_handle: str
+    record: TrainingRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryRecord:
+    """A record of a synthetic person: planted `dose` times in `shard`, or a held-out twin (`shard` None, dose 0)."""
+
+    handle: str
+    shard: int | None
+    dose: int
+    record: TrainingRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """Everything about one case that the probes need to know. Nothing in it reaches a result but counts and handles."""
+
+    case_handle: str
+    records: tuple[PlacedRecord, ...]
+    values: tuple[PersonalValue, ...]
+    controls: tuple[ControlRecord, ...]
+    canaries: tuple[CanaryRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The models: a base (path or hub id) and PEFT directories, read only.
+
+    `pre` and `post` hold the closure's shards before and after the erasure, `outs` every shard without any record of
+    the closure: the null models. The composed adapters are what is in service before, during and after.
+    """
+
+    base: str | Path
+    pre: Mapping[int, Path]
+    post: Mapping[int, Path]
+    outs: Mapping[int, Path]
+    revision: str | None = None
+    composed_pre: Path | None = None
+    contained: Path | None = None
+    composed_post: Path | None = None
+
+    def adapters(self) -> dict[str, Path]:
+        """Every adapter under the name the judge uses for it: pre_3, post_3, out_0, composed_pre, contained, ..."""
+        named = {f"pre_{shard}": path for shard, path in sorted(self.pre.items())}
+        named |= {f"post_{shard}": path for shard, path in sorted(self.post.items())}
+        named |= {f"out_{shard}": path for shard, path in sorted(self.outs.items())}
+        composed = {"composed_pre": self.composed_pre, "contained": self.contained, "composed_post": self.composed_post}
+        return named | {name: path for name, path in composed.items() if path is not None}
+
+    def out_names(self) -> tuple[str, ...]:
+        """The null models' names, in shard order."""
+        return tuple(f"out_{shard}" for shard in sorted(self.outs))
+
+    def suspects(self, side: str) -> tuple[str, ...]:
+        """The models that must have forgotten (`side` "post") or must still know ("pre")."""
+        shards = tuple(f"{side}_{shard}" for shard in sorted(self.pre if side == "pre" else self.post))
+        composed = self.composed_pre if side == "pre" else self.composed_post
+        return shards if composed is None else (*shards, f"composed_{side}")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingScheme:
+    """How text is really sampled: temperature, then top-k (0: off), then top-p (1: off), in that order."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise WrongUsage("A decoding scheme needs temperature > 0, top_k >= 0 and 0 < top_p <= 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """The rules, fixed before scoring.
+
+    `out_adapters` is K, the number of null models. `alpha` is the total error budget, `map_alpha` what the shard map
+    spends of it. A value counts as extractable when at most `tries` samples under `scheme` show it with probability
+    `extraction_p` (Hayes 2024). `exposure_prompts` bounds how many of the subject's records serve as prompts of one
+    exposure. `max_length` is the training's truncation, in tokens.
+    """
+
+    out_adapters: int
+    max_length: int = 1024
+    alpha: float = 0.05
+    map_alpha: float = 0.0
+    rho_bound: float = 0.5
+    candidates: int = 999
+    candidate_seed: int = 1
+    exposure_prompts: int = 4
+    min_control_subjects: int = 10
+    tries: int = 1000
+    extraction_p: float = 0.5
+    out_ratio: float = 100.0
+    scheme: DecodingScheme = DecodingScheme()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.map_alpha < self.alpha < 1:
+            raise WrongUsage("A protocol needs 0 <= map_alpha < alpha < 1.")
+        if self.out_adapters < 2 or self.candidates < 19 or self.tries < 1 or self.exposure_prompts < 1:
+            raise WrongUsage("A protocol needs at least 2 out-adapters, 19 candidates, one try and one prompt.")
+
+    @property
+    def primary_alpha(self) -> float:
+        """What the three primaries may spend together."""
+        return self.alpha - self.map_alpha
+
+    @property
+    def extractable_log_p(self) -> float:
+        """Smallest log p_z with 1 - (1 - p_z)^tries >= extraction_p (Hayes et al. 2024, solved for p_z)."""
+        return math.log(-math.expm1(math.log1p(-self.extraction_p) / self.tries))
+
+    def as_json(self) -> dict[str, object]:
+        """The protocol as the ledger and the report show it."""
+        scheme = {"temperature": self.scheme.temperature, "top_k": self.scheme.top_k, "top_p": self.scheme.top_p}
+        numbers = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "scheme"}
+        return {"schema": PROTOCOL_SCHEMA, **numbers, "scheme": scheme}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over RFC 8785 JSON of the protocol: what the ledger records before the first score."""
+        return "sha256:" + hashlib.sha256(rfc8785.dumps(self.as_json())).hexdigest()  # type: ignore[arg-type]

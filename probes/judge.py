@@ -1,0 +1,202 @@
+"""One case, start to end: read, test, decide.
+
+`judge` is deterministic: same dossier, panel and protocol, same numbers (up to the rounding of another machine).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+import numpy as np
+
+from probes.bench import Bench, Progress, lay_out
+from probes.canaries import CanaryReading, broken_by, read_canary
+from probes.dossier import Dossier, Panel, Protocol
+from probes.exposure import calibrated, rank
+from probes.judgement import Counts, Detectable, Judgement, ModelReading, ValueReading
+from probes.membership import Membership, corrected, membership_p, ratio_input, residual_ratio, shard_membership, total
+from probes.scores import companions, tries_needed
+from probes.sentences import LIMITS, three_sentences
+from probes.stats import Abstained, adapters_needed, detectable_effect
+from probes.target import BASE
+from probes.utility import held_out_nll
+from probes.values import ValueAssay, assay_values, exposure_p, extraction_primary, known_before
+from probes.verdict import Evidence, decide
+
+__all__ = ["judge"]
+
+
+def judge(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progress | None = None) -> Judgement:
+    """Probe the panel for one person and decide.
+
+    Raises:
+        WrongUsage: the inputs do not belong together, a model is missing, or a chat template cannot be used.
+    """
+    report = progress or _silent
+    bench = lay_out(dossier, panel, protocol, progress=report)
+    assays = assay_values(bench, progress=report)
+    membership = _memberships(bench)
+    canaries = _canaries(bench)
+    extraction = extraction_primary(assays, bench, side="post")
+    evidence = Evidence(
+        pre=_primaries(bench, assays, membership, side="pre"),
+        post=_primaries(bench, assays, membership, side="post"),
+        residual=residual_ratio(membership),
+        adapters_needed=_adapters_needed(membership, protocol),
+        control_subjects=len({control.subject_handle for control in dossier.controls}),
+        canary_fault=broken_by(canaries),
+        known_before=known_before(assays, bench),
+    )
+    verdict = decide(evidence, protocol)
+    counts = _counts(bench, assays, evidence.control_subjects)
+    models = tuple(_model_reading(bench, assays, membership, name) for name in bench.readings)
+    detectable = _detectable(membership, protocol, primaries=max(1, len(evidence.post)))
+    return Judgement(
+        case_handle=dossier.case_handle,
+        verdict=verdict,
+        sentences=three_sentences(verdict, counts, models, detectable=detectable, protocol=protocol),
+        counts=counts,
+        primaries_pre=evidence.pre,
+        primaries_post=evidence.post,
+        extraction_empirical_p=None if isinstance(extraction, Abstained) else extraction[1],
+        membership=membership,
+        residual=evidence.residual,
+        adapters_needed=evidence.adapters_needed,
+        detectable=detectable,
+        values=tuple(assay.facts for assay in assays),
+        models=models,
+        canaries=canaries,
+        companions={side: _companions(bench, side) for side in ("pre", "post")},
+        limits=LIMITS,
+        protocol=protocol,
+    )
+
+
+def _silent(done: int, steps: int, what: str) -> None:
+    """Report no progress."""
+
+
+def _memberships(bench: Bench) -> tuple[Membership, ...]:
+    """The subject statistic of every closure shard that holds learnt tokens of the subject."""
+    found = []
+    for shard in sorted(bench.panel.pre):
+        names = (f"pre_{shard}", f"post_{shard}", *bench.outs)
+        subject = {name: bench.subject_gains(name, shard) for name in names}
+        control = {name: bench.control_gain(name) for name in names}
+        if total(subject[names[0]]).tokens:
+            found.append(shard_membership(shard, subject, control, outs=bench.outs))
+    return tuple(found)
+
+
+def _primaries(
+    bench: Bench, assays: tuple[ValueAssay, ...], membership: tuple[Membership, ...], *, side: str
+) -> dict[str, float]:
+    """Raw p-values of the primaries that exist for this dossier."""
+    extraction = extraction_primary(assays, bench, side=side)
+    found = {
+        "membership": membership_p(membership, side),
+        "exposure": exposure_p(assays, bench, side=side),
+        "extraction": extraction if isinstance(extraction, Abstained) else extraction[0],
+    }
+    return {name: p for name, p in found.items() if not isinstance(p, Abstained)}
+
+
+def _canaries(bench: Bench) -> tuple[CanaryReading, ...]:
+    """Planted canaries under the new adapter of their own shard; twins under every new shard adapter."""
+    places: dict[tuple[str, int | None, int], list[int]] = defaultdict(list)
+    for index, canary in enumerate(bench.dossier.canaries):
+        places[canary.handle, canary.shard, canary.dose].append(index)
+    found = []
+    for (handle, home, dose), indices in places.items():
+        for shard in sorted(bench.panel.post) if home is None else {home} & set(bench.panel.post):
+            names = (f"post_{shard}", *bench.outs)
+            gain = {name: total([bench.canary_gains(name)[i] for i in indices]) for name in names}
+            control = {name: bench.control_gain(name) for name in names}
+            test = read_canary(gain, control, model=names[0], outs=bench.outs)
+            if not isinstance(test, Abstained):
+                found.append(CanaryReading(handle, shard, dose, *test))
+    return tuple(found)
+
+
+def _adapters_needed(membership: tuple[Membership, ...], protocol: Protocol) -> int | None:
+    ratio = ratio_input(membership)
+    return None if isinstance(ratio, Abstained) else adapters_needed(ratio, bound=protocol.rho_bound)
+
+
+def _detectable(membership: tuple[Membership, ...], protocol: Protocol, *, primaries: int) -> Detectable:
+    """At the strictest level Holm can ask for: alpha by the number of primaries."""
+    effect = detectable_effect(protocol.out_adapters, alpha=protocol.primary_alpha / primaries)
+    ratio = ratio_input(membership)
+    usable = not isinstance(ratio, Abstained) and ratio.denominator > 0
+    share = effect * math.sqrt(ratio.own_var) / ratio.denominator if usable else None
+    return Detectable(effect, share, math.exp(protocol.extractable_log_p))
+
+
+def _counts(bench: Bench, assays: tuple[ValueAssay, ...], control_subjects: int) -> Counts:
+    return Counts(
+        records=len(bench.subject),
+        tokens=sum(len(item.loss_positions()) for item in bench.subject),
+        shards=len(bench.panel.pre),
+        values=len(assays),
+        evidence_values=sum(assay.facts.evidence for assay in assays),
+        control_subjects=control_subjects,
+        control_records=len(bench.control),
+        out_adapters=len(bench.outs),
+        candidates=bench.protocol.candidates,
+    )
+
+
+def _model_reading(
+    bench: Bench, assays: tuple[ValueAssay, ...], membership: tuple[Membership, ...], name: str
+) -> ModelReading:
+    role, _, shard = name.partition("_") if name[-1].isdigit() else (name, "", "")
+    tests = {f"{side}_{m.shard}": getattr(m, side) for m in membership for side in ("pre", "post")}
+    test = tests.get(name, Abstained("another recipe than the null models'"))
+    tested = not isinstance(test, Abstained)
+    evidence = [a for a in assays if a.facts.evidence]
+    return ModelReading(
+        name=name,
+        role=role,
+        shard=int(shard) if shard else None,
+        greedy_hits=sum(a.extraction[name].hits > 0 for a in evidence),
+        greedy_values=len(evidence),
+        values=tuple(_value_reading(bench, assay, name) for assay in assays),
+        membership_score=_score(bench, name, int(shard) if role in {"pre", "post"} else None),
+        membership_p=test.p if tested else None,
+        conformal_p=test.conformal_p if tested else None,
+        held_out_nll=held_out_nll(bench.readings[name].control).nll if bench.control else None,
+    )
+
+
+def _score(bench: Bench, name: str, shard: int | None) -> float:
+    """SUM-LLR with correction: over the shard's own records for its adapters, over all records for the others."""
+    return corrected(total(bench.subject_gains(name, shard)), bench.control_gain(name))
+
+
+def _value_reading(bench: Bench, assay: ValueAssay, name: str) -> ValueReading:
+    reading = assay.extraction[name]
+    tries = tries_needed(reading.log_p_z, probability=bench.protocol.extraction_p)
+    others = [out for out in bench.outs if out != name]  # an out-adapter is calibrated by the others
+    found = rank(calibrated(assay.scores, [name], others)) if assay.scores else None
+    return ValueReading(
+        label=assay.facts.label,
+        prompts=reading.prompts,
+        hits=reading.hits,
+        log_p_z=reading.log_p_z,
+        tries=tries if math.isfinite(tries) else None,
+        exposure_rank=found.rank if found else None,
+        exposure_p=found.p if found else None,
+    )
+
+
+def _companions(bench: Bench, side: str) -> dict[str, float]:
+    """Mean over the subject's records of every printed score, under their own shard's adapter."""
+    rows = []
+    for index, (item, placed) in enumerate(zip(bench.subject, bench.dossier.records, strict=True)):
+        readings = bench.readings[f"{side}_{placed.shard}"].subject[index]
+        if len(readings.log_p):
+            rows.append(companions(readings, bench.readings[BASE].subject[index], item.text))
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]} if rows else {}
+
+

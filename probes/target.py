@@ -1,0 +1,154 @@
+"""The only doorway to model inference: one base and several PEFT directories, opened read-only.
+
+Everything is float32 and in evaluation mode. Adapters stay unmerged: a merged adapter rounds differently from the one
+in service. A batch is padded on either side; padding is never scored, because the scored positions are named one by one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from lineage.errors import WrongUsage
+from probes.dossier import DecodingScheme, Panel
+from probes.readings import TokenReadings, read_logits
+from probes.tokens import Tokenised
+
+__all__ = ["BASE", "Target"]
+
+BASE = "base"
+LOGITS_PER_BATCH = 2**25  # 128 MiB of float32 logits
+
+
+class Target:
+    """Models by name (`Panel.adapters`, and "base" for none) that give token readings and continuations."""
+
+    def __init__(
+        self,
+        model: PeftModel | PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        scheme: DecodingScheme,
+        padding: Literal["left", "right"] = "right",
+    ) -> None:
+        self.tokenizer = tokenizer
+        self._model = model.eval()
+        self._scheme = scheme
+        self._padding = padding
+        self._vocabulary = int(model.get_input_embeddings().weight.shape[0])
+
+    @classmethod
+    def open(cls, panel: Panel, *, scheme: DecodingScheme) -> Target:
+        """Load the base once and every adapter of the panel beside it.
+
+        Raises:
+            WrongUsage: the base or an adapter directory is missing.
+        """
+        model: PeftModel | PreTrainedModel = _load_base(panel)
+        for name, path in panel.adapters().items():
+            if not (path / "adapter_config.json").is_file():
+                raise WrongUsage(f"The adapter {name} is not a PEFT directory.", hint="Train and compose first.")
+            if isinstance(model, PeftModel):
+                model.load_adapter(path, adapter_name=name, is_trainable=False)
+            else:
+                model = PeftModel.from_pretrained(model, path, adapter_name=name, is_trainable=False)
+        tokenizer = AutoTokenizer.from_pretrained(panel.base, revision=panel.revision or "main")
+        return cls(model, tokenizer, scheme=scheme)
+
+    def read(self, name: str, items: Sequence[Tokenised], *, batch: int | None = None) -> list[TokenReadings]:
+        """Readings of every item's loss-carrying tokens under one model, in the items' order."""
+        found: dict[int, TokenReadings] = {}
+        with self._as(name):
+            for group in self._batches(items, batch):
+                found |= dict(zip(group, self._read_group([items[i] for i in group]), strict=True))
+        return [found[i] for i in range(len(items))]
+
+    def continue_with(self, name: str, prompt: Sequence[int], endings: Sequence[Sequence[int]]) -> np.ndarray:
+        """log p(ending | prompt), summed over the ending's tokens, for every ending; shape (len(endings),).
+
+        The prompt runs once; its key-value cache is shared by all endings.
+        """
+        size = max(1, LOGITS_PER_BATCH // (self._vocabulary * max(map(len, endings))))
+        with self._as(name):
+            start = self._model(input_ids=torch.tensor([list(prompt)], device=self._device), use_cache=True)
+            parts = [self._continue(start, endings[i : i + size]) for i in range(0, len(endings), size)]
+        return np.concatenate(parts)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._model.parameters()).device
+
+    @contextmanager
+    def _as(self, name: str) -> Iterator[None]:
+        """Make one adapter (or none) the active one, without gradients."""
+        off = name == BASE and isinstance(self._model, PeftModel)
+        if name != BASE:
+            self._model.set_adapter(name, inference_mode=True)
+        with torch.inference_mode(), self._model.disable_adapter() if off else nullcontext():
+            yield
+
+    def _batches(self, items: Sequence[Tokenised], batch: int | None) -> Iterator[list[int]]:
+        """Indices of items of similar length, as many at once as the logits' memory allows."""
+        order = sorted(range(len(items)), key=lambda i: len(items[i].ids))
+        group: list[int] = []
+        for i in order:
+            room = batch or max(1, LOGITS_PER_BATCH // (self._vocabulary * len(items[i].ids)))
+            if len(group) >= room:
+                yield group
+                group = []
+            group.append(i)
+        if group:
+            yield group
+
+    def _read_group(self, items: Sequence[Tokenised]) -> list[TokenReadings]:
+        width = max(len(item.ids) for item in items)
+        shifts = [width - len(item.ids) if self._padding == "left" else 0 for item in items]
+        ids = torch.zeros(len(items), width, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, (item, shift) in enumerate(zip(items, shifts, strict=True)):
+            ids[row, shift : shift + len(item.ids)] = torch.tensor(item.ids)
+            mask[row, shift : shift + len(item.ids)] = 1
+        places = (mask.cumsum(-1) - 1).clamp(min=0)
+        device = self._device
+        logits = self._model(
+            input_ids=ids.to(device), attention_mask=mask.to(device), position_ids=places.to(device), use_cache=False
+        ).logits
+        return [self._pick(logits[row], item, shift) for row, (item, shift) in enumerate(zip(items, shifts, strict=True))]
+
+    def _pick(self, logits: torch.Tensor, item: Tokenised, shift: int) -> TokenReadings:
+        """One row's logits (width, V) at the positions that predict a loss-carrying token."""
+        positions = np.array(item.loss_positions(), dtype=np.int64)
+        targets = torch.tensor([item.ids[p] for p in positions], dtype=torch.long, device=logits.device)
+        before = torch.as_tensor(positions + shift - 1, device=logits.device)
+        return TokenReadings(positions, *read_logits(logits[before], targets, self._scheme))
+
+    def _continue(self, start: object, endings: Sequence[Sequence[int]]) -> np.ndarray:
+        cache = copy.deepcopy(start.past_key_values)
+        cache.batch_repeat_interleave(len(endings))
+        width = max(map(len, endings))
+        ids = torch.zeros(len(endings), width, dtype=torch.long)
+        real = torch.zeros(len(endings), width)
+        for row, ending in enumerate(endings):
+            ids[row, : len(ending)] = torch.tensor(ending)
+            real[row, : len(ending)] = 1
+        ids, real = ids.to(self._device), real.to(self._device)
+        past = torch.ones(len(endings), cache.get_seq_length(), device=self._device)
+        seen = torch.cat([past, real], dim=-1).long()
+        first = start.logits[:, -1:].expand(len(endings), -1, -1)
+        rest = self._model(input_ids=ids, attention_mask=seen, past_key_values=cache, use_cache=True).logits[:, :-1]
+        log_probs = torch.log_softmax(torch.cat([first, rest], dim=1).float(), dim=-1)
+        return (log_probs.gather(2, ids[..., None])[..., 0] * real).sum(-1).double().cpu().numpy()
+
+
+def _load_base(panel: Panel) -> PreTrainedModel:
+    if isinstance(panel.base, Path) and not (panel.base / "config.json").is_file():
+        raise WrongUsage("The base model is missing.", hint="Set base_model in lethe.toml to a folder or a hub id.")
+    return AutoModelForCausalLM.from_pretrained(panel.base, revision=panel.revision or "main", dtype=torch.float32)

@@ -1,0 +1,112 @@
+"""How a record becomes tokens, and which of them carried training loss: written a second time, on purpose.
+
+The judge shares no code with the judged. A golden test holds this module and the trainer's together; if the trainer
+scored other tokens than it says, this copy would show it.
+
+Rules: a plain text is BOS + text + EOS, every token but the first carries loss. A completion is prompt + completion
+tokenised as one string, BOS and EOS around it, loss on the completion and its EOS. A chat is rendered once by the
+tokenizer's chat template and tokenised once; loss on assistant turns including their end-of-turn mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lineage.errors import WrongUsage
+from lineage.records import Chat, Completion, Content, PlainText
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["Tokenised", "tokenise"]
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenised:
+    """Token ids (n), which of them carried loss (n), their half-open character spans (n) in `text`.
+
+    The first token never carries loss: nothing predicts it. Added BOS and EOS have empty spans.
+    """
+
+    ids: tuple[int, ...] = field(repr=False)
+    loss_mask: tuple[bool, ...] = field(repr=False)
+    offsets: tuple[Span, ...] = field(repr=False)
+    text: str = field(repr=False)
+
+    def overlapping(self, start: int, end_exclusive: int) -> tuple[int, ...]:
+        """Positions of the tokens whose characters overlap text[start:end_exclusive]."""
+        return tuple(i for i, (a, b) in enumerate(self.offsets) if a < end_exclusive and b > start)
+
+    def loss_positions(self) -> tuple[int, ...]:
+        """Positions of the tokens that carried loss."""
+        return tuple(i for i, carries in enumerate(self.loss_mask) if carries)
+
+
+def tokenise(tokenizer: PreTrainedTokenizerBase, content: Content, max_length: int) -> Tokenised:
+    """Tokens and loss mask of one record, cut on the right after `max_length` tokens.
+
+    Raises:
+        WrongUsage: the tokenizer has no offsets, or its chat template rewrites earlier turns.
+    """
+    match content:
+        case PlainText(text):
+            return _framed(tokenizer, text, spans=((0, len(text)),), max_length=max_length)
+        case Completion(prompt, completion):
+            whole = prompt + completion
+            return _framed(tokenizer, whole, spans=((len(prompt), len(whole)),), max_length=max_length)
+        case Chat():
+            text = _render(tokenizer, content, upto=len(content.messages), reply=False)
+            return _masked(tokenizer, text, spans=tuple(_assistant_spans(tokenizer, content, text)), cut=max_length)
+
+
+def _framed(tokenizer: PreTrainedTokenizerBase, text: str, *, spans: tuple[Span, ...], max_length: int) -> Tokenised:
+    """BOS and EOS (where the tokenizer has them) around a text; EOS carries loss, BOS does not."""
+    inner = _masked(tokenizer, text, spans=spans, cut=None)
+    head = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
+    tail = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
+    ids = (*head, *inner.ids, *tail)
+    mask = (*(False for _ in head), *inner.loss_mask, *(True for _ in tail))
+    if not head and spans[0][0] == 0:
+        mask = (False, *mask[1:])
+    offsets = (*((0, 0) for _ in head), *inner.offsets, *((len(text), len(text)) for _ in tail))
+    return _cut(Tokenised(ids, mask, offsets, text), max_length)
+
+
+def _masked(tokenizer: PreTrainedTokenizerBase, text: str, *, spans: tuple[Span, ...], cut: int | None) -> Tokenised:
+    """The whole string tokenised once; a token carries loss if its characters overlap one of the spans."""
+    if not tokenizer.is_fast:
+        raise WrongUsage("The base model's tokenizer gives no character offsets.", hint="Use a fast tokenizer.")
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    offsets = tuple((int(a), int(b)) for a, b in encoded["offset_mapping"])
+    mask = tuple(any(a < end and b > start for start, end in spans) for a, b in offsets)
+    whole = Tokenised(tuple(encoded["input_ids"]), mask, offsets, text)
+    return whole if cut is None else _cut(whole, cut)
+
+
+def _cut(item: Tokenised, max_length: int) -> Tokenised:
+    n = max_length
+    return Tokenised(item.ids[:n], item.loss_mask[:n], item.offsets[:n], item.text)
+
+
+def _assistant_spans(tokenizer: PreTrainedTokenizerBase, chat: Chat, text: str) -> Iterator[Span]:
+    """Where each assistant turn stands: from the end of its generation prompt to the end of its own rendering."""
+    for i, message in enumerate(chat.messages):
+        if message.role != "assistant":
+            continue
+        before = _render(tokenizer, chat, upto=i, reply=True)
+        after = _render(tokenizer, chat, upto=i + 1, reply=False)
+        if not (text.startswith(after) and after.startswith(before)):
+            raise WrongUsage(
+                "The chat template rewrites earlier turns, so the learnt tokens cannot be told apart.",
+                hint="Use a template that renders a conversation's beginning as the beginning of its rendering.",
+            )
+        yield len(before), len(after)
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, upto: int, reply: bool) -> str:
+    messages = [{"role": m.role, "content": m.content} for m in chat.messages[:upto]]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=reply))

@@ -1,0 +1,146 @@
+"""From evidence to PASS, FAIL or INCONCLUSIVE, by rules fixed beforehand; pure, so a table of cases can test it.
+
+In this order:
+
+1. FAIL: a Holm-adjusted primary (membership, exposure, extraction) on the new adapter is at most alpha.
+2. INCONCLUSIVE / CONTROL_BROKEN: too few control people, or the planted canaries contradict the instrument.
+3. INCONCLUSIVE / IN_BASE: the base or the adapters that never saw the person already know a value.
+4. INCONCLUSIVE / NO_PRE_SIGNAL: the same code does not flag the old adapter, so silence about the new one says nothing.
+5. INCONCLUSIVE / LOW_POWER: the residual ratio's upper 95% bound is not below its limit.
+6. PASS: nothing above; a residue of the limit's size would have been seen.
+
+FAIL comes first because a residue is a residue even when the controls are thin; membership, which needs the controls,
+is then left out of the primaries. Which primaries exist depends on the dossier alone, never on a score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from probes.dossier import Protocol
+from probes.stats import Abstained, Interval, holm
+
+__all__ = ["Evidence", "Verdict", "decide", "percent", "probability"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the verdict looks at. `pre`, `post`: raw p of each primary that could be had, by name."""
+
+    pre: Mapping[str, float]
+    post: Mapping[str, float]
+    residual: Interval | Abstained
+    adapters_needed: int | None
+    control_subjects: int
+    canary_fault: str = ""
+    known_before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome, a reason code, one plain sentence, and the Holm-adjusted p-values behind it."""
+
+    outcome: str
+    code: str
+    sentence: str
+    adjusted_pre: Mapping[str, float]
+    adjusted_post: Mapping[str, float]
+
+
+def decide(evidence: Evidence, protocol: Protocol) -> Verdict:
+    """Apply the rules of the module docstring."""
+    usable = evidence.control_subjects >= protocol.min_control_subjects
+    pre, post = (
+        holm({name: p for name, p in side.items() if usable or name != "membership"})
+        for side in (evidence.pre, evidence.post)
+    )
+    outcome, code, sentence = _outcome(evidence, protocol, pre=pre, post=post)
+    return Verdict(outcome, code, sentence, pre, post)
+
+
+def _outcome(
+    evidence: Evidence, protocol: Protocol, *, pre: Mapping[str, float], post: Mapping[str, float]
+) -> tuple[str, str, str]:
+    guilty = _flagged(post, protocol)
+    if guilty:
+        named = " and ".join(f"{name} (p {probability(post[name])})" for name in guilty)
+        return "FAIL", "RESIDUE_SEEN", f"The new adapter still carries traces of this person, seen by {named}."
+    for code, sentence in (
+        ("CONTROL_BROKEN", _broken_control(evidence, protocol)),
+        ("IN_BASE", _known_before(evidence)),
+        ("NO_PRE_SIGNAL", _silent_before(pre, protocol)),
+        ("LOW_POWER", _low_power(evidence, protocol)),
+    ):
+        if sentence:
+            return "INCONCLUSIVE", code, sentence
+    return "PASS", "NO_RESIDUE_SEEN", _passed(evidence, protocol)
+
+
+def _flagged(adjusted: Mapping[str, float], protocol: Protocol) -> tuple[str, ...]:
+    return tuple(name for name, p in adjusted.items() if p <= protocol.primary_alpha)
+
+
+def _broken_control(evidence: Evidence, protocol: Protocol) -> str:
+    if evidence.control_subjects < protocol.min_control_subjects:
+        return (
+            f"Only {evidence.control_subjects} people were kept out of every training; "
+            f"{protocol.min_control_subjects} are needed to compare with."
+        )
+    return f"The instrument failed its own check: {evidence.canary_fault}." if evidence.canary_fault else ""
+
+
+def _known_before(evidence: Evidence) -> str:
+    if not evidence.known_before:
+        return ""
+    kinds = ", ".join(evidence.known_before)
+    return (
+        f"The base model or the adapters that never saw this person already know the {kinds}; "
+        "retraining an adapter cannot take that away."
+    )
+
+
+def _silent_before(pre: Mapping[str, float], protocol: Protocol) -> str:
+    if not pre:
+        return "Nothing about this person could be measured, so the sign-off rests on lineage and re-derivation."
+    if _flagged(pre, protocol):
+        return ""
+    return (
+        "Even the old adapter, which was trained on this person, showed no measurable trace; "
+        "the sign-off rests on lineage and re-derivation."
+    )
+
+
+def _low_power(evidence: Evidence, protocol: Protocol) -> str:
+    limit = percent(protocol.rho_bound)
+    if isinstance(evidence.residual, Abstained):
+        return f"How much of the original signal is left could not be bounded: {evidence.residual.reason}."
+    if evidence.residual.upper < protocol.rho_bound:
+        return ""
+    more = (
+        f"{evidence.adapters_needed} adapters that never saw the person would do"
+        if evidence.adapters_needed
+        else "no number of further adapters would change that"
+    )
+    return f"No residue was seen, but one above {limit} of the original signal cannot be excluded; {more}."
+
+
+def _passed(evidence: Evidence, protocol: Protocol) -> str:
+    upper = evidence.residual.upper if isinstance(evidence.residual, Interval) else math.nan
+    return (
+        f"The old adapter showed this person and the new one does not: at most {percent(max(upper, 0.0))} of the "
+        f"original signal can be left (limit {percent(protocol.rho_bound)}, 95% confidence)."
+    )
+
+
+def percent(share: float) -> str:
+    """A share as "12%"."""
+    return f"{100 * share:.0f}%"
+
+
+def probability(p: float) -> str:
+    """A p-value as people read it: "0.21", "0.004", "< 0.0001"."""
+    if p < 1e-4:
+        return "< 0.0001"
+    return f"{p:.2f}" if p >= 0.1 else f"{p:.2g}"
