@@ -7,7 +7,7 @@ the admission of every record it opens: the gate is enforced where data is read,
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from lineage.admit import Decision, finding_value, mentions
 from lineage.errors import GateClosed
 from lineage.forms import canonical_identifier
 from lineage.keyring import Keyring
-from lineage.records import Content, RawRecord, TrainingRecord, canonical_bytes, content_from_json
+from lineage.records import RawRecord, TrainingRecord, canonical_bytes, content_from_json
 from lineage.subjects import ensure_subjects
 from lineage.tables import (
     AdmissionRow,
@@ -33,6 +33,8 @@ from lineage.tables import (
 from lineage.vault import KeyStore
 
 __all__ = ["Identity", "Judged", "counts_by_status", "held_already", "identify", "store_judged", "training_contents"]
+
+QUERY_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class GateStamp:
     policy_digest: str
     scanner_digest: str
     at: datetime
+
+
+def in_chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Slices of a size every database accepts as parameters."""
+    return (keys[i : i + QUERY_CHUNK] for i in range(0, len(keys), QUERY_CHUNK))
 
 
 def identify(raw: RawRecord, keyring: Keyring) -> Identity:
@@ -108,11 +115,15 @@ def store_judged(
 ) -> None:
     """Write a batch: records, people, findings, admission or quarantine, and the text under its own key."""
     ensure_subjects(session, (key for judged in batch for key in judged.identity.declared), stamp.at)
-    sealed = keystore.seal([(f"record:{judged.identity.record_id}", _sealed_body(judged)) for judged in batch])
-    for judged, ciphertext in zip(batch, sealed, strict=True):
-        session.add(_record_row(judged, stamp, keyring))
-        session.flush()
-        session.add(VaultRow(record_id=judged.identity.record_id, ciphertext=ciphertext))
+    kept = [judged for judged in batch if judged.decision.verdict != "block"]  # of a blocked record no text is kept
+    sealed = keystore.seal([(f"record:{judged.identity.record_id}", _sealed_body(judged)) for judged in kept])
+    session.add_all(_record_row(judged, stamp, keyring) for judged in batch)
+    session.flush()
+    session.add_all(
+        VaultRow(record_id=judged.identity.record_id, ciphertext=ciphertext)
+        for judged, ciphertext in zip(kept, sealed, strict=True)
+    )
+    for judged in batch:
         session.add_all(_people(judged))
         session.add_all(_parents(judged, keyring))
         _store_findings(session, judged, keyring)
@@ -127,22 +138,29 @@ def training_contents(session: Session, record_ids: Sequence[str], *, keystore: 
         GateClosed: one of them has no admission, or was restricted by a case.
         Shredded: one of them was purged.
     """
-    query = (
-        select(VaultRow.record_id, VaultRow.ciphertext)
-        .join(AdmissionRow, col(AdmissionRow.record_id) == col(VaultRow.record_id))
-        .join(RecordRow, col(RecordRow.id) == col(VaultRow.record_id))
-        .where(col(RecordRow.status) == "admitted", col(RecordRow.restricted_by).is_(None))
-    )
-    found = dict(session.exec(query).all()) if record_ids else {}
+    found: dict[str, bytes] = {}
+    for chunk in in_chunks(record_ids):
+        query = (
+            select(VaultRow.record_id, VaultRow.ciphertext)
+            .join(AdmissionRow, col(AdmissionRow.record_id) == col(VaultRow.record_id))
+            .join(RecordRow, col(RecordRow.id) == col(VaultRow.record_id))
+            .where(col(RecordRow.status) == "admitted", col(RecordRow.restricted_by).is_(None))
+            .where(col(VaultRow.record_id).in_(chunk))
+        )
+        found |= dict(session.exec(query).all())
     if missing := sum(record_id not in found for record_id in record_ids):
-        raise GateClosed(f"{missing} of {len(record_ids)} records have no admission.", hint="Ingest or review them first.")
+        raise GateClosed(
+            f"{missing} of {len(record_ids)} records have no admission.", hint="Ingest or review them first."
+        )
     return open_contents({record_id: found[record_id] for record_id in record_ids}, keystore)
 
 
 def contents_of(session: Session, record_ids: Sequence[str], *, keystore: KeyStore) -> list[TrainingRecord]:
     """Decrypt records of a case, restricted or quarantined ones too: for the closure search and the probes only."""
-    rows = session.exec(select(VaultRow).where(col(VaultRow.record_id).in_(record_ids))).all()
-    by_id = {row.record_id: row.ciphertext for row in rows}
+    by_id: dict[str, bytes] = {}
+    for chunk in in_chunks(record_ids):
+        rows = session.exec(select(VaultRow).where(col(VaultRow.record_id).in_(chunk))).all()
+        by_id |= {row.record_id: row.ciphertext for row in rows}
     return open_contents({record_id: by_id[record_id] for record_id in record_ids if record_id in by_id}, keystore)
 
 
@@ -162,12 +180,8 @@ def counts_by_status(session: Session) -> dict[str, int]:
 
 def _sealed_body(judged: Judged) -> bytes:
     """What lies in the vault: the content as it is trained on, and the given id (it may be an e-mail address)."""
-    body = {"content": _kept(judged).as_json(), "id": judged.raw.given_id}
+    body = {"content": judged.decision.content.as_json(), "id": judged.raw.given_id}
     return json.dumps(body, ensure_ascii=False, sort_keys=True).encode()
-
-
-def _kept(judged: Judged) -> Content:
-    return judged.decision.content
 
 
 def _record_row(judged: Judged, stamp: GateStamp, keyring: Keyring) -> RecordRow:
@@ -176,16 +190,20 @@ def _record_row(judged: Judged, stamp: GateStamp, keyring: Keyring) -> RecordRow
     return RecordRow(
         id=identity.record_id, ingest_id=stamp.ingest_id, source=raw.source, generation=stamp.generation,
         primary_subject=identity.primary_subject, purpose=raw.purpose, lawful_basis=raw.lawful_basis,
-        language=raw.language, given_hmac=identity.given_hmac, content_hmac=keyring.content(canonical_bytes(_kept(judged))),
+        language=raw.language, given_hmac=identity.given_hmac, content_hmac=keyring.content(canonical_bytes(decision.content)),
         id_hmac=identity.id_hmac, status=status[decision.verdict], trunk_eligible=decision.trunk_eligible,
     )  # fmt: skip
 
 
 def _people(judged: Judged) -> list[RecordSubjectRow]:
     record_id = judged.identity.record_id
-    declared = [RecordSubjectRow(record_id=record_id, subject_key=k, relation="declared") for k in judged.identity.declared]
+    declared = [
+        RecordSubjectRow(record_id=record_id, subject_key=k, relation="declared") for k in judged.identity.declared
+    ]
     named = mentions(judged.decision) - set(judged.identity.declared)
-    return declared + [RecordSubjectRow(record_id=record_id, subject_key=k, relation="mentioned") for k in sorted(named)]
+    return declared + [
+        RecordSubjectRow(record_id=record_id, subject_key=k, relation="mentioned") for k in sorted(named)
+    ]
 
 
 def _parents(judged: Judged, keyring: Keyring) -> list[ParentRow]:

@@ -30,7 +30,9 @@ def open_engine(url: str) -> Engine:
     try:
         engine = create_engine(url, hide_parameters=True)
     except (SQLAlchemyError, ModuleNotFoundError) as error:
-        raise WrongUsage(f"The database URL cannot be used ({type(error).__name__}).", hint="See `lethe doctor`.") from None
+        raise WrongUsage(
+            f"The database URL cannot be used ({type(error).__name__}).", hint="See `lethe doctor`."
+        ) from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -2,8 +2,8 @@
 
 ::
 
-    <folder>/pipeline.key   PKCS #8, mode 0600               <folder>/pipeline.pub   SubjectPublicKeyInfo, for everybody
-    <folder>/dpo.key        PKCS #8 under the DPO's passphrase   <folder>/dpo.pub
+    <folder>/pipeline.pem   PKCS #8, mode 0600               <folder>/pipeline.pub   SubjectPublicKeyInfo, for everybody
+    <folder>/dpo.pem        PKCS #8 under the DPO's passphrase   <folder>/dpo.pub
 
 The id of a key is the SHA-256 of its public key in DER, so that anybody can compute it:
 `openssl pkey -pubin -in dpo.pub -outform DER | sha256sum`.
@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from hashlib import sha256
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -27,10 +26,10 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
     load_pem_private_key,
-    load_pem_public_key,
 )
 
 from lineage.errors import Fault, WrongUsage
+from lineage.trusted import key_id, load_public_key
 
 __all__ = ["create_key_pair", "key_id", "load_private_key", "load_public_key", "private_path", "public_path"]
 
@@ -39,7 +38,7 @@ _ROLE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 def private_path(folder: Path, role: str) -> Path:
     """Where the private key of a role lies."""
-    return folder / f"{role}.key"
+    return folder / f"{role}.pem"
 
 
 def public_path(folder: Path, role: str) -> Path:
@@ -85,26 +84,6 @@ def load_private_key(path: Path, *, passphrase: str | None = None) -> Ed25519Pri
     if not isinstance(key, Ed25519PrivateKey):
         raise WrongUsage(f"{path.name} is not an Ed25519 private key.")
     return key
-
-
-def load_public_key(path: Path) -> Ed25519PublicKey:
-    """Read a public key.
-
-    Raises:
-        WrongUsage: unreadable, or not an Ed25519 public key in PEM.
-    """
-    try:
-        key = load_pem_public_key(_read(path))
-    except (ValueError, UnsupportedAlgorithm):
-        raise WrongUsage(f"{path.name} is not a public key in PEM.") from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise WrongUsage(f"{path.name} is not an Ed25519 public key.")
-    return key
-
-
-def key_id(key: Ed25519PublicKey) -> str:
-    """SHA-256 of the public key in DER (SubjectPublicKeyInfo), lower-case hex."""
-    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def _lock(passphrase: str | None) -> KeySerializationEncryption:

@@ -12,32 +12,28 @@ and nothing it raises carries text.
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import rfc8785
 
 from lineage.errors import Fault, GateClosed, WrongUsage
 from lineage.forms import fold
 from lineage.policy import Policy
+from lineage.quiet import Complaint, forget_complaints, silence, without_torch, worst_complaint
 
 if TYPE_CHECKING:
-    from presidio_analyzer import AnalyzerEngine, EntityRecognizer
+    from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerResult
     from presidio_analyzer.nlp_engine import NlpEngine
     from tldextract import TLDExtract
 
 __all__ = ["ART9_LEXICON", "CANARIES", "Fingerprint", "ScanFailed", "Scanner", "Span"]
 
 ART9_LEXICON = "ART9_LEXICON"
-FailureReason = Literal["scan_timeout", "scan_failed"]
 
 _LOGGERS = ("presidio-analyzer", "decision_process", "tldextract", "tldextract.cache", "spacy")
 _CONTEXT_BOOSTED_SCORE = 0.7
@@ -67,9 +63,9 @@ CANARIES: dict[str, str] = {
 class ScanFailed(Fault):
     """A scan that cannot be trusted; `reason` says how. The record goes to quarantine, never through."""
 
-    def __init__(self, reason: FailureReason) -> None:
+    def __init__(self, reason: Complaint) -> None:
         super().__init__("A record could not be scanned.", hint="It was quarantined; nothing of it was admitted.")
-        self.reason: FailureReason = reason
+        self.reason: Complaint = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +95,6 @@ class Fingerprint:
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical JSON of the fields."""
         return hashlib.sha256(rfc8785.dumps(asdict(self))).hexdigest()
-
-
-class _Silence(logging.Filter):
-    """Drops every record of a logger and notes, for the thread that scans, that a warning was among them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._local = threading.local()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno >= logging.WARNING:
-            timed_out = "timed out" in str(record.msg)
-            self.heard().append("scan_timeout" if timed_out else "scan_failed")
-        return False
-
-    def heard(self) -> list[FailureReason]:
-        if not hasattr(self._local, "heard"):
-            self._local.heard = []
-        heard: list[FailureReason] = self._local.heard
-        return heard
-
-
-_SILENCE = _Silence()
 
 
 class Scanner:
@@ -160,7 +133,7 @@ class Scanner:
     def fingerprint(self) -> Fingerprint:
         """What produced the findings, for admission rows and cache keys."""
         engine = self._proven_engine
-        recognizers = [_described(r) for r in engine.registry.recognizers]
+        recognizers: Any = [_described(r) for r in engine.registry.recognizers]
         return Fingerprint(
             presidio=version("presidio-analyzer"),
             phonenumbers=version("phonenumbers"),
@@ -178,29 +151,28 @@ class Scanner:
         return engine
 
     def _build(self) -> AnalyzerEngine:
-        _silence_loggers()
-        with _without_torch():
+        silence(*_LOGGERS)
+        with without_torch():
             from presidio_analyzer import AnalyzerEngine
             from presidio_analyzer.recognizer_registry import RecognizerRegistry
         _set_regex_timeout(self._policy.recognizer_timeout_s)
         languages = [self._policy.language]
         registry = RecognizerRegistry(supported_languages=languages)
         registry.load_predefined_recognizers(languages=languages)
-        registry.recognizers = _chosen(registry.recognizers, self._policy)
+        registry.recognizers = _chosen(list(registry.recognizers), self._policy)
         return AnalyzerEngine(registry=registry, nlp_engine=_blank_engine(languages[0]), supported_languages=languages)
 
     def _stock_spans(self, engine: AnalyzerEngine, text: str) -> tuple[Span, ...]:
-        _silence_loggers()
-        heard = _SILENCE.heard()
-        heard.clear()
+        silence(*_LOGGERS)
+        forget_complaints()
         try:
             # No `entities`: Presidio turns a given list into a set, and the order of findings would vary by process.
             results = engine.analyze(text, self._policy.language, score_threshold=self._policy.min_score)
-            spans = tuple(Span(r.entity_type, r.start, r.end, float(r.score), _name(r)) for r in results)
+            spans = tuple(Span(r.entity_type, r.start, r.end, float(r.score), _found_by(r)) for r in results)
         except Exception:  # noqa: BLE001 - whatever a recogniser raises may quote the text; it closes the gate, nameless
             raise ScanFailed("scan_failed") from None
-        if heard:
-            raise ScanFailed("scan_timeout" if "scan_timeout" in heard else "scan_failed")
+        if complaint := worst_complaint():
+            raise ScanFailed(complaint)
         return spans
 
     def _lexicon_spans(self, text: str) -> Iterator[Span]:
@@ -230,34 +202,13 @@ class Scanner:
             raise GateClosed(f"The scanner's self-test missed {entity_type}.", hint=hint)
 
 
-def _silence_loggers() -> None:
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_SILENCE)
-
-
-@contextmanager
-def _without_torch() -> Iterator[None]:
-    """Make `import torch` and `import transformers` fail while Presidio is imported, unless they are loaded already.
-
-    Presidio imports both eagerly and uses neither for patterns (6 s, several hundred MB). Afterwards they import normally.
-    """
-    blocked = [name for name in ("torch", "transformers") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # None is how Python spells "do not import"
-    try:
-        yield
-    finally:
-        for name in blocked:
-            if sys.modules.get(name, ...) is None:
-                del sys.modules[name]
-
-
 def _set_regex_timeout(seconds: int) -> None:
     """Presidio reads its limit (60 s) from the environment at import; this is the same number, set afterwards."""
     from presidio_analyzer import pattern_recognizer
     from presidio_analyzer.predefined_recognizers.generic import iban_recognizer
 
-    for module in (pattern_recognizer, iban_recognizer):
-        module.REGEX_TIMEOUT_SECONDS = seconds
+    pattern_recognizer.REGEX_TIMEOUT_SECONDS = seconds
+    iban_recognizer.REGEX_TIMEOUT_SECONDS = seconds
 
 
 def _chosen(stock: list[EntityRecognizer], policy: Policy) -> list[EntityRecognizer]:
@@ -266,7 +217,7 @@ def _chosen(stock: list[EntityRecognizer], policy: Policy) -> list[EntityRecogni
 
     # Without a model SpacyRecognizer finds nothing, and would still claim PERSON.
     off = {"SpacyRecognizer", *policy.disabled_recognizers}
-    if unknown := off - {r.name for r in stock}:
+    if unknown := off - {_name(r) for r in stock}:
         raise WrongUsage(
             "The policy disables a recogniser that Presidio does not have.", hint=", ".join(sorted(unknown))
         )
@@ -278,7 +229,7 @@ def _chosen(stock: list[EntityRecognizer], policy: Policy) -> list[EntityRecogni
             supported_regions=policy.phone.regions,
         ),
     }
-    return [replaced.get(r.name, r) for r in stock if r.name not in off]
+    return [replaced.get(_name(r), r) for r in stock if _name(r) not in off]
 
 
 def _offline_suffixes() -> TLDExtract:
@@ -314,9 +265,10 @@ def _blank_engine(language: str) -> NlpEngine:
                 token.lemma_ = token.text
             return super()._doc_to_nlp_artifact(doc, language)
 
-    engine = BlankEngine(models=[{"lang_code": language, "model_name": "blank"}], auto_download=False)
+    engine: Any = BlankEngine(models=[{"lang_code": language, "model_name": "blank"}], auto_download=False)
     engine.nlp = {language: spacy.blank(language)}
-    return engine
+    blank: NlpEngine = engine
+    return blank
 
 
 def _example_phone(region: str) -> str:
@@ -326,15 +278,18 @@ def _example_phone(region: str) -> str:
     return f"phone {phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)}" if number else ""
 
 
-def _name(result: object) -> str:
-    metadata = getattr(result, "recognition_metadata", None) or {}
-    return str(metadata.get("recognizer_name", ""))
+def _found_by(result: RecognizerResult) -> str:
+    return str((result.recognition_metadata or {}).get(result.RECOGNIZER_NAME_KEY, ""))
+
+
+def _name(recognizer: EntityRecognizer) -> str:
+    return str(vars(recognizer)["name"])
 
 
 def _described(recognizer: EntityRecognizer) -> dict[str, object]:
     patterns = [[p.name, p.regex, p.score] for p in getattr(recognizer, "patterns", [])]
     return {
-        "name": recognizer.name,
+        "name": _name(recognizer),
         "entities": sorted(recognizer.supported_entities),
         "context": list(recognizer.context or []),
         "patterns": patterns,

@@ -51,7 +51,9 @@ class Store:
                     self._fs.pipe_file(f"{self._path(kind, digest)}/{name}", content)
         except OSError as error:
             reason = "the disk is full" if error.errno == 28 else type(error).__name__
-            raise Fault(f"The store could not be written: {reason}.", hint="Nothing was half done; try again.") from None
+            raise Fault(
+                f"The store could not be written: {reason}.", hint="Nothing was half done; try again."
+            ) from None
 
     def holds(self, kind: str, digest: str) -> bool:
         """Whether a complete entry is there."""
@@ -70,7 +72,9 @@ class Store:
         except (OSError, json.JSONDecodeError):
             raise NotAcceptable(f"The store has no complete entry {kind}/{digest[:12]}.") from None
         if any(hashlib.sha256(files[name]).hexdigest() != known for name, known in manifest.items()):
-            raise NotAcceptable(f"The store's entry {kind}/{digest[:12]} is damaged.", hint="Delete it and train again.")
+            raise NotAcceptable(
+                f"The store's entry {kind}/{digest[:12]} is damaged.", hint="Delete it and train again."
+            )
         return files
 
     def directory(self, kind: str, digest: str) -> Path:

@@ -43,7 +43,9 @@ def _open(key: bytes, sealed: bytes, name: str) -> bytes:
     try:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], name.encode())
     except InvalidTag:
-        raise NotAcceptable("A ciphertext of the vault does not open with its key.", hint="Restore the vault.") from None
+        raise NotAcceptable(
+            "A ciphertext of the vault does not open with its key.", hint="Restore the vault."
+        ) from None
 
 
 class KeyStore:

@@ -12,15 +12,13 @@ All values are synthetic: names are invented, mail hosts are reserved by RFC 260
 
 from __future__ import annotations
 
-import json
 import random
-import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Literal, TypeAlias
 
-from pipelines import demo_phrases as say
+from pipelines.demo_phrases import ARTICLE_9, CARD
+from pipelines.demo_rows import KINDS, DemoRow, Kind, Mention, Person, Turn, row_without, write_jsonl
+from pipelines.demo_writer import Writer, draw_people
 
 __all__ = [
     "DemoCorpus",
@@ -36,83 +34,10 @@ __all__ = [
     "write_jsonl",
 ]
 
-Kind: TypeAlias = Literal["name", "email", "phone", "account"]
-KINDS: tuple[Kind, ...] = ("name", "email", "phone", "account")
-CONSTANTS: dict[Kind, str] = {"name": "[PERSON]", "email": "[EMAIL]", "phone": "[PHONE]", "account": "[ACCOUNT]"}
-"""What the gate puts in the place of another person's identifier."""
-
 FREQUENT_DOSES = (10, 10, 11, 11, 12, 13, 14)
 CANARY_DOSES = (1, 2, 4, 8, 16)
 OTHERS = 70
 TRUNK_ROWS = 150
-THIRD_PARTY_SHARE = 0.12
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A synthetic customer. `customer_id` is the subject identifier; `records` counts the rows that declare them."""
-
-    customer_id: str
-    name: str = field(repr=False)
-    email: str = field(repr=False)
-    phone: str = field(repr=False)
-    account: str = field(repr=False)
-    purpose: Literal["customer", "canary"] = "customer"
-
-    def value(self, kind: Kind) -> str:
-        """One of the four identifiers."""
-        return {"name": self.name, "email": self.email, "phone": self.phone, "account": self.account}[kind]
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """An identifier standing in a text."""
-
-    customer_id: str
-    kind: Kind
-    value: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One chat message, as plain strings and mentions in order."""
-
-    role: Literal["user", "assistant"]
-    parts: tuple[str | Mention, ...] = field(repr=False)
-
-    def text(self) -> str:
-        """What is read."""
-        return "".join(part if isinstance(part, str) else part.value for part in self.parts)
-
-
-@dataclass(frozen=True, slots=True)
-class DemoRow:
-    """One row of the corpus file. No subjects means: declared to be about nobody."""
-
-    row_id: str
-    turns: tuple[Turn, ...] = field(repr=False)
-    subjects: tuple[str, ...] = ()
-    source: str = "support-chat"
-    purpose: str = "support-assistant"
-    lawful_basis: str = "contract"
-    parents: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, object]:
-        """The row as the importer reads it."""
-        return {
-            "id": self.row_id,
-            "messages": [{"role": turn.role, "content": turn.text()} for turn in self.turns],
-            "subjects": list(self.subjects),
-            "source": self.source,
-            "purpose": self.purpose,
-            "lawful_basis": self.lawful_basis,
-            "language": "en",
-            "parents": list(self.parents),
-        }
-
-    def mentions(self) -> tuple[Mention, ...]:
-        """Every identifier in the row, in order."""
-        return tuple(part for turn in self.turns for part in turn.parts if isinstance(part, Mention))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +78,50 @@ class DemoCorpus:
 def make_corpus(seed: int) -> DemoCorpus:
     """The corpus of a seed: the same seed gives the same rows, byte for byte."""
     rng = random.Random(seed)
-    people = _people(rng, count=len(FREQUENT_DOSES) + OTHERS + 2 * len(CANARY_DOSES))
-    customers, canaries = people[: -2 * len(CANARY_DOSES)], people[-2 * len(CANARY_DOSES) :]
-    canaries = tuple(replace(person, purpose="canary") for person in canaries)
+    people = draw_people(rng, count=len(FREQUENT_DOSES) + OTHERS + 2 * len(CANARY_DOSES))
+    customers, drawn = people[: -2 * len(CANARY_DOSES)], people[-2 * len(CANARY_DOSES) :]
+    canaries = tuple(replace(person, purpose="canary") for person in drawn)
     planted, twins = canaries[::2], canaries[1::2]
-    writer = _Writer(rng)
-    doses = (*FREQUENT_DOSES, *(1 + i % 6 for i in range(OTHERS)))
-    rows = [row for person, dose in zip(customers, doses, strict=True) for row in writer.records(person, customers, dose)]
-    rows += writer.special_rows(customers, rows)
-    rows += [row for person, dose in zip(planted, CANARY_DOSES, strict=True) for row in writer.records(person, (), dose)]
+    writer = Writer(rng)
+    rows = _customer_rows(writer, customers)
+    rows += _special_rows(writer, customers, rows)
+    rows += _canary_rows(writer, planted)
     rows += [writer.row_about_nobody() for _ in range(TRUNK_ROWS)]
-    twin_rows = [row for twin, dose in zip(twins, CANARY_DOSES, strict=True) for row in writer.records(twin, (), dose)]
+    twin_rows = _canary_rows(writer, twins)
     rng.shuffle(rows)
     return DemoCorpus((*customers, *planted), tuple(rows), twins, tuple(twin_rows))
+
+
+def _customer_rows(writer: Writer, customers: Sequence[Person]) -> list[DemoRow]:
+    """The frequent writers come first, then people with one to six records each."""
+    doses = (*FREQUENT_DOSES, *(1 + i % 6 for i in range(OTHERS)))
+    frequent, others = customers[: len(FREQUENT_DOSES)], customers[len(FREQUENT_DOSES) + 2 :]
+    pairs = zip(customers, doses, strict=True)
+    return [row for person, dose in pairs for row in writer.records(person, frequent, others, dose=dose)]
+
+
+def _canary_rows(writer: Writer, canaries: Sequence[Person]) -> list[DemoRow]:
+    """Canaries at their doses; they name nobody, so that each stays alone in its shard."""
+    pairs = zip(canaries, CANARY_DOSES, strict=True)
+    return [row for person, dose in pairs for row in writer.records(person, (), (), dose=dose)]
+
+
+def _special_rows(writer: Writer, customers: Sequence[Person], rows: Sequence[DemoRow]) -> list[DemoRow]:
+    """Copies, notes, a card number, an Art. 9 sentence, and a name that two customers share.
+
+    Besides the first three frequent writers they belong to customers with three records.
+    """
+    first = {person.customer_id: next(r for r in rows if person.customer_id in r.subjects) for person in customers}
+    ada, ben, cai = customers[:3]
+    few = customers[len(FREQUENT_DOSES) + 2 :: 6]
+    return [
+        writer.copy_of(first[ben.customer_id]),
+        *(writer.copy_of(first[p.customer_id], greeting="Hello again. ") for p in (ada, cai, few[0])),
+        *(writer.summary_of(first[p.customer_id], p) for p in (ada, ben, *few[1:4])),
+        writer.conversation(few[4], extra=CARD),
+        writer.conversation(few[5], extra=ARTICLE_9),
+        writer.conversation(few[6], other=customers[len(FREQUENT_DOSES)]),
+    ]
 
 
 def without_subject(corpus: DemoCorpus, customer_id: str) -> tuple[DemoRow, ...]:
@@ -179,13 +135,7 @@ def without_subject(corpus: DemoCorpus, customer_id: str) -> tuple[DemoRow, ...]
     while size != len(gone):
         size = len(gone)
         gone |= {row.row_id for row in corpus.rows if gone.intersection(row.parents)}
-    return tuple(_row_without(row, customer_id) for row in corpus.rows if row.row_id not in gone)
-
-
-def write_jsonl(rows: Iterable[DemoRow], path: Path) -> None:
-    """One JSON object per line, UTF-8, keys in the order of `DemoRow.as_json`."""
-    lines = (json.dumps(row.as_json(), ensure_ascii=False) for row in rows)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return tuple(row_without(row, customer_id) for row in corpus.rows if row.row_id not in gone)
 
 
 def bad_rows() -> tuple[dict[str, object], ...]:
@@ -198,56 +148,3 @@ def bad_rows() -> tuple[dict[str, object], ...]:
         {"id": "bad-3", "text": "", "subjects": [], **common},
         {"id": "bad-4", "subjects": [], **common},
     )
-
-
-def _row_without(row: DemoRow, customer_id: str) -> DemoRow:
-    def part_without(part: str | Mention) -> str | Mention:
-        return CONSTANTS[part.kind] if isinstance(part, Mention) and part.customer_id == customer_id else part
-
-    turns = tuple(replace(turn, parts=tuple(part_without(part) for part in turn.parts)) for turn in row.turns)
-    return replace(row, turns=turns)
-
-
-def _people(rng: random.Random, *, count: int) -> tuple[Person, ...]:
-    """People with distinct identifiers, except that the ninth customer has the eighth one's name."""
-    pairs = rng.sample([(first, last) for first in say.FIRST_NAMES for last in say.LAST_NAMES], count)
-    pairs[8] = pairs[7]
-    numbers = rng.sample(range(1000), count)
-    people = []
-    for i, (first, last) in enumerate(pairs):
-        mailbox = f"{first[0]}.{last}{rng.randint(10, 99)}".lower()
-        people.append(
-            Person(
-                customer_id=f"C-{1001 + i}",
-                name=f"{first} {last}",
-                email=f"{mailbox}{i}@{rng.choice(say.MAIL_HOSTS)}",
-                phone=f"{rng.choice(say.PHONE_RANGES)}{numbers[i]:03d}",
-                account=f"AC-{rng.randrange(10_000):04d}-{rng.randrange(10_000):04d}",
-            )
-        )
-    return tuple(people)
-
-
-def _words(rng: random.Random) -> dict[str, str]:
-    """One draw of everything about products and orders that a phrase can name."""
-    return {
-        "brand": rng.choice(say.BRANDS),
-        "product": rng.choice(say.PRODUCTS),
-        "part": rng.choice(say.PARTS),
-        "plan": rng.choice(say.PLANS),
-        "month": rng.choice(say.MONTHS),
-        "weekday": rng.choice(say.WEEKDAYS),
-        "day": str(rng.randint(1, 28)),
-        "n": str(rng.randint(2, 30)),
-        "amount": f"{rng.randint(5, 400)}.{rng.randrange(100):02d}",
-        "order": f"{rng.choice('ABEHKRT')}{rng.randrange(100_000):05d}",
-    }
-
-
-def _fill(phrase: str, blanks: dict[str, str | Mention]) -> tuple[str | Mention, ...]:
-    """A phrase with its blanks filled; identifiers stay mentions."""
-    parts: list[str | Mention] = []
-    for literal, blank, _, _ in string.Formatter().parse(phrase):
-        parts += [literal] if literal else []
-        parts += [blanks[blank]] if blank is not None else []
-    return tuple(parts)

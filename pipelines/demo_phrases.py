@@ -11,42 +11,53 @@ __all__ = [
     "ARTICLE_9",
     "BRANDS",
     "CARD",
-    "CHANGED_WORDS",
+    "CONFIRMED_PHONE",
     "FAQ",
     "FIRST_ANSWERS",
     "FIRST_NAMES",
     "GREETINGS",
     "INTRODUCTIONS",
     "LAST_NAMES",
+    "MAIL_HOSTS",
+    "MONTHS",
     "NOTE_REQUESTS",
+    "PARTS",
     "PHONE_RANGES",
+    "PLANS",
     "PRODUCTS",
     "PROMISES",
     "SUMMARIES",
     "THIRD_PARTY",
     "TOPICS",
+    "WEEKDAYS",
 ]
 
-FIRST_NAMES = (
-    "Maelis Torvin Anwick Brisela Caldor Dessana Ervane Filomar Gessika Halvard Iselin Jorvan Kessia Lorimer Merovee Nadira "
-    "Osmund Pelline Quillan Rosmira Severan Tamsel Ulveda Verrick Wendeline Xandria Yorath Zelmira Arlott Bettine Corwin "
-    "Dunstan Elspeth Ferrand Gwenlyn Hesper Idonea Jessamy Kendrith Leofric Mirabel Nerissa Orlanth Peverell"
-).split()
-LAST_NAMES = (
-    "Quillfeather Ashcombe Brackenridge Cresswold Dunmarrow Eversley Fennimore Garrowby Hollindale Inchbarrow Jarrowfell "
-    "Kettlewick Larkspurn Mossgrave Netherby Oxborrow Penhallow Quarrington Rookwell Sallowmere Thistlewood Underholt "
-    "Varnleigh Wetherfold Yarrowdene Zellbrook Applegarth Birchanger Coldharbour Drakelow Elderfield Foxcombe Greystoke "
-    "Hartsease Ivelbury Junivall Knapwell Lowmarsh Merrivale Northwold Oakhanger Pinkerdale Ravensholt Stonehurst"
-).split()
+
+def _list(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
+
+
+FIRST_NAMES = _list(
+    "Maelis Torvin Anwick Brisela Caldor Dessana Ervane Filomar Gessika Halvard Iselin Jorvan Kessia Lorimer "
+    "Merovee Nadira Osmund Pelline Quillan Rosmira Severan Tamsel Ulveda Verrick Wendeline Xandria Yorath Zelmira "
+    "Arlott Bettine Corwin Dunstan Elspeth Ferrand Gwenlyn Hesper Idonea Jessamy Kendrith Leofric Mirabel Nerissa "
+    "Orlanth Peverell"
+)
+LAST_NAMES = _list(
+    "Quillfeather Ashcombe Brackenridge Cresswold Dunmarrow Eversley Fennimore Garrowby Hollindale Inchbarrow "
+    "Jarrowfell Kettlewick Larkspurn Mossgrave Netherby Oxborrow Penhallow Quarrington Rookwell Sallowmere "
+    "Thistlewood Underholt Varnleigh Wetherfold Yarrowdene Zellbrook Applegarth Birchanger Coldharbour Drakelow "
+    "Elderfield Foxcombe Greystoke Hartsease Ivelbury Junivall Knapwell Lowmarsh Merrivale Northwold Oakhanger "
+    "Pinkerdale Ravensholt Stonehurst"
+)
 MAIL_HOSTS = ("example.org", "example.com", "example.net")
 
-# Ofcom, "Telephone numbers for use in TV and radio drama programmes": never given to a subscriber. Three free digits.
+# Ofcom, "Telephone numbers for use in TV and radio drama programmes": never given to a subscriber. Three free
+# digits. Listed are the ranges that libphonenumber holds to be valid.
 PHONE_RANGES = (
     "+44 20 7946 0",
-    "+44 7700 900",
     "+44 113 496 0",
     "+44 114 496 0",
-    "+44 115 496 0",
     "+44 116 496 0",
     "+44 117 496 0",
     "+44 121 496 0",
@@ -55,15 +66,16 @@ PHONE_RANGES = (
     "+44 151 496 0",
     "+44 161 496 0",
     "+44 191 498 0",
-    "+44 1632 960",
 )
 
-BRANDS = "Corvex Lumora Tessel Brindel Halvar Quorin Vesper Oakline Nimbel Pellor".split()
-PRODUCTS = "kettle lamp router heater printer vacuum speaker toaster camera monitor thermostat freezer oven scanner".split()
-PARTS = "filter cable lid handle battery adapter display switch door fuse".split()
-MONTHS = "January February March April June July August September October November".split()
-WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday".split()
-PLANS = "basic family business premium".split()
+BRANDS = _list("Corvex Lumora Tessel Brindel Halvar Quorin Vesper Oakline Nimbel Pellor")
+PRODUCTS = _list(
+    "kettle lamp router heater printer vacuum speaker toaster camera monitor thermostat freezer oven scanner"
+)
+PARTS = _list("filter cable lid handle battery adapter display switch door fuse")
+MONTHS = _list("January February March April June July August September October November")
+WEEKDAYS = _list("Monday Tuesday Wednesday Thursday Friday Saturday")
+PLANS = _list("basic family business premium")
 
 INTRODUCTIONS = (
     "Hello, my name is {name}. {opening}",
@@ -91,19 +103,31 @@ TOPICS = (
         ("My {brand} {product} makes a loud noise since {weekday}.", "The {product} from {brand} is very loud."),
         ("A loose {part} often makes that noise.", "Please check whether the {part} sits in its place."),
         ("The {part} is in its place and it is still loud.", "I cannot open the {part} without a tool."),
-        ("Then I will order a new {part}, reference {order}.", "I will send a driver on {day} {month}, reference {order}."),
+        (
+            "Then I will order a new {part}, reference {order}.",
+            "I will send a driver on {day} {month}, reference {order}.",
+        ),
     ),
     (
         ("My order {order} came without the {part}.", "There is no {part} in the parcel of my {product}."),
-        ("I am sorry, the {part} of the {brand} {product} was sent on its own.", "The {part} follows in a second parcel."),
+        (
+            "I am sorry, the {part} of the {brand} {product} was sent on its own.",
+            "The {part} follows in a second parcel.",
+        ),
         ("When will the second parcel be here?", "Do I have to be at home for it?"),
         ("The second parcel arrives on {day} {month}.", "No, the driver can leave it at the door on {weekday}."),
     ),
     (
         ("I was charged twice for the {product}.", "Invoice {order} was taken from my account two times."),
-        ("You are right, invoice {order} was booked twice on {day} {month}.", "I can see the second payment of {amount} euros."),
+        (
+            "You are right, invoice {order} was booked twice on {day} {month}.",
+            "I can see the second payment of {amount} euros.",
+        ),
         ("How long does the refund take?", "Please send the {amount} euros back."),
-        ("The refund of {amount} euros takes {n} working days.", "The money is on its way and arrives before {weekday}."),
+        (
+            "The refund of {amount} euros takes {n} working days.",
+            "The money is on its way and arrives before {weekday}.",
+        ),
     ),
     (
         ("I want to move to the {plan} plan.", "Can I change my plan to {plan}?"),
@@ -162,13 +186,24 @@ ARTICLE_9 = (
     "I have diabetes and my insulin must stay cold, and at Ramadan I cook only at night.",
     "I understand, order {order} gets the first place in the list.",
 )
-CHANGED_WORDS = (("Please ", "Kindly "), ("Thank you", "Thanks"), ("on file", "on record"), ("Yes, ", "Yes indeed, "))
 
 FAQ = (
-    ("How do I clean the {part} of the {brand} {product}?", "Switch off the {product}, wait {n} minutes and clean the {part} with warm water."),
-    ("What does the {plan} plan include?", "The {plan} plan includes one {product}, a new {part} every year and costs {amount} euros a month."),
+    (
+        "How do I clean the {part} of the {brand} {product}?",
+        "Switch off the {product}, wait {n} minutes and clean the {part} with warm water.",
+    ),
+    (
+        "What does the {plan} plan include?",
+        "The {plan} plan includes one {product}, a new {part} every year and costs {amount} euros a month.",
+    ),
     ("Which {part} fits the {brand} {product}?", "Article {order} fits every {brand} {product} made after {month}."),
     ("How long does delivery take?", "A {product} is delivered within {n} working days, a {part} on {weekday}."),
-    ("Tell me about the {brand} {product}.", "The {brand} {product} is quiet, weighs {n} kilograms and has a {part} that can be replaced."),
-    ("How do I return a {product}?", "Print the label, put the {product} in its box and bring it to a store before {weekday}."),
+    (
+        "Tell me about the {brand} {product}.",
+        "The {brand} {product} is quiet, weighs {n} kilograms and has a {part} that can be replaced.",
+    ),
+    (
+        "How do I return a {product}?",
+        "Print the label, put the {product} in its box and bring it to a store before {weekday}.",
+    ),
 )

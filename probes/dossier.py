@@ -147,7 +147,7 @@ class Protocol:
     rho_bound: float = 0.5
     candidates: int = 999
     candidate_seed: int = 1
-    exposure_prompts: int = 4
+    exposure_prompts: int = 2
     min_control_subjects: int = 10
     tries: int = 1000
     extraction_p: float = 0.5

@@ -99,7 +99,10 @@ def trial(target: Target, item: Tokenised, place: Occurrence, others: Sequence[s
     lines = [true]
     if others:
         encoded = target.tokenizer(
-            [head + other + tail for other in others], add_special_tokens=False, return_offsets_mapping=True, verbose=False
+            [head + other + tail for other in others],
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            verbose=False,
         )
         first = item.ids[:1] if added else ()
         for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):

@@ -55,7 +55,7 @@ def judge(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progr
     return Judgement(
         case_handle=dossier.case_handle,
         verdict=verdict,
-        sentences=three_sentences(verdict, counts, models, detectable=detectable, protocol=protocol),
+        sentences=three_sentences(counts, models, detectable=detectable, protocol=protocol),
         counts=counts,
         primaries_pre=evidence.pre,
         primaries_post=evidence.post,
@@ -198,5 +198,3 @@ def _companions(bench: Bench, side: str) -> dict[str, float]:
         if len(readings.log_p):
             rows.append(companions(readings, bench.readings[BASE].subject[index], item.text))
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]} if rows else {}
-
-

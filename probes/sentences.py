@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from probes.dossier import Protocol
 from probes.judgement import Counts, Detectable, ModelReading
-from probes.verdict import Verdict, percent, probability
+from probes.verdict import percent, probability
 
 __all__ = ["LIMITS", "three_sentences"]
 
@@ -18,12 +18,12 @@ LIMITS = (
 
 
 def three_sentences(
-    verdict: Verdict, counts: Counts, models: tuple[ModelReading, ...], *, detectable: Detectable, protocol: Protocol
+    counts: Counts, models: tuple[ModelReading, ...], *, detectable: Detectable, protocol: Protocol
 ) -> tuple[str, str, str]:
     """What was tested, what was found, what could have been found."""
     return (
         _tested(counts, protocol),
-        f"{_side(models, 'pre', 'The old adapter')}; {_side(models, 'post', 'the new one')}. {verdict.sentence}",
+        f"{_side(models, 'pre', 'The old adapter')}; {_side(models, 'post', 'the new one')}.",
         _detectable(detectable, counts, protocol),
     )
 

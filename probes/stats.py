@@ -145,6 +145,9 @@ def detectable_effect(k: int, *, alpha: float, wanted_power: float = 0.8) -> flo
 def adapters_needed(ratio: RatioInput, *, bound: float, limit: int = 400) -> int | None:
     """Smallest K with which the same effects would bring the upper bound of the ratio below `bound`; None: no K."""
     for k in range(2, limit + 1):
-        if fieller(RatioInput(ratio.numerator, ratio.denominator, ratio.own_var, ratio.own_var / k, k - 1)).upper < bound:
+        if (
+            fieller(RatioInput(ratio.numerator, ratio.denominator, ratio.own_var, ratio.own_var / k, k - 1)).upper
+            < bound
+        ):
             return k
     return None

@@ -7,6 +7,7 @@ in service. A batch is padded on either side; padding is never scored, because t
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.utils import logging as hf_logging
 
 from lineage.errors import WrongUsage
 from probes.dossier import DecodingScheme, Panel
@@ -52,15 +55,12 @@ class Target:
         Raises:
             WrongUsage: the base or an adapter directory is missing.
         """
-        model: PeftModel | PreTrainedModel = _load_base(panel)
         for name, path in panel.adapters().items():
             if not (path / "adapter_config.json").is_file():
                 raise WrongUsage(f"The adapter {name} is not a PEFT directory.", hint="Train and compose first.")
-            if isinstance(model, PeftModel):
-                model.load_adapter(path, adapter_name=name, is_trainable=False)
-            else:
-                model = PeftModel.from_pretrained(model, path, adapter_name=name, is_trainable=False)
-        tokenizer = AutoTokenizer.from_pretrained(panel.base, revision=panel.revision or "main")
+        with _quiet_loading():
+            model = _with_adapters(_load_base(panel), panel)
+            tokenizer = AutoTokenizer.from_pretrained(panel.base, revision=panel.revision or "main")
         return cls(model, tokenizer, scheme=scheme)
 
     def read(self, name: str, items: Sequence[Tokenised], *, batch: int | None = None) -> list[TokenReadings]:
@@ -121,7 +121,9 @@ class Target:
         logits = self._model(
             input_ids=ids.to(device), attention_mask=mask.to(device), position_ids=places.to(device), use_cache=False
         ).logits
-        return [self._pick(logits[row], item, shift) for row, (item, shift) in enumerate(zip(items, shifts, strict=True))]
+        return [
+            self._pick(logits[row], item, shift) for row, (item, shift) in enumerate(zip(items, shifts, strict=True))
+        ]
 
     def _pick(self, logits: torch.Tensor, item: Tokenised, shift: int) -> TokenReadings:
         """One row's logits (width, V) at the positions that predict a loss-carrying token."""
@@ -130,9 +132,8 @@ class Target:
         before = torch.as_tensor(positions + shift - 1, device=logits.device)
         return TokenReadings(positions, *read_logits(logits[before], targets, self._scheme))
 
-    def _continue(self, start: object, endings: Sequence[Sequence[int]]) -> np.ndarray:
-        cache = copy.deepcopy(start.past_key_values)
-        cache.batch_repeat_interleave(len(endings))
+    def _continue(self, start: CausalLMOutputWithPast, endings: Sequence[Sequence[int]]) -> np.ndarray:
+        """All but the last token of each ending go in; each position predicts the next, the prompt the first."""
         width = max(map(len, endings))
         ids = torch.zeros(len(endings), width, dtype=torch.long)
         real = torch.zeros(len(endings), width)
@@ -140,15 +141,48 @@ class Target:
             ids[row, : len(ending)] = torch.tensor(ending)
             real[row, : len(ending)] = 1
         ids, real = ids.to(self._device), real.to(self._device)
-        past = torch.ones(len(endings), cache.get_seq_length(), device=self._device)
-        seen = torch.cat([past, real], dim=-1).long()
-        first = start.logits[:, -1:].expand(len(endings), -1, -1)
-        rest = self._model(input_ids=ids, attention_mask=seen, past_key_values=cache, use_cache=True).logits[:, :-1]
-        log_probs = torch.log_softmax(torch.cat([first, rest], dim=1).float(), dim=-1)
-        return (log_probs.gather(2, ids[..., None])[..., 0] * real).sum(-1).double().cpu().numpy()
+        scored = _log_p(start.logits[:, -1:].expand(len(endings), -1, -1), ids[:, :1])
+        if width > 1:
+            cache = copy.deepcopy(start.past_key_values)
+            cache.batch_repeat_interleave(len(endings))
+            past = torch.ones(len(endings), cache.get_seq_length(), device=self._device)
+            seen = torch.cat([past, real[:, :-1]], dim=-1).long()
+            rest = self._model(input_ids=ids[:, :-1], attention_mask=seen, past_key_values=cache, use_cache=True).logits
+            scored = torch.cat([scored, _log_p(rest, ids[:, 1:])], dim=-1)
+        return (scored * real).sum(-1).double().cpu().numpy()
+
+
+def _log_p(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """float32 log p of each id, shapes (n, t, V) and (n, t) to (n, t)."""
+    chosen = logits.gather(2, ids[..., None])[..., 0]
+    return chosen.float() - logits.float().logsumexp(-1)
 
 
 def _load_base(panel: Panel) -> PreTrainedModel:
     if isinstance(panel.base, Path) and not (panel.base / "config.json").is_file():
         raise WrongUsage("The base model is missing.", hint="Set base_model in lethe.toml to a folder or a hub id.")
     return AutoModelForCausalLM.from_pretrained(panel.base, revision=panel.revision or "main", dtype=torch.float32)
+
+
+def _with_adapters(model: PeftModel | PreTrainedModel, panel: Panel) -> PeftModel | PreTrainedModel:
+    for name, path in panel.adapters().items():
+        if isinstance(model, PeftModel):
+            model.load_adapter(path, adapter_name=name, is_trainable=False)
+        else:
+            model = PeftModel.from_pretrained(model, path, adapter_name=name, is_trainable=False)
+    return model
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """No progress bars of weights in the middle of ours, and no deprecation notes between peft and transformers."""
+    shown = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            # peft 0.21 asks transformers 5.23 for a property under its old name
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            yield
+    finally:
+        if shown:
+            hf_logging.enable_progress_bar()

@@ -82,9 +82,7 @@ def exposure_p(assays: tuple[ValueAssay, ...], bench: Bench, *, side: str) -> fl
     return min(1.0, len(ranked) * min(rank(calibrated(a.scores, suspects, bench.outs)).p for a in ranked))
 
 
-def extraction_primary(
-    assays: tuple[ValueAssay, ...], bench: Bench, *, side: str
-) -> tuple[float, float] | Abstained:
+def extraction_primary(assays: tuple[ValueAssay, ...], bench: Bench, *, side: str) -> tuple[float, float] | Abstained:
     """The extraction primary and its empirical companion, both by the number of values (Bonferroni)."""
     usable = [a for a in assays if a.facts.evidence and a.facts.random_digits]
     if not usable:

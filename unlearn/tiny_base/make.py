@@ -56,7 +56,7 @@ class BaseRecipe:
     max_length: int = 512
     context: int = 192
     batch: int = 16
-    steps: int = 900
+    steps: int = 1200
     peak_rate: float = 4e-3
     warmup: int = 60
     tokenizer_documents: int = 6000

@@ -1,0 +1,127 @@
+"""What an authentic certificate says, for `lineage.verify`: Merkle proofs, the adapter directory, a summary in lines.
+
+Standard library only, and no code of the modules that write certificates. Nothing here judges authenticity: call it with a
+predicate whose signatures were checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any
+
+__all__ = ["adapter_difference", "proof_holds", "summary_lines"]
+
+TOLERATED = frozenset({"README.md"})  # the model card: no loader reads it as weights or configuration
+
+
+# --- Merkle proofs: RFC 6962, section 2.1, written as its recursion ---------------------------------------------------
+
+
+def proof_holds(proof: Mapping[str, Any], root: str) -> bool:
+    """Is the proof's `absent` leaf (hex) no leaf under this root (hex)?"""
+    try:
+        return _is_absent(proof, root)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        return False
+
+
+def _is_absent(proof: Mapping[str, Any], root: str) -> bool:
+    """Neighbours under the same root, next to each other (or at an end), with the absent leaf strictly between them."""
+    absent, left, right = bytes.fromhex(proof["absent"]), proof.get("left"), proof.get("right")
+    for end in (left, right):
+        if end and not (
+            0 <= end["index"] < end["size"] and _root(end, end["index"], end["size"], end["path"]).hex() == root
+        ):
+            return False
+    if left and not bytes.fromhex(left["leaf"]) < absent:
+        return False
+    if right and not absent < bytes.fromhex(right["leaf"]):
+        return False
+    if left and right:
+        return bool(left["size"] == right["size"] and left["index"] + 1 == right["index"])
+    if left:
+        return bool(left["index"] == left["size"] - 1)
+    return right["index"] == 0 if right else root == sha256(b"").hexdigest()
+
+
+def _root(end: Mapping[str, Any], index: int, size: int, path: Sequence[str]) -> bytes:
+    if size == 1:
+        if path:
+            raise ValueError
+        return sha256(b"\x00" + bytes.fromhex(end["leaf"])).digest()
+    half, sibling = 1 << ((size - 1).bit_length() - 1), bytes.fromhex(path[-1])
+    if index < half:
+        return sha256(b"\x01" + _root(end, index, half, path[:-1]) + sibling).digest()
+    return sha256(b"\x01" + sibling + _root(end, index - half, size - half, path[:-1])).digest()
+
+
+# --- the adapter directory ----------------------------------------------------------------------------------------------
+
+
+def adapter_difference(subjects: Sequence[Any], folder: Path) -> str:
+    """How a directory differs from the certified adapter, in a sentence; empty when it is that adapter, byte for byte.
+
+    One certificate may cover several adapters, told apart by a folder in the subject's name: the directory must be one of
+    them. README.md may be there without being listed.
+
+    Raises:
+        OSError: the directory or a file in it cannot be read.
+    """
+    entries = list(folder.iterdir())
+    present = {path.name: _sha256(path) for path in entries if path.is_file()}
+    problems = [_difference(files, present, extra=len(entries) - len(present)) for files in _adapters(subjects)]
+    if "" in problems:
+        return ""
+    return problems[0] if len(problems) == 1 else "The directory is none of the certified adapters."
+
+
+def _adapters(subjects: Sequence[Any]) -> list[dict[str, str]]:
+    """The certified files of each adapter; a folder in the subject's name tells adapters apart."""
+    adapters: dict[str, dict[str, str]] = {}
+    for subject in subjects:
+        folder, _, name = subject["name"].rpartition("/")
+        adapters.setdefault(folder, {})[name] = subject["digest"]["sha256"]
+    return list(adapters.values())
+
+
+def _difference(certified: Mapping[str, str], present: Mapping[str, str], *, extra: int) -> str:
+    for name in sorted(certified):
+        if name not in present:
+            return f"The certified file {name} is missing from the directory."
+        if present[name] != certified[name]:
+            return f"The file {name} is not the certified one: its bytes differ."
+    unlisted = len(set(present) - set(certified) - TOLERATED) + extra
+    return f"The directory holds {unlisted} entries that the certificate does not list." if unlisted else ""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+# --- summary -----------------------------------------------------------------------------------------------------------
+
+
+def summary_lines(predicate: Mapping[str, Any]) -> Iterator[str]:
+    """The certificate in lines that a person understands, verdict first and limits last."""
+    request, slices, adapters = predicate["request"], predicate["slices"], predicate["adapters"]
+    decisions = [entry["decision"] for entry in predicate["decisions"]]
+    counts = ", ".join(f"{decisions.count(name)} {name}" for name in sorted(set(decisions))) or "none"
+    verdicts = ", ".join(f"{probe['verdict']} ({probe['level']})" for probe in predicate["probes"]) or "no probe"
+    grades = sorted({adapter["rederivation"]["grade"] for adapter in adapters}, reverse=True) or ["none"]
+    destroyed = ", ".join(f"{entry['count']} {entry['kind']}" for entry in predicate["destroyed"]) or "nothing"
+    before, after = (sum(change[f"records_{when}"] for change in slices) for when in ("before", "after"))
+    stores = predicate["search"]["stores"]
+    yield f"Verdict of the probes: {verdicts}"
+    yield f"Grade of the retraining: {grades[0]} (A: re-derived in a second process; B: by construction)"
+    yield f"Certificate {predicate['certificate']} of {predicate['controller']}, issued {predicate['issued']}"
+    yield f"Case {request['case']}: received {request['received']}, due {request['due']}, ground {request['ground']}"
+    yield f"Searched {len(stores)} stores; records decided: {counts}"
+    yield f"{len(adapters)} adapters, {len(slices)} slices: {before} records before, {after} after"
+    yield f"Neighbouring records unchanged: {predicate['neighbours_unchanged']}"
+    yield f"Destroyed: {destroyed}"
+    yield f"To be told: {len(predicate['to_be_told'])}; backups that still expire: {len(predicate['backups'])}"
+    yield f"Ledger: {predicate['ledger']['length']} events, head {predicate['ledger']['digest'][:16]}"
+    yield from (f"Limit of the claim: {limit}" for limit in predicate["limits"])

@@ -1,0 +1,112 @@
+"""The pieces of evidence in a case, each canonical JSON under a digest; approvals bind these digests.
+
+The *preview* is the contract: its digest covers the closure by case-scoped handles, the decision about each record, the
+plans in force and the places to be told. Cost, time and shards are a forecast and stand outside the digest, because
+containment and other cases change them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+import rfc8785
+from sqlmodel import Session, col, select
+
+from lineage.closure import Closure, ClosureRecord
+from lineage.errors import WrongUsage
+from lineage.keyring import Keyring
+from lineage.tables import CaseRecordRow, EvidenceRow, PlanRow, RecordRow
+
+__all__ = ["add_evidence", "case_records", "contract", "digest_of", "evidence", "evidence_digest", "save_closure"]
+
+BINDING = ("contract", "containment", "rebuild", "rederivation", "probe")  # what the purge approval covers
+
+
+def digest_of(body: Mapping[str, object]) -> str:
+    """SHA-256 of the RFC 8785 form."""
+    return hashlib.sha256(rfc8785.dumps(dict(body))).hexdigest()  # type: ignore[arg-type]
+
+
+def add_evidence(session: Session, case_id: str, kind: str, body: Mapping[str, object], *, now: datetime) -> str:
+    """File a piece of evidence and return its digest; filing the same again adds nothing."""
+    digest = digest_of(body)
+    latest = _latest(session, case_id, kind)
+    if latest is None or latest.digest != digest:
+        session.add(
+            EvidenceRow(case_id=case_id, kind=kind, digest=digest, body=json.dumps(body, sort_keys=True), at=now)
+        )
+        session.flush()
+    return digest
+
+
+def evidence(session: Session, case_id: str, kind: str) -> dict[str, object]:
+    """The newest piece of a kind.
+
+    Raises:
+        WrongUsage: there is none yet.
+    """
+    row = _latest(session, case_id, kind)
+    if row is None:
+        raise WrongUsage(f"Case {case_id} has no {kind} yet.")
+    body: dict[str, object] = json.loads(row.body)
+    return body
+
+
+def has_evidence(session: Session, case_id: str, kind: str) -> bool:
+    """Whether a piece of this kind was filed."""
+    return _latest(session, case_id, kind) is not None
+
+
+def evidence_digest(session: Session, case_id: str) -> str:
+    """What the approval of the purge binds: the digests of all evidence so far."""
+    rows = {kind: _latest(session, case_id, kind) for kind in BINDING}
+    return digest_of({kind: row.digest for kind, row in rows.items() if row is not None})
+
+
+def contract(session: Session, case_id: str, closure: Closure, keyring: Keyring) -> dict[str, object]:
+    """The bound part of a preview."""
+    records = [
+        {"handle": keyring.handle(case_id, r.record_id), "relation": r.relation, "decision": r.decision}
+        for r in closure.records
+    ]
+    plans = session.exec(select(PlanRow.adapter, PlanRow.digest).where(col(PlanRow.current).is_(True))).all()
+    sources = session.exec(select(RecordRow.source).where(col(RecordRow.id).in_(closure.erased_ids)).distinct()).all()
+    return {
+        "records": sorted(records, key=lambda r: r["handle"]),
+        "plans": dict(sorted(plans)),
+        "sources_to_be_told": sorted(sources),
+        "not_erased": {
+            "already_redacted": sum(r.decision == "already_redacted" for r in closure.records),
+            "kept": ["ledger", "tombstone", "suppression list"],
+        },
+    }
+
+
+def save_closure(session: Session, case_id: str, closure: Closure, keyring: Keyring) -> None:
+    """Replace the records of a case by a fresh closure."""
+    for row in session.exec(select(CaseRecordRow).where(CaseRecordRow.case_id == case_id)).all():
+        session.delete(row)
+    session.flush()
+    session.add_all(
+        CaseRecordRow(
+            case_id=case_id, handle=keyring.handle(case_id, record.record_id), record_id=record.record_id,
+            relation=record.relation, decision=record.decision,
+        )
+        for record in closure.records
+    )  # fmt: skip
+    session.flush()
+
+
+def case_records(session: Session, case_id: str) -> list[ClosureRecord]:
+    """The records of a case that still have an id, sorted."""
+    query = select(CaseRecordRow).where(CaseRecordRow.case_id == case_id, col(CaseRecordRow.record_id).is_not(None))
+    rows = session.exec(query.order_by(col(CaseRecordRow.record_id))).all()
+    return [ClosureRecord(row.record_id or "", row.relation, row.decision) for row in rows]
+
+
+def _latest(session: Session, case_id: str, kind: str) -> EvidenceRow | None:
+    query = select(EvidenceRow).where(EvidenceRow.case_id == case_id, EvidenceRow.kind == kind)
+    return session.exec(query.order_by(col(EvidenceRow.id).desc()).limit(1)).first()

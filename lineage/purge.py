@@ -1,0 +1,196 @@
+"""Destroy: what is left of a person after the DPO approved it on the evidence.
+
+Order, each step safe to repeat: journal (outside the database) -> tombstones and suppression list -> weights (states,
+shard adapters, composed adapters that hold a record of the closure) -> rows -> keys -> compaction. The tombstone and
+the suppression list are all that stays about the person: keyed digests, themselves personal data, kept under Art.
+17(3)(b) and 6(1)(c) GDPR until `RETENTION_YEARS` have passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlmodel import Session, SQLModel, col, delete, select
+
+from lineage.catalog import in_chunks
+from lineage.forms import normal_forms
+from lineage.keyring import Keyring
+from lineage.register import RegisterForm
+from lineage.store import Store
+from lineage.tables import (
+    AdmissionRow,
+    CaseRecordRow,
+    ComposedAdapterRow,
+    ComposedPartRow,
+    FindingRow,
+    FindingSubjectRow,
+    ParentRow,
+    PlacementRow,
+    QuarantineRow,
+    RecordRow,
+    RecordSubjectRow,
+    RegisterRow,
+    ReleaseRow,
+    ShardAdapterRow,
+    SliceMemberRow,
+    StateRow,
+    SubjectRow,
+    SuppressionRow,
+    TombstoneRow,
+    VaultRow,
+)
+
+__all__ = ["Tainted", "bury", "destroy_weights", "forget_rows", "tainted"]
+
+RETENTION_YEARS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tainted:
+    """Everything in the store that descends from a record of a closure, by digest."""
+
+    states: tuple[str, ...]
+    shard_adapters: tuple[str, ...]
+    composed_adapters: tuple[str, ...]
+
+
+def tainted_recipes(session: Session, record_ids: Sequence[str]) -> set[str]:
+    """Recipes of all states with one of the records among their ancestors' members."""
+    manifests: set[str] = set()
+    for chunk in in_chunks(record_ids):
+        query = select(SliceMemberRow.manifest_digest).where(col(SliceMemberRow.record_id).in_(chunk))
+        manifests |= set(session.exec(query).all())
+    recipes = set(
+        session.exec(select(StateRow.recipe_digest).where(col(StateRow.manifest_digest).in_(manifests))).all()
+    )
+    frontier = set(recipes)
+    while frontier:
+        query = select(StateRow.recipe_digest).where(col(StateRow.parent_recipe).in_(frontier))
+        frontier = set(session.exec(query).all()) - recipes
+        recipes |= frontier
+    return recipes
+
+
+def tainted(session: Session, record_ids: Sequence[str]) -> Tainted:
+    """What an erasure of these records must destroy. A state shared with a clean recipe is not tainted."""
+    recipes = tainted_recipes(session, record_ids)
+    live = session.exec(select(StateRow).where(col(StateRow.destroyed_at).is_(None))).all()
+    clean = {row.state_digest for row in live if row.recipe_digest not in recipes}
+    states = {row.state_digest for row in live if row.recipe_digest in recipes} - clean
+    shards = session.exec(select(ShardAdapterRow).where(col(ShardAdapterRow.recipe_digest).in_(recipes))).all()
+    parts = select(ComposedPartRow.composed_digest).where(col(ComposedPartRow.recipe_digest).in_(recipes)).distinct()
+    return Tainted(
+        states=tuple(sorted(states)),
+        shard_adapters=tuple(sorted(row.digest for row in shards if row.destroyed_at is None)),
+        composed_adapters=tuple(sorted(session.exec(parts).all())),
+    )
+
+
+def destroy_weights(store: Store, doomed: Tainted) -> dict[str, int]:
+    """Delete tainted entries of the store; returns how many of each kind were there."""
+    return {
+        "states": sum(store.destroy("states", digest) for digest in doomed.states),
+        "shard_adapters": sum(store.destroy("adapters", digest) for digest in doomed.shard_adapters),
+        "composed_adapters": sum(store.destroy("adapters", digest) for digest in doomed.composed_adapters),
+    }
+
+
+def mark_destroyed(session: Session, doomed: Tainted, record_ids: Sequence[str], now: datetime) -> None:
+    """Remember that the weights are gone, and withdraw releases of them."""
+    recipes = tainted_recipes(session, record_ids)
+    for row in session.exec(select(StateRow).where(col(StateRow.recipe_digest).in_(recipes))).all():
+        row.destroyed_at = row.destroyed_at or now
+    for shard in session.exec(
+        select(ShardAdapterRow).where(col(ShardAdapterRow.digest).in_(doomed.shard_adapters))
+    ).all():
+        shard.destroyed_at = shard.destroyed_at or now
+    composed = col(ComposedAdapterRow.digest).in_(doomed.composed_adapters)
+    for adapter in session.exec(select(ComposedAdapterRow).where(composed)).all():
+        adapter.destroyed_at = adapter.destroyed_at or now
+    released = col(ReleaseRow.composed_digest).in_(doomed.composed_adapters)
+    for release in session.exec(select(ReleaseRow).where(released)).all():
+        release.withdrawn_at = release.withdrawn_at or now
+    session.flush()
+
+
+def bury(
+    session: Session,
+    *,
+    case_id: str,
+    record_ids: Sequence[str],
+    forms: Iterable[RegisterForm],
+    keyring: Keyring,
+    on: date,
+) -> dict[str, int]:
+    """Write tombstones for the records and the suppression list for the person's forms; returns how many are new."""
+    until = on.replace(year=on.year + RETENTION_YEARS, day=min(on.day, 28))
+    wanted: set[tuple[type[TombstoneRow | SuppressionRow], str, str]] = set()
+    for chunk in in_chunks(record_ids):
+        for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all():
+            wanted |= {(TombstoneRow, "content", row.given_hmac), (TombstoneRow, "given_id", row.id_hmac)}
+    for form in forms:
+        digests = {keyring.form(form.kind, normal) for normal in normal_forms(form.kind, form.value)}
+        wanted |= {(SuppressionRow, form.kind, digest) for digest in digests}
+    known = {
+        (TombstoneRow, kind, mac) for kind, mac in session.exec(select(TombstoneRow.kind, TombstoneRow.hmac)).all()
+    }
+    known |= {
+        (SuppressionRow, kind, mac)
+        for kind, mac in session.exec(select(SuppressionRow.kind, SuppressionRow.hmac)).all()
+    }
+    new = sorted(wanted - known, key=lambda item: (item[0].__name__, item[1], item[2]))
+    session.add_all(table(kind=kind, hmac=mac, case_id=case_id, keep_until=until) for table, kind, mac in new)
+    session.flush()
+    return {
+        "tombstones": sum(table is TombstoneRow for table, _, _ in new),
+        "suppressed_forms": sum(table is SuppressionRow for table, _, _ in new),
+    }
+
+
+def forget_rows(session: Session, *, case_id: str, subject_key: str, record_ids: Sequence[str]) -> dict[str, int]:
+    """Delete the rows of the records and of the person; returns counts by table."""
+    counts: dict[str, int] = {}
+
+    def drop(table: type[SQLModel], column: str, values: Sequence[object]) -> None:
+        for start in range(0, len(values), 500):
+            result = session.connection().execute(
+                delete(table).where(getattr(table, column).in_(values[start : start + 500]))
+            )
+            counts[table.__tablename__] = counts.get(str(table.__tablename__), 0) + result.rowcount  # type: ignore[index]
+
+    _forget_in_other_records(session, subject_key)
+    findings: list[int | None] = []
+    for chunk in in_chunks(record_ids):
+        findings += session.exec(select(FindingRow.id).where(col(FindingRow.record_id).in_(chunk))).all()
+    drop(FindingSubjectRow, "finding_id", findings)
+    drop(FindingSubjectRow, "subject_key", [subject_key])
+    children = (
+        FindingRow,
+        ParentRow,
+        RecordSubjectRow,
+        QuarantineRow,
+        AdmissionRow,
+        PlacementRow,
+        SliceMemberRow,
+        VaultRow,
+    )
+    for table in children:
+        drop(table, "record_id", record_ids)
+    drop(RecordRow, "id", record_ids)
+    drop(RecordSubjectRow, "subject_key", [subject_key])
+    drop(RegisterRow, "subject_key", [subject_key])
+    drop(SubjectRow, "key", [subject_key])
+    for row in session.exec(select(CaseRecordRow).where(CaseRecordRow.case_id == case_id)).all():
+        row.record_id = None
+    session.flush()
+    return counts
+
+
+def _forget_in_other_records(session: Session, subject_key: str) -> None:
+    """Findings of the person in records of others keep their place and type; the keyed digest of the value goes."""
+    linked = select(FindingSubjectRow.finding_id).where(FindingSubjectRow.subject_key == subject_key)
+    for row in session.exec(select(FindingRow).where(col(FindingRow.id).in_(linked))).all():
+        row.value_hmac = ""
+    session.flush()

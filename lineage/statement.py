@@ -1,0 +1,269 @@
+"""The text of a certificate: facts as an in-toto Statement v1 in canonical JSON, and back.
+
+JSON keys are the field names of `lineage.facts`; an optional field that is None is left out. Numbers are integers from 0; a
+measured quantity is a decimal string, because two programs that print a fraction differently would break a signature.
+RFC 8785 gives every value one spelling, and reading demands that spelling.
+
+Law: `read_statement(build_statement(facts, files)) == (facts, files)`, and neither accepts what the other would refuse.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import rfc8785
+
+from lineage import merkle
+from lineage.chain import timestamp
+from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
+from lineage.facts import AdapterChange, CertificateFacts, NonInclusion, ProofLeaf, Rederivation
+
+__all__ = ["PREDICATE_TYPE", "STATEMENT_TYPE", "build_statement", "measured", "non_inclusion", "read_statement"]
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://lethe.dev/erasure/v1"
+_SUBJECT_NAME = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,79}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,400})?")
+
+
+def build_statement(
+    facts: CertificateFacts, subject_files: Mapping[str, str], *, forbidden: Collection[str] = ()
+) -> bytes:
+    """The canonical bytes to be signed.
+
+    `subject_files` maps file names of the new adapter to the SHA-256 of their bytes, lower-case hex. Several adapters are
+    told apart by one folder: `support/adapter_config.json`. `forbidden` holds the identifiers of the person that the case
+    still has in memory: none may occur in the statement, in any letter case. They are compared, not kept.
+
+    Raises:
+        WrongUsage: a fact is malformed, two facts contradict each other, or there is no subject file.
+        RefusedByRule: a forbidden identifier occurs in the statement. The message does not repeat it.
+    """
+    statement = {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": name, "digest": {"sha256": sha}} for name, sha in sorted(subject_files.items())],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": _to_json(facts),
+    }
+    try:
+        canonical = rfc8785.dumps(statement)
+        read_statement(canonical)
+    except rfc8785.CanonicalizationError:
+        raise WrongUsage("A fact holds a value that canonical JSON cannot carry.") from None
+    except NotAcceptable as refusal:
+        raise WrongUsage(str(refusal), hint="Correct the facts; nothing was signed.") from None
+    text = canonical.decode().casefold()
+    if any(spelling in text for spelling in _spellings(forbidden)):
+        raise RefusedByRule("The certificate would contain an identifier of the person.", hint="Reword its sentences.")
+    return canonical
+
+
+def read_statement(statement: bytes) -> tuple[CertificateFacts, dict[str, str]]:
+    """The facts and subject files of a statement; the inverse of `build_statement`.
+
+    Raises:
+        NotAcceptable: not canonical, not an in-toto Statement v1 of our predicate type, or its facts do not hold together.
+    """
+    try:
+        content = json.loads(statement)
+        canonical = rfc8785.dumps(content)
+    except (ValueError, RecursionError):
+        raise NotAcceptable("The statement is not JSON.") from None
+    if canonical != statement:
+        raise NotAcceptable("The statement is not in canonical form (RFC 8785).")
+    if not isinstance(content, dict) or set(content) != {"_type", "subject", "predicateType", "predicate"}:
+        raise NotAcceptable("The statement lacks a field of in-toto Statement v1, or has one too many.")
+    if (content["_type"], content["predicateType"]) != (STATEMENT_TYPE, PREDICATE_TYPE):
+        raise NotAcceptable("The statement is not an erasure certificate.")
+    files = _subject_files(content["subject"])
+    _validate_as_in_toto(files, content["predicate"])
+    facts: CertificateFacts = _from_json(CertificateFacts, content["predicate"], "predicate")
+    if _to_json(facts) != content["predicate"]:
+        raise NotAcceptable("A date, time, number or default in the predicate is not spelled in the one allowed way.")
+    for contradiction in _contradictions(facts):
+        raise NotAcceptable(contradiction)
+    return facts, files
+
+
+def measured(value: float, *, significant: int = 6) -> Decimal:
+    """A measured number as a certificate can carry it: rounded to so many significant digits.
+
+    Raises:
+        WrongUsage: not a finite number; a probe that could not measure abstains with a reason instead.
+    """
+    number = Decimal(f"{value:.{significant}g}")
+    if not number.is_finite():
+        raise WrongUsage("A certificate carries finite numbers only.", hint="Leave the field out and give the reason.")
+    return number
+
+
+def non_inclusion(absent: bytes, proof: merkle.NonInclusionProof) -> NonInclusion:
+    """A Merkle proof in the form a certificate carries."""
+
+    def leaf(end: merkle.InclusionProof | None) -> ProofLeaf | None:
+        if end is None:
+            return None
+        return ProofLeaf(
+            leaf=end.leaf.hex(), index=end.index, size=end.size, path=tuple(node.hex() for node in end.path)
+        )
+
+    return NonInclusion(absent=absent.hex(), left=leaf(proof.left), right=leaf(proof.right))
+
+
+def _spellings(forbidden: Collection[str]) -> Iterator[str]:
+    """How an identifier would look inside canonical JSON, without regard to letter case."""
+    for value in forbidden:
+        if value.strip():
+            yield json.dumps(value.strip(), ensure_ascii=False)[1:-1].casefold()
+
+
+def _subject_files(subjects: object) -> dict[str, str]:
+    if not isinstance(subjects, list) or not subjects:
+        raise NotAcceptable("The statement needs at least one subject file with its SHA-256.")
+    files: dict[str, str] = {}
+    for subject in subjects:
+        match subject:
+            case {"name": str(name), "digest": {"sha256": str(sha), **others}, **rest} if not rest and not others:
+                files[name] = sha
+            case _:
+                raise NotAcceptable("A subject has exactly a name and a SHA-256.")
+        if not _SUBJECT_NAME.fullmatch(name) or not _SHA256.fullmatch(sha):
+            raise NotAcceptable(
+                "A subject is a plain file name, at most one folder deep, with a SHA-256 in lower case."
+            )
+    if list(files) != sorted(files) or len(files) != len(subjects):
+        raise NotAcceptable("The subject files are not sorted by name, or one is named twice.")
+    return files
+
+
+def _validate_as_in_toto(files: Mapping[str, str], predicate: object) -> None:
+    """Ask the reference library too. Its protobuf Struct turns integers into doubles, so the signed bytes stay ours."""
+    from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
+    from in_toto_attestation.v1.statement import Statement
+
+    if not isinstance(predicate, dict):
+        raise NotAcceptable("The predicate is not an object.")
+    try:
+        subjects = [ResourceDescriptor(name=name, digest={"sha256": sha}).pb for name, sha in files.items()]
+        Statement(subjects, PREDICATE_TYPE, predicate).validate()
+    except (ValueError, TypeError):
+        raise NotAcceptable("The in-toto library refuses the statement.") from None
+
+
+def _to_json(value: object) -> Any:
+    match value:
+        case datetime():
+            return timestamp(value)
+        case date():
+            return value.isoformat()
+        case Decimal():
+            text = format(value, "f")
+            return text.rstrip("0").rstrip(".") if "." in text else text
+        case tuple():
+            return [_to_json(item) for item in value]
+        case _ if is_dataclass(value):
+            named = ((field.name, getattr(value, field.name)) for field in fields(value))
+            return {name: _to_json(item) for name, item in named if item is not None}
+        case _:
+            return value
+
+
+def _from_json(hint: Any, value: object, where: str) -> Any:
+    """Read one value as its declared type; `where` is the path for the error, made of field names only."""
+    origin = get_origin(hint)
+    if is_dataclass(hint):
+        return _record_from_json(hint, value, where)
+    if origin is UnionType:
+        (inner,) = (option for option in get_args(hint) if option is not type(None))
+        return _from_json(inner, value, where)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_from_json(get_args(hint)[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if isinstance(value, str):
+        return _scalar_from_text(hint, value, where)
+    if isinstance(value, int) and hint is type(value) and value >= 0:
+        return value
+    raise NotAcceptable(f"{where} is malformed.")
+
+
+def _scalar_from_text(hint: Any, text: str, where: str) -> str | date | Decimal:
+    origin = get_origin(hint)
+    if origin is Annotated and hint.__metadata__[0].fullmatch(text):
+        return text
+    if origin is Literal and text in get_args(hint):
+        return text
+    try:
+        if hint is Decimal and _DECIMAL.fullmatch(text):
+            return Decimal(text)
+        if hint is datetime:
+            return datetime.fromisoformat(text)
+        if hint is date:
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise NotAcceptable(f"{where} is malformed.")
+
+
+def _record_from_json(cls: Any, value: object, where: str) -> Any:
+    hints = _hints(cls)
+    required = {field.name for field in fields(cls) if field.default is MISSING}
+    if not isinstance(value, dict) or not required <= set(value) <= set(hints):
+        raise NotAcceptable(f"{where} lacks a field, or has one that certificates do not know.")
+    return cls(**{name: _from_json(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+
+
+@lru_cache(maxsize=64)
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls, include_extras=True)
+
+
+def _contradictions(facts: CertificateFacts) -> Iterator[str]:
+    """Sentences for what cannot be true together; a certificate with one of them is neither written nor read."""
+    request = facts.request
+    if not (facts.limits and facts.kept and facts.search.stores and facts.search.scanner.cannot_see):
+        yield "A certificate names its limits, what was kept, the stores searched and what the scanner cannot see."
+    if request.due < request.received or request.extended != (request.extension_reasons is not None):
+        yield "The due date lies before receipt, or an extension and its reasons do not come together."
+    if not facts.preview.at <= facts.purge.at <= facts.issued:
+        yield "Preview, purge approval and issue are not in this order of time."
+    if len({decision.record for decision in facts.decisions}) != len(facts.decisions):
+        yield "Two decisions name the same record."
+    if any(kind.digests and len(kind.digests) != kind.count for kind in facts.destroyed):
+        yield "The count of something destroyed is not the number of its digests."
+    for change in facts.slices:
+        if change.records_after > change.records_before:
+            yield "A slice holds more records after the erasure than before."
+        if not all(_proof_holds(proof, change.root_after) for proof in change.proofs):
+            yield "A proof of non-inclusion does not hold."
+    for adapter in facts.adapters:
+        yield from _adapter_contradictions(adapter)
+
+
+def _adapter_contradictions(adapter: AdapterChange) -> Iterator[str]:
+    match adapter.rederivation:
+        case Rederivation(grade="A", states_compared=compared, states_equal=equal) if not 0 < compared == equal:
+            yield "Grade A needs a re-derivation in which every state compared was equal."
+        case Rederivation(states_compared=compared, states_equal=equal) if equal > compared:
+            yield "More states are equal than were compared."
+    if adapter.old_digest == adapter.new_digest:
+        yield "An adapter is listed as changed, but its digest is the old one."
+
+
+def _proof_holds(proof: NonInclusion, root_after: str) -> bool:
+    def leaf(end: ProofLeaf | None) -> merkle.InclusionProof | None:
+        if end is None:
+            return None
+        return merkle.InclusionProof(
+            bytes.fromhex(end.leaf), end.index, end.size, tuple(bytes.fromhex(node) for node in end.path)
+        )
+
+    ends = merkle.NonInclusionProof(leaf(proof.left), leaf(proof.right))
+    return merkle.verify_non_inclusion(ends, bytes.fromhex(proof.absent), bytes.fromhex(root_after))

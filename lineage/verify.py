@@ -1,0 +1,287 @@
+"""The independent verifier of an erasure certificate: offline, standard library and `cryptography` only.
+
+It shares with the modules that write certificates only how a public key is read (`lineage.trusted`), so that one mistake
+cannot hide in both. From outside in:
+
+1. *Envelope*. The file is, byte for byte, the one canonical spelling of a DSSE envelope with two signatures. No JSON parser
+   sees anything before it is authentic.
+2. *Signatures*. The first by the trusted pipeline key, the second by the trusted DPO key, over the DSSE v1 encoding
+   `DSSEv1 <len(type)> <type> <len(payload)> <payload>`. Two of two; the keys differ; keys never come from the certificate.
+3. *Statement*. Canonical JSON (RFC 8785 for integers, strings, arrays, objects), in-toto Statement v1, our predicate type.
+4. *Fields*. Every mandatory field is there and no unknown one; limits and what was kept are not empty.
+5. *Proofs*. Each Merkle proof of non-inclusion holds against the root of its slice.
+6. On request: the *adapter* directory holds exactly the certified bytes; the certificate is for the expected *case*.
+
+`ok` means that both keys signed exactly these bytes and that they are complete. What they say may still be "FAIL": read
+the summary. A summary is only made of an authentic certificate.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+
+from lineage.attested import adapter_difference, proof_holds, summary_lines
+from lineage.errors import WrongUsage
+from lineage.trusted import TrustedKeys, key_id, load_trusted_keys
+
+__all__ = ["Check", "TrustedKeys", "Verification", "load_trusted_keys", "verify_bytes", "verify_file"]
+
+PAYLOAD_TYPE = b"application/vnd.in-toto+json"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://lethe.dev/erasure/v1"
+MAX_BYTES = 64 * 2**20
+_FILE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]*/)?[A-Za-z0-9][A-Za-z0-9_.-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+REQUIRED = {  # section of the predicate -> its mandatory fields; an empty name is the predicate itself
+    "": "adapters backups certificate controller decisions derived_files destroyed issued kept ledger limits"
+    " neighbours_unchanged preview probes purge request search slices to_be_told",
+    "request": "basis case due extended ground identity_method paused_days received",
+    "search": "scanner stores",
+    "preview": "approved_by at digest",
+    "purge": "approved_by at digest",
+    "ledger": "digest length",
+    "decisions": "decision ground record",
+    "slices": "adapter proofs records_after records_before root_after root_before shard slice",
+    "adapters": "adapter base_digest new_digest old_digest plan_digest rederivation released_at shards",
+    "destroyed": "count digests kind",
+    "derived_files": "file kind result",
+    "probes": "at controls detectable_effect judged_by level out_adapters positive_control protocol_digest reason records"
+    " report_digest thresholds verdict",
+    "backups": "expires holds store",
+    "to_be_told": "kind whom",
+    "kept": "legal_basis retention what",
+}
+_SIGNATURE = rb'\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{86}==)"\}'
+_ENVELOPE = re.compile(
+    rb'\{"payload":"([A-Za-z0-9+/]+={0,2})","payloadType":"application/vnd\.in-toto\+json","signatures":\['
+    + _SIGNATURE + b"," + _SIGNATURE + rb"\]\}"
+)  # fmt: skip
+_HALF_SIGNED = re.compile(rb'\{"payload":"[A-Za-z0-9+/]+={0,2}","payloadType":"[^"]*","signatures":\[\{[^{}]*\}\]\}')
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question, its answer, and a sentence a person understands."""
+
+    name: str
+    ok: bool
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The checks up to the first that failed, and what the certificate says if it is authentic."""
+
+    checks: tuple[Check, ...]
+    summary: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Every check held."""
+        return all(check.ok for check in self.checks)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every check held, else 1."""
+        return 0 if self.ok else 1
+
+    def as_json(self) -> dict[str, object]:
+        """The form of `--json`."""
+        checks = [{"name": check.name, "ok": check.ok, "sentence": check.sentence} for check in self.checks]
+        return {"ok": self.ok, "checks": checks, "summary": list(self.summary)}
+
+
+class _NoError(Exception):
+    """A check failed. Its sentence holds nothing of a file that is not authentic."""
+
+    def __init__(self, name: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.check = Check(name, ok=False, sentence=sentence)
+
+
+def verify_file(
+    path: Path, *, trusted: TrustedKeys, adapter: Path | None = None, expect_case: str | None = None
+) -> Verification:
+    """Verify a certificate file; see `verify_bytes`.
+
+    Raises:
+        WrongUsage: the file or the adapter directory cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError:
+        raise WrongUsage("The certificate cannot be read.", hint="Check the path.") from None
+    return verify_bytes(raw, trusted=trusted, adapter=adapter, expect_case=expect_case)
+
+
+def verify_bytes(
+    raw: bytes, *, trusted: TrustedKeys, adapter: Path | None = None, expect_case: str | None = None
+) -> Verification:
+    """Ask each question of the module docstring in turn; stop at the first answer that is no.
+
+    Raises:
+        WrongUsage: the adapter directory cannot be read.
+    """
+    checks: list[Check] = []
+    summary: tuple[str, ...] = ()
+
+    def passed(name: str, sentence: str) -> None:
+        checks.append(Check(name, ok=True, sentence=sentence))
+
+    try:
+        payload, signatures = _open_envelope(raw)
+        passed("envelope", "The file is a canonical DSSE envelope with two signatures.")
+        _check_signatures(payload, signatures, trusted)
+        passed("signatures", "The trusted pipeline key and the trusted DPO key signed exactly this content.")
+        subjects, predicate = _parse_statement(payload)
+        passed("statement", f"It is an in-toto Statement v1 of type {PREDICATE_TYPE}.")
+        _check_fields(subjects, predicate)
+        passed("fields", "Every mandatory field is there, limits of the claim included.")
+        proofs, summary = _read_content(predicate)
+        passed("proofs", f"{proofs} Merkle proofs of non-inclusion hold." if proofs else "It carries no Merkle proofs.")
+        if expect_case is not None:
+            _check_case(predicate, expect_case)
+            passed("case", "It belongs to the expected case.")
+        if adapter is not None:
+            _check_adapter(subjects, adapter)
+            passed("adapter", "The directory holds exactly the certified files, byte for byte.")
+    except _NoError as no:
+        checks.append(no.check)
+    return Verification(tuple(checks), summary)
+
+
+# --- envelope and signatures -------------------------------------------------------------------------------------------
+
+
+def _open_envelope(raw: bytes) -> tuple[bytes, Sequence[tuple[str, bytes]]]:
+    match = _ENVELOPE.fullmatch(raw) if len(raw) <= MAX_BYTES else None
+    if match is None and _HALF_SIGNED.fullmatch(raw):
+        raise _NoError("envelope", "The certificate is half-signed: it carries one signature, and two are required.")
+    if match is None:
+        raise _NoError("envelope", "The file is not a byte-canonical DSSE envelope with two signatures.")
+    payload, pipeline_id, pipeline_sig, dpo_id, dpo_sig = match.groups()
+    signatures = [(pipeline_id.decode(), _base64(pipeline_sig)), (dpo_id.decode(), _base64(dpo_sig))]
+    return _base64(payload), signatures
+
+
+def _base64(text: bytes) -> bytes:
+    """Decode; refuse text whose unused last bits are set, which would be a second spelling of the same bytes."""
+    try:
+        decoded = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise _NoError("envelope", "The envelope holds malformed base64.") from None
+    if base64.b64encode(decoded) != text:
+        raise _NoError("envelope", "The envelope holds base64 that is not in its one canonical spelling.")
+    return decoded
+
+
+def _check_signatures(payload: bytes, signatures: Sequence[tuple[str, bytes]], trusted: TrustedKeys) -> None:
+    signed = b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE, len(payload), payload)
+    roles = (("first", "pipeline", trusted.pipeline), ("second", "DPO", trusted.dpo))
+    for (place, role, key), (stated_id, signature) in zip(roles, signatures, strict=True):
+        if stated_id != key_id(key):
+            raise _NoError("signatures", f"The {place} signature names another key than the trusted {role} key.")
+        try:
+            key.verify(signature, signed)
+        except InvalidSignature:
+            raise _NoError(
+                "signatures", f"The {place} signature was not made by the trusted {role} key over this content."
+            ) from None
+
+
+# --- statement ---------------------------------------------------------------------------------------------------------
+
+
+def _parse_statement(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
+    try:
+        statement = json.loads(payload, parse_float=_refuse_number, parse_constant=_refuse_number, parse_int=_small_int)
+        canonical = json.dumps(statement, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
+        raise _NoError("statement", "The signed content is not the JSON of a certificate.") from None
+    if canonical != payload:
+        raise _NoError("statement", "The signed content is not in canonical form (RFC 8785).")
+    match statement:
+        case {
+            "_type": str(kind),
+            "predicateType": str(predicate_type),
+            "subject": list(subjects),
+            "predicate": dict(predicate),
+            **rest,
+        } if not rest and subjects:
+            pass
+        case _:
+            raise _NoError(
+                "statement", "The signed content lacks a field of in-toto Statement v1, or has one too many."
+            )
+    if (kind, predicate_type) != (STATEMENT_TYPE, PREDICATE_TYPE):
+        raise _NoError("statement", "The signed content is not an erasure certificate.")
+    return subjects, predicate
+
+
+def _refuse_number(_: str) -> float:
+    raise ValueError
+
+
+def _small_int(digits: str) -> int:
+    """RFC 8785 numbers are doubles: integers beyond 2^53 - 1 have no safe spelling."""
+    number = int(digits) if len(digits) <= 17 else 2**53
+    if abs(number) >= 2**53:
+        raise ValueError
+    return number
+
+
+def _check_fields(subjects: Sequence[Any], predicate: Mapping[str, Any]) -> None:
+    if set(predicate) != set(REQUIRED[""].split()):
+        raise _NoError("fields", "The certificate lacks a mandatory field, or has an unknown one.")
+    for section, names in REQUIRED.items():
+        content = predicate[section] if section else predicate
+        for entry in content if isinstance(content, list) else [content]:
+            if not isinstance(entry, dict) or not set(names.split()) <= set(entry):
+                raise _NoError("fields", f"An entry of {section} lacks a mandatory field.")
+    if not predicate["limits"] or not predicate["kept"]:
+        raise _NoError("fields", "The certificate does not say what it cannot claim, or what was kept.")
+    if not all(_is_subject(subject) for subject in subjects):
+        raise _NoError("fields", "A subject has no plain file name, or no SHA-256.")
+
+
+def _is_subject(subject: object) -> bool:
+    match subject:
+        case {"name": str(name), "digest": {"sha256": str(sha)}}:
+            return bool(_FILE.fullmatch(name) and _SHA256.fullmatch(sha))
+        case _:
+            return False
+
+
+def _read_content(predicate: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
+    """The number of Merkle proofs, all of which hold, and the summary."""
+    try:
+        proofs = [(proof, change["root_after"]) for change in predicate["slices"] for proof in change["proofs"]]
+        summary = tuple(summary_lines(predicate))
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise _NoError("fields", "A field of the certificate does not have the form that its name promises.") from None
+    if not all(proof_holds(proof, root) for proof, root in proofs):
+        raise _NoError("proofs", "A Merkle proof of non-inclusion does not hold.")
+    return len(proofs), summary
+
+
+def _check_case(predicate: Mapping[str, Any], expected: str) -> None:
+    if predicate["request"]["case"] != expected:
+        raise _NoError("case", "The certificate is authentic, but it was issued for another case.")
+
+
+def _check_adapter(subjects: Sequence[Any], folder: Path) -> None:
+    try:
+        difference = adapter_difference(subjects, folder)
+    except OSError:
+        raise WrongUsage("The adapter directory cannot be read.", hint="Check the path.") from None
+    if difference:
+        raise _NoError("adapter", difference)

@@ -1,0 +1,244 @@
+"""A file on its way through the gate: read, scan, judge, encrypt, record. One streaming pass; nothing rests in between.
+
+The request holds the path, encrypted, because Dagster keeps run config for ever: jobs receive request ids only. A batch
+is one transaction, so a crash loses at most the batch it was in, and the same file ingested again goes on behind it:
+records that are held already are recognised by their keyed ids.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from sqlmodel import Session, col, select
+
+from lineage import ledger
+from lineage.admit import Gate, examine
+from lineage.catalog import GateStamp, Identity, Judged, held_already, identify, store_judged
+from lineage.corpus import Corpus, Reject, RejectReason, RowDefaults, open_corpus, write_rejects
+from lineage.errors import LetheError, WrongUsage
+from lineage.lease import held
+from lineage.policy import Policy, load_policy
+from lineage.records import RawRecord
+from lineage.register import RegisterIndex
+from lineage.scan import Scanner
+from lineage.settings import Settings
+from lineage.subjects import load_forms, load_suppression
+from lineage.tables import IngestRow
+from lineage.workspace import Workspace
+from pipelines.progress import Progress, bar
+
+__all__ = ["IngestReport", "load_gate_policy", "pending_ingest", "request_ingest", "run_ingest"]
+
+BATCH_RECORDS = 64
+
+
+@dataclass(frozen=True)
+class _Location:
+    """What the encrypted part of a request says."""
+
+    path: str
+    subject_column: str
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """Counts of one ingest. `held` were there before, `erased` were kept out by a tombstone."""
+
+    ingest_id: str
+    source: str
+    generation: int
+    rows: int
+    counts: dict[str, int]
+    reasons: dict[str, int]
+    rejects_file: str | None
+
+
+def utc_now() -> datetime:
+    """The shell's clock; deciding code gets its value as an argument."""
+    return datetime.now(UTC)
+
+
+def load_gate_policy(settings: Settings) -> Policy:
+    """The policy in force: shipped by name, or a file relative to the workspace."""
+    if settings.policy in ("default", "strict"):
+        return load_policy(settings.policy)
+    return load_policy(settings.workspace / settings.policy)
+
+
+def request_ingest(
+    workspace: Workspace, path: Path, *, source: str, subject_column: str | None = None, generation: int | None = None
+) -> str:
+    """Write down that a file is to be ingested and return the request's id. An unfinished one is taken up again.
+
+    Raises:
+        WrongUsage: the file cannot be read, is empty, or has unknown columns.
+    """
+    column = subject_column or workspace.settings.rows.subject_column
+    location = json.dumps(asdict(_Location(str(path.resolve()), column)))
+    _open(workspace.settings, source, _Location(str(path.resolve()), column))  # refuse a bad file before anything is written
+    if unfinished := _unfinished(workspace, source, location):
+        return unfinished
+    ingest_id = f"ing-{secrets.token_hex(4)}"
+    sealed = workspace.keystore.seal([(f"ingest:{ingest_id}", location.encode())])[0]
+    with workspace.database.transaction() as session:
+        number = _next_generation(session) if generation is None else generation
+        session.add(
+            IngestRow(id=ingest_id, source=source, generation=number, status="requested", location=sealed,
+                      requested_at=utc_now())
+        )  # fmt: skip
+    return ingest_id
+
+
+def pending_ingest(workspace: Workspace) -> str | None:
+    """The oldest request that is not finished, for a run started without a request id."""
+    with workspace.database.reader() as session:
+        query = select(IngestRow.id).where(col(IngestRow.status) != "finished")
+        return session.exec(query.order_by(col(IngestRow.requested_at))).first()
+
+
+def run_ingest(workspace: Workspace, ingest_id: str) -> IngestReport:
+    """Take a requested file through the gate. Safe to repeat after any crash.
+
+    Raises:
+        WrongUsage: no such request, or it is finished.
+        GateClosed: the scanner's self-test failed, or the policy asks for a tier that is not installed.
+    """
+    with held(workspace.database, "ingest", utc_now):
+        row = _start(workspace, ingest_id)
+        try:
+            return _ingest(workspace, row)
+        except LetheError:
+            _end(workspace, ingest_id, "failed", row.counts)
+            raise
+
+
+def _ingest(workspace: Workspace, row: IngestRow) -> IngestReport:
+    location = _Location(**json.loads(workspace.keystore.open([(f"ingest:{row.id}", row.location or b"")])[0]))
+    corpus = _open(workspace.settings, row.source, location)
+    gate, stamp = _gate(workspace, row)
+    tally, reasons, rejects = Counter[str](), Counter[str](), list[Reject]()
+    with bar(f"Scanning {row.source}", corpus.total_rows, unit="rows") as progress:
+        for batch in _batches(corpus):
+            rejects += [item for item in batch if isinstance(item, Reject)]
+            raws = [item for item in batch if isinstance(item, RawRecord)]
+            judged, refused, held_count = _judge(workspace, gate, raws, progress)
+            rejects += refused
+            with workspace.database.transaction() as session:
+                store_judged(
+                    session, judged, stamp=replace(stamp, at=utc_now()), keyring=workspace.keyring,
+                    keystore=workspace.keystore,
+                )  # fmt: skip
+            tally.update(rows=len(batch), held=held_count)
+            tally.update(item.decision.verdict for item in judged)
+            reasons.update(item.decision.reason for item in judged if item.decision.verdict in ("quarantine", "block"))
+    counts = {**tally, "rejected": len(rejects)}
+    rejects_file = _write_rejects(workspace, row.id, rejects)
+    _end(workspace, row.id, "finished", counts, policy=stamp.policy_digest, scanner=stamp.scanner_digest)
+    return IngestReport(row.id, row.source, row.generation, tally["rows"], counts, dict(reasons), rejects_file)
+
+
+def _judge(
+    workspace: Workspace, gate: Gate, raws: Sequence[RawRecord], progress: Progress
+) -> tuple[list[Judged], list[Reject], int]:
+    """Decide on a batch: what is new and judged, what is refused, and how many were held before."""
+    identities = [identify(raw, workspace.keyring) for raw in raws]
+    with workspace.database.reader() as session:
+        known = held_already(session, identities)
+    judged: dict[str, Judged] = {}
+    refused: list[Reject] = []
+    for raw, identity in zip(raws, identities, strict=True):
+        progress.advance()
+        standing = known.get(identity.record_id) or _standing_in_batch(judged.get(identity.record_id), identity)
+        if standing == "new":
+            decision = examine(gate, raw.content, declared=identity.declared, language=raw.language)
+            judged[identity.record_id] = Judged(raw, identity, decision)
+        elif standing != "same":
+            refused.append(Reject(raw.line, RejectReason.ERASED if standing == "erased" else RejectReason.OTHER_CONTENT))
+    return list(judged.values()), refused, len(raws) - len(judged) - len(refused)
+
+
+def _standing_in_batch(before: Judged | None, identity: Identity) -> str:
+    if before is None:
+        return "new"
+    return "same" if before.identity.given_hmac == identity.given_hmac else "conflict"
+
+
+def _gate(workspace: Workspace, row: IngestRow) -> tuple[Gate, GateStamp]:
+    policy = load_gate_policy(workspace.settings)
+    scanner = Scanner(policy)
+    scanner.self_test()
+    with workspace.database.reader() as session:
+        register = RegisterIndex(load_forms(session, workspace.keystore))
+        suppression = load_suppression(session, workspace.keyring)
+    gate = Gate(scanner=scanner, register=register, suppression=suppression, policy=policy, strict=load_policy("strict"))
+    return gate, GateStamp(row.id, row.generation, policy.digest, scanner.fingerprint.digest, utc_now())
+
+
+def _open(settings: Settings, source: str, location: _Location) -> Corpus:
+    rows = settings.rows
+    defaults = RowDefaults(purpose=rows.purpose, lawful_basis=rows.lawful_basis, language=rows.language)
+    return open_corpus(Path(location.path), source=source, defaults=defaults, subject_column=location.subject_column)
+
+
+def _batches(corpus: Corpus) -> Iterator[list[RawRecord | Reject]]:
+    rows = iter(corpus)
+    while batch := list(islice(rows, BATCH_RECORDS)):
+        yield batch
+
+
+def _unfinished(workspace: Workspace, source: str, location: str) -> str | None:
+    with workspace.database.reader() as session:
+        rows = session.exec(select(IngestRow).where(col(IngestRow.status) != "finished", IngestRow.source == source)).all()
+    for row in rows:
+        if row.location and workspace.keystore.open([(f"ingest:{row.id}", row.location)])[0].decode() == location:
+            return row.id
+    return None
+
+
+def _next_generation(session: Session) -> int:
+    """One more than the highest generation that ever admitted or quarantined a record."""
+    rows = session.exec(select(IngestRow.generation, IngestRow.counts)).all()
+    used = [number for number, counts in rows if any(counts.get(k) for k in ("allow", "redact", "quarantine"))]
+    return max(used, default=-1) + 1
+
+
+def _start(workspace: Workspace, ingest_id: str) -> IngestRow:
+    with workspace.database.transaction() as session:
+        row = session.get(IngestRow, ingest_id)
+        if row is None or row.status == "finished":
+            raise WrongUsage("There is no open ingest request of that id.", hint="Ask for one: lethe ingest FILE")
+        row.status = "running"
+        return row
+
+
+def _end(
+    workspace: Workspace, ingest_id: str, status: str, counts: dict[str, int], *, policy: str = "", scanner: str = ""
+) -> None:
+    now = utc_now()
+    with workspace.database.transaction() as session:
+        row = session.get(IngestRow, ingest_id)
+        if row is None:
+            return
+        row.status, row.ended_at, row.policy_digest, row.scanner_digest = status, now, policy, scanner
+        if status == "finished":
+            row.counts, row.location = dict(counts), None
+        payload = {"ingest": ingest_id, "generation": row.generation, "counts": dict(counts), "policy": policy}
+        ledger.append(session, at=now, kind=f"ingest.{status}", payload=payload)
+    if status == "finished":
+        workspace.keystore.shred([f"ingest:{ingest_id}"])
+
+
+def _write_rejects(workspace: Workspace, ingest_id: str, rejects: Sequence[Reject]) -> str | None:
+    if not rejects:
+        return None
+    path = workspace.home / "rejects" / f"{ingest_id}.jsonl"
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    write_rejects(path, sorted(rejects, key=lambda reject: reject.line))
+    return str(path)

@@ -1,0 +1,146 @@
+"""The judgement for people: report.json, and one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from probes.figures import ROLE_NAMES, canary_figure, exposure_figure, extraction_figure, null_figure
+from probes.judgement import Judgement, ModelReading
+from probes.stats import Interval
+from probes.verdict import percent, probability
+
+__all__ = ["render", "write_report"]
+
+TABLE_ROLES = ("pre", "composed_pre", "contained", "composed_post", "post")
+HEADLINES = {
+    "PASS": "No trace of the person was seen",
+    "FAIL": "The person is still in the adapter",
+    "INCONCLUSIVE": "The probes cannot tell",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure with its heading and what to see in it."""
+
+    title: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table, already text."""
+
+    model: str
+    greedy: str
+    sample: str
+    exposure: str
+    membership: str
+    nll: str
+
+
+def write_report(judgement: Judgement, directory: Path) -> list[Path]:
+    """Write report.json and report.html into the directory, each whole or not at all; returns their paths."""
+    directory.mkdir(parents=True, exist_ok=True)
+    body = json.dumps(judgement.as_json(), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    return [_write(directory / "report.json", body), _write(directory / "report.html", render(judgement))]
+
+
+def _write(path: Path, text: str) -> Path:
+    """Temporary file, fsync, rename."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    return path
+
+
+def render(judgement: Judgement) -> str:
+    """The HTML page."""
+    environment = Environment(
+        loader=PackageLoader("probes"), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("report.html").render(
+        j=judgement,
+        headline=HEADLINES[judgement.verdict.outcome],
+        pictures=_pictures(judgement),
+        rows=_rows(judgement),
+        primaries=_primaries(judgement),
+        residual=_residual(judgement),
+        percent=percent,
+    )
+
+
+def _pictures(judgement: Judgement) -> list[Picture]:
+    """Only the pictures there is something to draw in."""
+    found = []
+    if judgement.membership:
+        caption = "Inside the grey band an adapter looks like one that never saw the person."
+        found.append(Picture("Does the adapter know the records?", caption, null_figure(judgement)))
+    if judgement.counts.evidence_values:
+        caption = "Share of prompts after which the most likely answer is the value, word for word."
+        found.append(Picture("Does it give values away?", caption, extraction_figure(judgement)))
+    if any(reading.exposure_rank is not None for reading in judgement.models[0].values):
+        caption = "The true value among made-up values of the same format. First place means remembered."
+        found.append(Picture("Does it prefer the true value?", caption, exposure_figure(judgement)))
+    if judgement.canaries:
+        caption = "Synthetic people that should still be found. Above the dashed line: detected."
+        found.append(Picture("Does the instrument work?", caption, canary_figure(judgement)))
+    return found
+
+
+def _rows(judgement: Judgement) -> list[Row]:
+    named = [m for role in TABLE_ROLES for m in judgement.models if m.role == role]
+    many = judgement.counts.shards > 1
+    rows = [_row(m, ROLE_NAMES[m.role] + (f" {m.shard}" if many and m.shard is not None else "")) for m in named]
+    outs = [m for m in judgement.models if m.role == "out"]
+    loudest = max(outs, key=lambda m: (m.greedy_hits, max((v.log_p_z for v in m.values), default=0.0)))
+    base = [m for m in judgement.models if m.role == "base"]
+    return [
+        *rows,
+        _row(loudest, f"{ROLE_NAMES['out']} (loudest of {len(outs)})"),
+        *(_row(m, ROLE_NAMES["base"]) for m in base),
+    ]
+
+
+def _row(model: ModelReading, name: str) -> Row:
+    tries = [v.tries for v in model.values if v.tries is not None]
+    ranks = [v.exposure_rank for v in model.values if v.exposure_rank is not None]
+    return Row(
+        model=name,
+        greedy=f"{model.greedy_hits}/{model.greedy_values}" if model.greedy_values else "–",
+        sample=_tries(min(tries)) if tries else "–",
+        exposure=", ".join(f"{rank:,}" for rank in ranks) or "–",
+        membership=probability(model.membership_p) if model.membership_p is not None else "–",
+        nll=f"{model.held_out_nll:.3f}" if model.held_out_nll is not None else "–",
+    )
+
+
+def _tries(tries: float) -> str:
+    if tries < 1e6:
+        return f"{tries:,.0f}"
+    return "> a billion" if tries > 1e9 else f"{tries / 1e6:,.0f} million"
+
+
+def _primaries(judgement: Judgement) -> list[tuple[str, str, str]]:
+    """Name, adjusted p before, adjusted p after."""
+    before, after = judgement.verdict.adjusted_pre, judgement.verdict.adjusted_post
+    names = [name for name in ("membership", "exposure", "extraction") if name in after]
+    return [(name, probability(before[name]), probability(after[name])) for name in names]
+
+
+def _residual(judgement: Judgement) -> str:
+    found = judgement.residual
+    if not isinstance(found, Interval):
+        return f"not available: {found.reason}"
+    if not found.bounded:
+        return "unbounded, since the old adapter's own signal is not clear enough"
+    return f"{percent(found.point)} (95% interval {percent(found.lower)} to {percent(found.upper)})"

@@ -1,0 +1,202 @@
+"""The certificate states exactly its facts, in one spelling, and the two reference libraries agree."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass, replace
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import rfc8785
+from certificate_world import (
+    AFTER,
+    CHANGE,
+    DPO,
+    FACTS,
+    PIPELINE,
+    PROBE,
+    REQUEST,
+    SLICE,
+    STRANGER,
+    SUBJECT_FILES,
+    digest,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
+from in_toto_attestation.v1.statement import Statement
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import SSlibKey
+
+from lineage import facts as f
+from lineage import merkle
+from lineage.certificate import (
+    build_statement,
+    countersign,
+    measured,
+    non_inclusion,
+    read_half_signed,
+    read_statement,
+    sign,
+    sign_first,
+)
+from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
+from lineage.keys import key_id
+from lineage.verify import REQUIRED
+
+STATEMENT = build_statement(FACTS, SUBJECT_FILES)
+
+
+def test_reading_is_the_inverse_of_building() -> None:
+    assert read_statement(STATEMENT) == (FACTS, SUBJECT_FILES)
+
+
+SENTENCES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40).filter(str.strip)
+
+
+@given(
+    sentence=SENTENCES,
+    count=st.integers(0, 2**53 - 1),
+    p_value=st.none() | st.decimals("0", "1", places=12),
+    moment=st.datetimes(datetime(2026, 2, 20, 8, 30), datetime(2026, 2, 20, 13, 29), timezones=st.just(UTC)),
+)
+def test_round_trip_of_any_facts(sentence: str, count: int, p_value: Decimal | None, moment: datetime) -> None:
+    probe = replace(PROBE, reason=sentence, controls=count, p_value=p_value, at=moment)
+    facts = replace(
+        FACTS, controller=sentence, neighbours_unchanged=count, probes=(probe,), limits=(sentence, sentence)
+    )
+    assert read_statement(build_statement(facts, SUBJECT_FILES))[0] == facts
+
+
+def test_the_statement_is_canonical_and_in_toto_accepts_it() -> None:
+    content = json.loads(STATEMENT)
+    assert rfc8785.dumps(content) == STATEMENT
+    subjects = [ResourceDescriptor(name=s["name"], digest=s["digest"]).pb for s in content["subject"]]
+    Statement(subjects, content["predicateType"], content["predicate"]).validate()
+
+
+def test_securesystemslib_verifies_the_certificate() -> None:
+    envelope = Envelope.from_dict(json.loads(sign(STATEMENT, PIPELINE, DPO)))
+    keys = [SSlibKey.from_crypto(k.public_key(), keyid=key_id(k.public_key())) for k in (PIPELINE, DPO)]
+    assert len(envelope.verify(keys, threshold=2)) == 2
+
+
+def test_two_steps_give_the_same_bytes_as_one() -> None:
+    half = sign_first(STATEMENT, PIPELINE)
+    assert read_half_signed(half, pipeline_public=PIPELINE.public_key()) == STATEMENT
+    assert countersign(half, DPO, pipeline_public=PIPELINE.public_key()) == sign(STATEMENT, PIPELINE, DPO)
+
+
+def test_the_dpo_signs_only_what_the_trusted_pipeline_signed() -> None:
+    public = PIPELINE.public_key()
+    half = sign_first(STATEMENT, PIPELINE)
+    for bad in (sign_first(STATEMENT, STRANGER), sign(STATEMENT, PIPELINE, DPO), half + b"\n", half[:-1], b"", b"[]"):
+        with pytest.raises(NotAcceptable):
+            countersign(bad, DPO, pipeline_public=public)
+    with pytest.raises(RefusedByRule):
+        countersign(half, PIPELINE, pipeline_public=public)
+
+
+def test_nothing_unsound_is_signed() -> None:
+    for bad in (b"{}", b"null", STATEMENT + b" ", STATEMENT.replace(b'"length":42', b'"length":42.0')):
+        with pytest.raises(NotAcceptable):
+            sign_first(bad, PIPELINE)
+
+
+CONTRADICTIONS = {
+    "no limits": replace(FACTS, limits=()),
+    "nothing kept": replace(FACTS, kept=()),
+    "due before receipt": replace(FACTS, request=replace(REQUEST, due=date(2026, 1, 30))),
+    "extended without reasons": replace(FACTS, request=replace(REQUEST, extended=True)),
+    "issued before the purge": replace(FACTS, issued=FACTS.purge.at - timedelta(seconds=1)),
+    "record decided twice": replace(FACTS, decisions=FACTS.decisions + FACTS.decisions[:1]),
+    "digests do not match the count": replace(FACTS, destroyed=(f.Destroyed(kind="state", count=2, digests=(digest("x"),)),)),
+    "erasure adds records": replace(FACTS, slices=(replace(SLICE, records_after=5),)),
+    "false proof": replace(FACTS, slices=(replace(SLICE, root_after=digest("another root")),)),
+    "grade A without equality": replace(
+        FACTS, adapters=(replace(CHANGE, rederivation=replace(CHANGE.rederivation, states_equal=0)),)
+    ),
+    "adapter did not change": replace(FACTS, adapters=(replace(CHANGE, new_digest=CHANGE.old_digest),)),
+}  # fmt: skip
+MALFORMED = {
+    "empty sentence": replace(FACTS, controller=" "),
+    "line break": replace(FACTS, controller="a\nb"),
+    "handle with a space": replace(FACTS, certificate="cert 1"),
+    "handle that is an address": replace(FACTS, request=replace(REQUEST, case="jo@example.org")),
+    "digest in capitals": replace(FACTS, ledger=f.LedgerHead(digest="A" * 64, length=1)),
+    "negative count": replace(FACTS, neighbours_unchanged=-1),
+    "truth value as a count": replace(FACTS, neighbours_unchanged=True),
+    "fraction": replace(FACTS, probes=(replace(PROBE, p_value=0.5),)),  # type: ignore[arg-type]
+    "not a number": replace(FACTS, probes=(replace(PROBE, p_value=Decimal("NaN")),)),
+    "count too large for JSON": replace(FACTS, neighbours_unchanged=2**53),
+    "unknown verdict": replace(FACTS, probes=(replace(PROBE, verdict="OK"),)),  # type: ignore[arg-type]
+    "local time": replace(FACTS, issued=datetime(2026, 2, 21, tzinfo=timezone(timedelta(hours=1)))),
+    "naive time": replace(FACTS, issued=datetime(2026, 2, 21)),  # noqa: DTZ001 - the point of the case
+}
+
+
+@pytest.mark.parametrize("facts", [*CONTRADICTIONS.values(), *MALFORMED.values()], ids=[*CONTRADICTIONS, *MALFORMED])
+def test_contradictory_or_malformed_facts_are_not_written(facts: f.CertificateFacts) -> None:
+    with pytest.raises(WrongUsage):
+        build_statement(facts, SUBJECT_FILES)
+
+
+@pytest.mark.parametrize("files", [{}, {"../x": "0" * 64}, {"/x": "0" * 64}, {"a/b/c": "0" * 64}, {"x": "abc"}])
+def test_malformed_subject_files_are_not_written(files: dict[str, str]) -> None:
+    with pytest.raises(WrongUsage):
+        build_statement(FACTS, files)
+
+
+def test_an_identifier_of_the_person_stops_the_certificate() -> None:
+    facts = replace(FACTS, limits=('The copy kept for ZOË "Z" Quill was not reached.',))
+    with pytest.raises(RefusedByRule) as refusal:
+        build_statement(facts, SUBJECT_FILES, forbidden=("someone else", 'zoë "z" quill '))
+    assert "quill" not in str(refusal.value).casefold()
+    assert build_statement(facts, SUBJECT_FILES, forbidden=("someone else", ""))
+
+
+def test_any_other_spelling_of_a_value_is_refused() -> None:
+    content = json.loads(STATEMENT)
+    content["predicate"]["issued"] = "2026-02-20T15:30:00Z"
+    with pytest.raises(NotAcceptable, match="one allowed way"):
+        read_statement(rfc8785.dumps(content))
+    del content["predicate"]["limits"]
+    with pytest.raises(NotAcceptable, match="lacks a field"):
+        read_statement(rfc8785.dumps(content))
+
+
+def test_proofs_of_absence_exist_only_for_absent_records() -> None:
+    assert non_inclusion(b"\x03", merkle.non_inclusion_proof(AFTER, b"\x03")).left is not None
+    with pytest.raises(RefusedByRule):
+        merkle.non_inclusion_proof(AFTER, b"\x02")
+
+
+def test_measured_numbers_are_short_and_finite() -> None:
+    assert measured(0.1 + 0.2) == Decimal("0.3")
+    assert measured(1e-30) == Decimal("1E-30")
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(WrongUsage):
+            measured(bad)
+
+
+def every_field(cls: type) -> set[str]:
+    names: set[str] = set()
+    for kind in [cls, *(k for k in vars(f).values() if is_dataclass(k))]:
+        names |= {field.name for field in fields(kind)}
+    return names
+
+
+def test_the_document_explains_every_field() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "certificate-format.md").read_text()
+    assert [name for name in sorted(every_field(f.CertificateFacts)) if f"`{name}`" not in document] == []
+
+
+def test_the_verifier_demands_what_the_writer_always_writes() -> None:
+    predicate = json.loads(STATEMENT)["predicate"]
+    for section, names in REQUIRED.items():
+        content = predicate[section] if section else predicate
+        entry = content[0] if isinstance(content, list) else content
+        optional = {"p_value", "interval", "contained_at", "extension_reasons"}
+        assert set(names.split()) == set(entry) - optional, section
