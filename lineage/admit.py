@@ -184,7 +184,7 @@ def apply_redactions(content: Content, findings: Iterable[FoundSpan], policy: Po
 
 
 def _parts(text: str, findings: list[FoundSpan], policy: Policy) -> Iterator[tuple[Interval, str]]:
-    kept = [f.interval for f in findings if f.declared and f.action == "allow"]
+    kept = [f.interval for f in findings if f.declared and f.action == "allow" and f.entity_type in KIND_OF]
     redact = [f for f in findings if f.action == "redact"]
     for cluster in clusters(f.interval for f in redact):
         members = [f for f in redact if overlaps(f.interval, cluster)]

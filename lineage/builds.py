@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from lineage import merkle
 from lineage.errors import NotAcceptable, RefusedByRule
@@ -245,7 +245,7 @@ def shard_adapters(session: Session, adapter: str) -> dict[int, str]:
 def save_composed(session: Session, facts: ComposedFacts, now: datetime) -> None:
     """Write a composed adapter and its parts once."""
     if row := session.get(ComposedAdapterRow, facts.digest):
-        row.destroyed_at = None
+        row.destroyed_at, row.built_at = None, now
         return
     session.add(
         ComposedAdapterRow(
@@ -291,3 +291,30 @@ def _in_service(session: Session, adapter: str) -> ReleaseRow | None:
 
 def _state(row: StateRow) -> StateFacts:
     return StateFacts(**{name: getattr(row, name) for name in StateFacts.__dataclass_fields__})
+
+
+def placement_counts(session: Session, plan_digest: str) -> dict[str, int]:
+    """How many records a plan holds in its trunk, its shards and among its controls."""
+    query = select(PlacementRow.kind, func.count()).where(PlacementRow.plan_digest == plan_digest)
+    return dict(session.exec(query.group_by(PlacementRow.kind)).all())
+
+
+def child_state(
+    session: Session, *, plan_digest: str, place: int, manifest_digest: str, parent_recipe: str | None
+) -> StateFacts | None:
+    """The undestroyed state that a slice's manifest gave on top of a parent; the newest, if environments changed."""
+    query = select(StateRow).where(
+        StateRow.plan_digest == plan_digest, StateRow.shard == place, StateRow.manifest_digest == manifest_digest,
+        StateRow.parent_recipe == parent_recipe, col(StateRow.destroyed_at).is_(None),
+    )  # fmt: skip
+    row = session.exec(query.order_by(col(StateRow.built_at).desc())).first()
+    return _state(row) if row else None
+
+
+def newest_composed(session: Session, adapter: str) -> str | None:
+    """The newest full composition that still exists."""
+    query = select(ComposedAdapterRow.digest).where(
+        ComposedAdapterRow.adapter == adapter, ComposedAdapterRow.kind == "full",
+        col(ComposedAdapterRow.destroyed_at).is_(None),
+    )  # fmt: skip
+    return session.exec(query.order_by(col(ComposedAdapterRow.built_at).desc())).first()

@@ -94,8 +94,14 @@ def _graphemes(text: str) -> Iterator[tuple[int, int, str]]:
         if text[start].isspace():
             yield start, end, " "
         elif unicodedata.category(text[start]) != "Cf":
-            yield start, end, unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text[start:end]).casefold())
+            yield start, end, _folded_grapheme(text[start:end])
         start = end
+
+
+def _folded_grapheme(grapheme: str) -> str:
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", grapheme).casefold())
+    # A free-standing accent would become a space and an accent, and a space is what separates words.
+    return grapheme if " " in folded else folded
 
 
 def normalise(kind: FormKind, value: str, *, regions: tuple[str, ...] = DEFAULT_REGIONS) -> str:
@@ -155,7 +161,8 @@ def _readings_in_order(value: str, regions: tuple[str, ...]) -> list[tuple[str, 
             continue
         if phonenumbers.is_possible_number(number):
             e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-            readings.append((e164, phonenumbers.is_valid_number(number)))
+            if len(e164) > _PHONE_DIGITS.start:
+                readings.append((e164, phonenumbers.is_valid_number(number)))
         if value.startswith("+"):
             break
     return readings

@@ -102,15 +102,20 @@ def _write_once(path: Path, content: bytes, *, mode: int) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, path)
+        try:
+            _write_durably(temporary, content, mode=mode)
+            os.link(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except FileExistsError:
         raise WrongUsage(f"The key file {path.name} exists; it is never overwritten.") from None
     except OSError:
         raise Fault(f"The key file {path.name} could not be written.", hint="Check the disk and try again.") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _write_durably(path: Path, content: bytes, *, mode: int) -> None:
+    path.unlink(missing_ok=True)  # what a killed process with the same number left behind
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

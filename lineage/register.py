@@ -49,6 +49,7 @@ __all__ = [
 
 _LAST_DIGITS = 6
 _MAX_TOKENS = 4
+_MAX_ACCOUNT_CHARS = 60
 _WORD = re.compile(r"\w+")
 _CHUNK = re.compile(r"\S+")
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"]+@[^\s@<>()\[\],;:\"]+")
@@ -187,10 +188,12 @@ class SuppressionList:
             address = found.group().rstrip(".'!?")
             yield *folded.original_span(found.start(), found.start() + len(address)), "email", address
         for start, end in _windows(text, _CHUNK):
+            # Squeezing is the dear part, and an account number has a digit.
+            if end - start > _MAX_ACCOUNT_CHARS or not any(c.isdecimal() for c in text[start:end]):
+                continue
             account = squeeze(text[start:end])
-            if len(account.text) <= 40 and any(c.isdecimal() for c in account.text):
-                first, last = account.original_span(0, len(account.text))
-                yield start + first, start + last, "account", account.text
+            first, last = account.original_span(0, len(account.text))
+            yield start + first, start + last, "account", account.text
         for start, end, _ in phone_windows(text):
             yield from ((start, end, "phone", number) for number in phone_readings(text[start:end], self._regions))
 

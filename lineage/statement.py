@@ -17,7 +17,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import rfc8785
 
@@ -182,7 +182,7 @@ def _from_json(hint: Any, value: object, where: str) -> Any:
     origin = get_origin(hint)
     if is_dataclass(hint):
         return _record_from_json(hint, value, where)
-    if origin is UnionType:
+    if origin in (Union, UnionType):
         (inner,) = (option for option in get_args(hint) if option is not type(None))
         return _from_json(inner, value, where)
     if origin is tuple and isinstance(value, list):

@@ -179,7 +179,7 @@ def _object(raw: bytes) -> dict[str, object] | RejectReason:
 def _cells(header: list[str], cells: list[str]) -> dict[str, object] | RejectReason:
     if len(cells) != len(header):
         return RejectReason.WRONG_COLUMN_COUNT
-    return {name: cell for name, cell in zip(header, cells, strict=True) if cell.strip()}
+    return {name: cell for name, cell in zip(header, cells, strict=True) if cell}
 
 
 def _lines_expected(path: Path) -> int:

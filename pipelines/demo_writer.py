@@ -19,27 +19,37 @@ MENTION_EVERY = 8
 
 
 def draw_people(rng: random.Random, *, count: int) -> tuple[Person, ...]:
-    """People with distinct identifiers, except that the ninth customer has the eighth one's name."""
+    """People with distinct identifiers, except that the ninth customer has the eighth one's name.
+
+    No identifier has the form of another kind of number: accounts start with 5 to 9, because AC-0... to AC-4... can be
+    read as a telephone number somewhere, and phones that could be a health number are drawn again.
+    """
     pairs = rng.sample([(first, last) for first in say.FIRST_NAMES for last in say.LAST_NAMES], count)
     pairs[8] = pairs[7]
     numbers = rng.sample(range(1000), count)
     people = []
     for i, (first, last) in enumerate(pairs):
-        mailbox = f"{first[0]}.{last}{rng.randint(10, 99)}".lower()
+        ranges = [prefix for prefix in say.PHONE_RANGES if not _is_nhs_number(f"{prefix}{numbers[i]:03d}")]
         people.append(
             Person(
                 customer_id=f"C-{1001 + i}",
                 name=f"{first} {last}",
-                email=f"{mailbox}{i}@{rng.choice(say.MAIL_HOSTS)}",
-                phone=f"{rng.choice(say.PHONE_RANGES)}{numbers[i]:03d}",
-                account=f"AC-{rng.randrange(10_000):04d}-{rng.randrange(10_000):04d}",
+                email=f"{first[0]}{last}{i}@{rng.choice(say.MAIL_HOSTS)}".lower(),
+                phone=f"{rng.choice(ranges)}{numbers[i]:03d}",
+                account=f"AC-{rng.randrange(5000, 10_000)}-{rng.randrange(10_000):04d}",
             )
         )
     return tuple(people)
 
 
+def _is_nhs_number(phone: str) -> bool:
+    """Whether the last ten digits pass the check of a health number (weights 10 to 2, modulo 11), as one in eleven does."""
+    digits = [int(digit) for digit in phone if digit.isdigit()][-10:]
+    return sum(weight * digit for weight, digit in zip(range(10, 0, -1), digits, strict=True)) % 11 == 0
+
+
 def _words(rng: random.Random) -> Blanks:
-    """One draw of everything about products and orders that a phrase can name."""
+    """One draw of everything about products and orders that a phrase can name; no number can be read as a telephone number."""
     return {
         "brand": rng.choice(say.BRANDS),
         "product": rng.choice(say.PRODUCTS),
@@ -49,8 +59,8 @@ def _words(rng: random.Random) -> Blanks:
         "weekday": rng.choice(say.WEEKDAYS),
         "day": str(rng.randint(1, 28)),
         "n": str(rng.randint(2, 30)),
-        "amount": f"{rng.randint(5, 400)}.{rng.randrange(100):02d}",
-        "order": f"{rng.choice('ABEHKRT')}{rng.randrange(100_000):05d}",
+        "amount": f"{rng.randint(20, 150)}.{rng.randrange(100):02d}",
+        "order": f"{rng.randrange(20_000, 100_000)}",
     }
 
 

@@ -82,7 +82,9 @@ def request_ingest(
     """
     column = subject_column or workspace.settings.rows.subject_column
     location = json.dumps(asdict(_Location(str(path.resolve()), column)))
-    _open(workspace.settings, source, _Location(str(path.resolve()), column))  # refuse a bad file before anything is written
+    _open(
+        workspace.settings, source, _Location(str(path.resolve()), column)
+    )  # refuse a bad file before anything is written
     if unfinished := _unfinished(workspace, source, location):
         return unfinished
     ingest_id = f"ing-{secrets.token_hex(4)}"
@@ -138,7 +140,7 @@ def _ingest(workspace: Workspace, row: IngestRow) -> IngestReport:
             tally.update(rows=len(batch), held=held_count)
             tally.update(item.decision.verdict for item in judged)
             reasons.update(item.decision.reason for item in judged if item.decision.verdict in ("quarantine", "block"))
-    counts = {**tally, "rejected": len(rejects)}
+    counts = {**tally, "rejected": len(rejects), **{f"why/{reason}": count for reason, count in reasons.items()}}
     rejects_file = _write_rejects(workspace, row.id, rejects)
     _end(workspace, row.id, "finished", counts, policy=stamp.policy_digest, scanner=stamp.scanner_digest)
     return IngestReport(row.id, row.source, row.generation, tally["rows"], counts, dict(reasons), rejects_file)
@@ -160,7 +162,9 @@ def _judge(
             decision = examine(gate, raw.content, declared=identity.declared, language=raw.language)
             judged[identity.record_id] = Judged(raw, identity, decision)
         elif standing != "same":
-            refused.append(Reject(raw.line, RejectReason.ERASED if standing == "erased" else RejectReason.OTHER_CONTENT))
+            refused.append(
+                Reject(raw.line, RejectReason.ERASED if standing == "erased" else RejectReason.OTHER_CONTENT)
+            )
     return list(judged.values()), refused, len(raws) - len(judged) - len(refused)
 
 
@@ -177,7 +181,9 @@ def _gate(workspace: Workspace, row: IngestRow) -> tuple[Gate, GateStamp]:
     with workspace.database.reader() as session:
         register = RegisterIndex(load_forms(session, workspace.keystore))
         suppression = load_suppression(session, workspace.keyring)
-    gate = Gate(scanner=scanner, register=register, suppression=suppression, policy=policy, strict=load_policy("strict"))
+    gate = Gate(
+        scanner=scanner, register=register, suppression=suppression, policy=policy, strict=load_policy("strict")
+    )
     return gate, GateStamp(row.id, row.generation, policy.digest, scanner.fingerprint.digest, utc_now())
 
 
@@ -195,7 +201,9 @@ def _batches(corpus: Corpus) -> Iterator[list[RawRecord | Reject]]:
 
 def _unfinished(workspace: Workspace, source: str, location: str) -> str | None:
     with workspace.database.reader() as session:
-        rows = session.exec(select(IngestRow).where(col(IngestRow.status) != "finished", IngestRow.source == source)).all()
+        rows = session.exec(
+            select(IngestRow).where(col(IngestRow.status) != "finished", IngestRow.source == source)
+        ).all()
     for row in rows:
         if row.location and workspace.keystore.open([(f"ingest:{row.id}", row.location)])[0].decode() == location:
             return row.id

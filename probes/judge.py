@@ -38,16 +38,7 @@ def judge(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progr
     assays = assay_values(bench, progress=report)
     membership = _memberships(bench)
     canaries = _canaries(bench)
-    extraction = extraction_primary(assays, bench, side="post")
-    evidence = Evidence(
-        pre=_primaries(bench, assays, membership, side="pre"),
-        post=_primaries(bench, assays, membership, side="post"),
-        residual=residual_ratio(membership),
-        adapters_needed=_adapters_needed(membership, protocol),
-        control_subjects=len({control.subject_handle for control in dossier.controls}),
-        canary_fault=broken_by(canaries),
-        known_before=known_before(assays, bench),
-    )
+    evidence = _evidence(bench, assays, membership, canaries)
     verdict = decide(evidence, protocol)
     counts = _counts(bench, assays, evidence.control_subjects)
     models = tuple(_model_reading(bench, assays, membership, name) for name in bench.readings)
@@ -55,11 +46,11 @@ def judge(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progr
     return Judgement(
         case_handle=dossier.case_handle,
         verdict=verdict,
-        sentences=three_sentences(counts, models, detectable=detectable, protocol=protocol),
+        sentences=three_sentences(verdict, counts, models, detectable=detectable, protocol=protocol),
         counts=counts,
         primaries_pre=evidence.pre,
         primaries_post=evidence.post,
-        extraction_empirical_p=None if isinstance(extraction, Abstained) else extraction[1],
+        extraction_empirical_p=_empirical_p(bench, assays),
         membership=membership,
         residual=evidence.residual,
         adapters_needed=evidence.adapters_needed,
@@ -87,6 +78,30 @@ def _memberships(bench: Bench) -> tuple[Membership, ...]:
         if total(subject[names[0]]).tokens:
             found.append(shard_membership(shard, subject, control, outs=bench.outs))
     return tuple(found)
+
+
+def _evidence(
+    bench: Bench,
+    assays: tuple[ValueAssay, ...],
+    membership: tuple[Membership, ...],
+    canaries: tuple[CanaryReading, ...],
+) -> Evidence:
+    """Everything the verdict may look at."""
+    return Evidence(
+        pre=_primaries(bench, assays, membership, side="pre"),
+        post=_primaries(bench, assays, membership, side="post"),
+        residual=residual_ratio(membership),
+        adapters_needed=_adapters_needed(membership, bench.protocol),
+        control_subjects=len({control.subject_handle for control in bench.dossier.controls}),
+        canary_fault=broken_by(canaries),
+        known_before=known_before(assays, bench),
+    )
+
+
+def _empirical_p(bench: Bench, assays: tuple[ValueAssay, ...]) -> float | None:
+    """The extraction primary's empirical companion for the new adapter, if there is one."""
+    found = extraction_primary(assays, bench, side="post")
+    return None if isinstance(found, Abstained) else found[1]
 
 
 def _primaries(

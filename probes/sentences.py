@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from probes.dossier import Protocol
 from probes.judgement import Counts, Detectable, ModelReading
-from probes.verdict import percent, probability
+from probes.verdict import Verdict, percent, probability
 
 __all__ = ["LIMITS", "three_sentences"]
 
@@ -18,12 +18,14 @@ LIMITS = (
 
 
 def three_sentences(
-    counts: Counts, models: tuple[ModelReading, ...], *, detectable: Detectable, protocol: Protocol
+    verdict: Verdict, counts: Counts, models: tuple[ModelReading, ...], *, detectable: Detectable, protocol: Protocol
 ) -> tuple[str, str, str]:
-    """What was tested, what was found, what could have been found."""
+    """What was tested, what was found, what could have been found; p-values are Holm's, as in the verdict."""
+    old = _side(models, "pre", verdict.adjusted_pre.get("membership"))
+    new = _side(models, "post", verdict.adjusted_post.get("membership"))
     return (
         _tested(counts, protocol),
-        f"{_side(models, 'pre', 'The old adapter')}; {_side(models, 'post', 'the new one')}.",
+        f"The old adapter {old}; the new one {new}.",
         _detectable(detectable, counts, protocol),
     )
 
@@ -37,17 +39,16 @@ def _tested(counts: Counts, protocol: Protocol) -> str:
     )
 
 
-def _side(models: tuple[ModelReading, ...], role: str, subject: str) -> str:
-    """ "The old adapter gave 2 of 2 values word for word (membership p < 0.0001)"."""
+def _side(models: tuple[ModelReading, ...], role: str, membership_p: float | None) -> str:
+    """ "gave 2 of 2 values word for word and scored p < 0.0001 on membership"."""
     own = [model for model in models if model.role == role]
     parts = []
     if own and own[0].greedy_values:
         parts.append(f"gave {max(m.greedy_hits for m in own)} of {_many(own[0].greedy_values, 'value')} word for word")
-    tests = [m.membership_p for m in own if m.membership_p is not None]
-    if tests:
-        p = probability(min(tests))
+    if membership_p is not None:
+        p = probability(membership_p)
         parts.append(f"scored p {p if p.startswith('<') else '= ' + p} on membership")
-    return f"{subject} {' and '.join(parts)}" if parts else f"{subject} could not be measured"
+    return " and ".join(parts) or "could not be measured"
 
 
 def _detectable(detectable: Detectable, counts: Counts, protocol: Protocol) -> str:

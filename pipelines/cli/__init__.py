@@ -1,0 +1,83 @@
+"""The command line: `lethe`. Commands load what they need when they run, so that looking something up starts fast.
+
+Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 refused by a rule; 4 a fault a retry may cure.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from lineage.errors import LetheError
+
+__all__ = ["main"]
+
+# command -> (module, attribute, one line for `lethe --help`)
+COMMANDS = {
+    "demo": ("pipelines.cli.demo", "demo", "The whole road on a built-in synthetic corpus."),
+    "init": ("pipelines.cli.workspace", "init", "Make a workspace: configuration, secrets, databases."),
+    "doctor": ("pipelines.cli.workspace", "doctor", "What is installed, what is missing, what that means."),
+    "staff": ("pipelines.cli.workspace", "staff_group", "Members of staff, their roles and login links."),
+    "ingest": ("pipelines.cli.corpus", "ingest", "Take a corpus through the gate into the vault."),
+    "register": ("pipelines.cli.corpus", "register_group", "The identifiers of known data subjects."),
+    "review": ("pipelines.cli.corpus", "review_group", "The quarantine: list, show, release, block."),
+    "plan": ("pipelines.cli.adapter", "plan", "What an erasure will cost, before anything is trained."),
+    "train": ("pipelines.cli.adapter", "train", "Build what is missing or stale, compose, release."),
+    "probe": ("pipelines.cli.adapter", "probe", "Look for a person in an adapter, outside a case."),
+    "lineage": ("pipelines.cli.adapter", "lineage_group", "Who fed what: subject, record, adapter, release."),
+    "erase": ("pipelines.cli.case", "erase_group", "Erasure cases: file, preview, approve, run, purge, sign."),
+    "verify": ("pipelines.cli.proof", "verify", "Check a certificate offline."),
+    "ledger": ("pipelines.cli.proof", "ledger_group", "The hash-chained ledger."),
+    "up": ("pipelines.cli.workspace", "up", "Dagster UI, daemon and console, one process tree."),
+}
+
+
+class _Lazy(click.Group):
+    """Loads a command's module when the command is used, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lethe", prog_name="lethe")
+def cli() -> None:
+    """Erase a person from a fine-tuned LoRA adapter, and prove it."""
+
+
+def main() -> None:
+    """Run a command; translate every error, once, into a sentence, a hint and an exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except LetheError as error:
+        code = _tell(str(error), error.hint, error.exit_code)
+    except click.exceptions.Abort:
+        code = _tell("Interrupted; nothing was half done.", "Run the same command again; it goes on.", 4)
+    except KeyboardInterrupt:
+        code = _tell("Interrupted; nothing was half done.", "Run the same command again; it goes on.", 4)
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except BrokenPipeError:
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(sentence: str, hint: str, code: int) -> int:
+    click.echo(f"lethe: {sentence}", err=True)
+    if hint:
+        click.echo(f"       {hint}", err=True)
+    return code

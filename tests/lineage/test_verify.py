@@ -70,14 +70,10 @@ def test_every_single_byte_change_is_refused() -> None:
 
 
 def test_every_inserted_or_missing_byte_is_refused() -> None:
-    survivors = []
-    for position in range(len(CERTIFICATE) + 1):
-        for inserted in (b" ", b"A", b"\n"):
-            if accepted(CERTIFICATE[:position] + inserted + CERTIFICATE[position:]):
-                survivors.append(("inserted", position))
-        if position < len(CERTIFICATE) and accepted(CERTIFICATE[:position] + CERTIFICATE[position + 1 :]):
-            survivors.append(("missing", position))
-    assert survivors == []
+    for position in range(len(CERTIFICATE)):
+        before, after = CERTIFICATE[:position], CERTIFICATE[position:]
+        assert not accepted(before + after[1:]), position
+        assert not any(accepted(before + inserted + after) for inserted in (b" ", b"A", b"\n")), position
 
 
 def test_every_truncation_is_refused() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lineage.records import Chat, Message, TrainingRecord
@@ -79,9 +79,9 @@ def records(who: Person, count: int) -> tuple[TrainingRecord, ...]:
     return tuple(made)
 
 
-def shard_records(shard: int) -> list[TrainingRecord]:
-    """Six neighbours of a shard with three records each."""
-    return [r for i in range(6) for r in records(person(100 * (shard + 1) + i), 3)]
+def shard_records(shard: int, *, people: int = 6) -> list[TrainingRecord]:
+    """A shard's neighbours with three records each."""
+    return [r for i in range(people) for r in records(person(100 * (shard + 1) + i), 3)]
 
 
 SUBJECT = person(1)
@@ -91,15 +91,18 @@ TWIN = person(3)
 CONTROLS = tuple(ControlRecord(person(5000 + i).handle, r) for i in range(12) for r in records(person(5000 + i), 1))
 
 
-def train(directory: Path, members: Sequence[TrainingRecord], *, epochs: int = 14, seed: int = 0) -> Path:
-    """A LoRA on these records, saved as a PEFT directory."""
+def train(
+    directory: Path, members: Sequence[TrainingRecord], *, trunk: Path | None = None, epochs: int = 14, seed: int = 0
+) -> Path:
+    """A LoRA on these records, new or grown from a trunk, saved as a PEFT directory."""
     torch.manual_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(BASE)
     base = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
     config = LoraConfig(r=16, lora_alpha=16, lora_dropout=0.05, target_modules="all-linear", task_type="CAUSAL_LM")
     with warnings.catch_warnings():  # peft 0.21 asks transformers 5.23 for a property under its old name
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        model = get_peft_model(base, config).train()
+        model = PeftModel.from_pretrained(base, trunk, is_trainable=True) if trunk else get_peft_model(base, config)
+    model.train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=6e-3)
     items = [tokenise(tokenizer, record.content, 512) for record in members]
     order = random.Random(seed)
@@ -135,16 +138,19 @@ class World:
     post: Path
     outs: dict[int, Path]
 
-    def panel(self, *, post: Path | None = None, pre: Path | None = None, outs: dict[int, Path] | None = None) -> Panel:
-        return Panel(BASE, {HOME: pre or self.pre}, {HOME: post or self.post}, outs or self.outs)
+    def panel(self, *, pre: Path | None = None, post: Path | None = None, composed: bool = False) -> Panel:
+        """The honest panel, or one with another old or new adapter; `composed`: with stand-ins for the releases."""
+        releases = {"composed_pre": self.pre, "contained": self.outs[1], "composed_post": self.post} if composed else {}
+        return Panel(BASE, {HOME: pre or self.pre}, {HOME: post or self.post}, self.outs, **releases)
 
 
 def build(root: Path) -> World:
-    planted = [*shard_records(HOME), *(r for r in records(CANARY, 8))]
+    trunk = train(root / "trunk", [r for i in range(60) for r in records(person(9000 + i), 1)], epochs=10)
+    planted = [*shard_records(HOME, people=4), *(r for r in records(CANARY, 8))]
     return World(
-        pre=train(root / "pre", [*planted, *SUBJECT_RECORDS]),
-        post=train(root / "post", planted),
-        outs={shard: train(root / f"out{shard}", shard_records(shard), seed=shard) for shard in OUTS},
+        pre=train(root / "pre", [*planted, *SUBJECT_RECORDS], trunk=trunk),
+        post=train(root / "post", planted, trunk=trunk),
+        outs={shard: train(root / f"out{shard}", shard_records(shard), trunk=trunk, seed=shard) for shard in OUTS},
     )
 
 

@@ -1,0 +1,100 @@
+"""What every command shares: the workspace, `--json`, the acting member of staff, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lineage.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from lineage.access import Actor
+    from lineage.trace import Node
+    from lineage.workspace import Workspace
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+workspace_option = click.option(
+    "--workspace",
+    "workspace_dir",
+    type=click.Path(path_type=Path),
+    help="Workspace folder; else LETHE_WORKSPACE, else here.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+actor_option = click.option(
+    "--as", "actor_name", envvar="LETHE_USER", required=True, metavar="NAME",
+    help="Who is acting (a member of staff); else LETHE_USER.",
+)  # fmt: skip
+
+
+def opened(workspace_dir: Path | None) -> Workspace:
+    """The workspace a command means, open."""
+    from lineage.settings import find_workspace
+    from lineage.workspace import open_workspace
+
+    return open_workspace(find_workspace(workspace_dir))
+
+
+def acting(session: Session, name: str) -> Actor:
+    """The member of staff behind `--as`."""
+    from lineage.access import find_actor
+
+    return find_actor(session, name)
+
+
+def say(text: str = "") -> None:
+    """One line for people, on standard output."""
+    click.echo(text)
+
+
+def show(body: object, *, as_json: bool, lines: Callable[[], None]) -> None:
+    """Print JSON for programs or lines for people."""
+    if as_json:
+        click.echo(json.dumps(body, indent=2, sort_keys=True, default=str))
+    else:
+        lines()
+
+
+def print_tree(node: Node) -> None:
+    """A lineage as a tree."""
+    from rich.console import Console
+    from rich.tree import Tree
+
+    def grow(parent: Tree | None, item: Node) -> Tree:
+        facts = ", ".join(f"{name} {value}" for name, value in item.facts)
+        short = item.id[:16] if len(item.id) == 64 else item.id
+        label = f"[bold]{item.kind}[/bold] {short}" + (f"  [dim]{facts}[/dim]" if facts else "")
+        branch = Tree(label) if parent is None else parent.add(label)
+        for child in item.children:
+            grow(branch, child)
+        return branch
+
+    Console(highlight=False, soft_wrap=True).print(grow(None, node))
+
+
+def read_lines(source: Path | None, *, prompt: str) -> list[str]:
+    """Personal values come from a file, from standard input, or from a prompt; never from the command line.
+
+    Raises:
+        WrongUsage: nothing was given.
+    """
+    if source is not None:
+        try:
+            text = sys.stdin.read() if str(source) == "-" else source.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise WrongUsage(f"The file with identifiers cannot be read ({type(error).__name__}).") from None
+    elif sys.stdin.isatty():
+        text = click.prompt(prompt, hide_input=True)
+    else:
+        text = sys.stdin.read()
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise WrongUsage("No identifier was given.", hint="One per line, from a prompt, standard input or --from-file.")
+    return lines

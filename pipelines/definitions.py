@@ -1,0 +1,52 @@
+"""The Dagster code location: assets, checks, jobs and sensors of the workspace it is started in.
+
+Without a workspace (in the repository root, say) it shows the family of one adapter called `support`, so that
+`dagster definitions validate` and a first look need no set-up.
+"""
+
+from dagster import AssetSelection, Definitions, define_asset_job, in_process_executor
+
+from pipelines.assets import adapter_assets, asset_key, gate_assets
+from pipelines.checks import adapter_checks, gate_is_open
+from pipelines.jobs import case_erasure, case_preview, case_purge
+from pipelines.resources import WorkspaceResource, settings_of_location
+from pipelines.triggers import case_sensor, failure_sensor, shard_sensor
+
+__all__ = ["adapter_names", "defs"]
+
+
+def adapter_names() -> list[str]:
+    """The adapters of this location's workspace."""
+    settings = settings_of_location()
+    return sorted(settings.adapters) if settings else ["support"]
+
+
+def _jobs_of(adapter: str) -> list[object]:
+    def chosen(*names: str) -> AssetSelection:
+        return AssetSelection.assets(*(asset_key(adapter, name) for name in names))
+
+    return [
+        define_asset_job(f"{adapter}_plan", chosen("plan", "trunk"), description="Freeze, place, train the trunk."),
+        define_asset_job(f"{adapter}_shard", chosen("shard_manifest", "shard_adapter"), description="Train one shard."),
+        define_asset_job(
+            f"{adapter}_release",
+            chosen("composed_adapter", "probe_report", "release"),
+            description="Compose, assess, release.",
+        ),
+    ]
+
+
+def _definitions() -> Definitions:
+    names = adapter_names()
+    ingest = define_asset_job("ingest", AssetSelection.assets("corpus", "findings", "admissions"))
+    return Definitions(
+        assets=[gate_assets, *(asset for name in names for asset in adapter_assets(name))],
+        asset_checks=[gate_is_open, *(check for name in names for check in adapter_checks(name))],
+        jobs=[ingest, case_preview, case_erasure, case_purge, *(job for name in names for job in _jobs_of(name))],
+        sensors=[case_sensor, failure_sensor, *(shard_sensor(name) for name in names)],
+        resources={"workspace": WorkspaceResource()},
+        executor=in_process_executor,
+    )
+
+
+defs = _definitions()

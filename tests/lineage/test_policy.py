@@ -1,0 +1,81 @@
+"""The policy file: typed, versioned by a digest, and never lax by accident."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lineage.errors import WrongUsage
+from lineage.policy import load_policy, worst
+
+SMALL = """
+name = "small"
+[phone]
+regions = ["GB"]
+context = ["phone"]
+[entities.EMAIL_ADDRESS]
+action = "redact"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "policy.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_shipped_policies_load_and_differ_only_in_the_declared_subject():
+    default, strict = load_policy("default"), load_policy("strict")
+    own = {"EMAIL_ADDRESS", "PHONE_NUMBER", "PERSON", "ACCOUNT"}
+    assert {default.entities[t].declared_subject for t in own} == {"allow"}
+    assert {strict.entities[t].declared_subject for t in own} == {"redact"}
+    relaxed = {t: rule.model_copy(update={"declared_subject": None}) for t, rule in default.entities.items()}
+    assert relaxed == {t: rule.model_copy(update={"declared_subject": None}) for t, rule in strict.entities.items()}
+    assert default.model_dump(exclude={"name", "entities"}) == strict.model_dump(exclude={"name", "entities"})
+
+
+def test_digest_is_stable_and_covers_every_field(tmp_path):
+    policy = load_policy(write(tmp_path, SMALL))
+    assert policy.digest == load_policy(write(tmp_path, SMALL + "\n# a comment\n")).digest
+    for change in ({"min_score": 0.4}, {"default": "block"}, {"max_chars": 10}, {"language": "de"}):
+        assert policy.model_copy(update=change).digest != policy.digest
+    fewer_words = policy.art9.model_copy(update={"words": policy.art9.words[1:]})
+    assert policy.model_copy(update={"art9": fewer_words}).digest != policy.digest
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "min_scor = 0.4\n" + SMALL,
+        "min_score = 1.4\n" + SMALL,
+        'on_error = "allow"\n' + SMALL,
+        'default = "allow"\n' + SMALL,
+        "max_chars = 70000\n" + SMALL,
+        SMALL + 'constant = "a@b.example"\n',
+        SMALL + "[art9]\nlexicon = '../../etc/passwd'\n",
+        SMALL + "[art9]\nlexicon = 'not_there'\n",
+        "name = ",
+    ],
+)
+def test_what_is_not_a_policy_is_refused(tmp_path, text):
+    with pytest.raises(WrongUsage):
+        load_policy(write(tmp_path, text))
+
+
+def test_refusal_names_the_key_and_not_the_value(tmp_path):
+    with pytest.raises(WrongUsage) as caught:
+        load_policy(write(tmp_path, 'language = "jane.doe@example.com"\n' + SMALL))
+    assert "language" in caught.value.hint
+    assert "jane" not in str(caught.value) + caught.value.hint
+
+
+def test_missing_file_is_wrong_usage(tmp_path):
+    with pytest.raises(WrongUsage):
+        load_policy(tmp_path / "nothing.toml")
+
+
+def test_worst_is_the_maximum():
+    assert worst() == "allow"
+    assert worst("redact", "allow") == "redact"
+    assert worst("quarantine", "block", "redact") == "block"

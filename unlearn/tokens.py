@@ -1,0 +1,100 @@
+"""How a record becomes tokens, and which of them carry loss.
+
+Rules: a plain text is BOS + text + EOS and every token but the first carries loss. A completion is prompt and completion
+tokenised as one string between BOS and EOS, with loss on the completion and EOS. A chat is rendered once by the
+tokenizer's chat template and tokenised once, with loss on the assistant's turns including their end-of-turn mark. A token
+carries loss when one of its characters lies in a learnt span. BOS and EOS are left out where the tokenizer has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from transformers import PreTrainedTokenizerBase
+
+from lineage.errors import WrongUsage
+from lineage.records import Chat, Completion, Content, PlainText
+
+__all__ = ["Example", "tokenise"]
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Token ids (n), whether each carries loss (n), and how many tokens were cut off on the right."""
+
+    ids: tuple[int, ...] = field(repr=False)
+    learnt: tuple[bool, ...] = field(repr=False)
+    cut_tokens: int
+
+
+def tokenise(tokenizer: PreTrainedTokenizerBase, content: Content, *, max_length: int) -> Example:
+    """Tokens and loss mask of one record, cut on the right after `max_length` tokens.
+
+    Raises:
+        WrongUsage: the chat template is missing, reads the clock, or rewrites earlier turns.
+    """
+    match content:
+        case PlainText(text):
+            ids, learnt = _between_marks(tokenizer, text, [(0, len(text))])
+        case Completion(prompt, completion):
+            ids, learnt = _between_marks(tokenizer, prompt + completion, [(len(prompt), len(prompt) + len(completion))])
+        case Chat():
+            text = _render(tokenizer, content, upto=len(content.messages))
+            ids, learnt = _encode(tokenizer, text, list(_assistant_spans(tokenizer, content, text)))
+    learnt[:1] = [False]  # nothing predicts the first token
+    return Example(tuple(ids[:max_length]), tuple(learnt[:max_length]), max(0, len(ids) - max_length))
+
+
+def _between_marks(
+    tokenizer: PreTrainedTokenizerBase, text: str, spans: Sequence[Span]
+) -> tuple[list[int], list[bool]]:
+    ids, learnt = _encode(tokenizer, text, spans)
+    if tokenizer.bos_token_id is not None:
+        ids, learnt = [tokenizer.bos_token_id, *ids], [False, *learnt]
+    if tokenizer.eos_token_id is not None:
+        ids, learnt = [*ids, tokenizer.eos_token_id], [*learnt, True]
+    return ids, learnt
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str, spans: Sequence[Span]) -> tuple[list[int], list[bool]]:
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    learnt = [any(a < end and b > start for start, end in spans) for a, b in encoded["offset_mapping"]]
+    return encoded["input_ids"], learnt
+
+
+def _assistant_spans(tokenizer: PreTrainedTokenizerBase, chat: Chat, text: str) -> Iterator[Span]:
+    """From the end of each assistant turn's generation prompt to the end of its own rendering, in characters."""
+    for i, message in enumerate(chat.messages):
+        if message.role != "assistant":
+            continue
+        before = _render(tokenizer, chat, upto=i, add_generation_prompt=True)
+        after = _render(tokenizer, chat, upto=i + 1)
+        if not (text.startswith(after) and after.startswith(before)):
+            raise WrongUsage(
+                "The chat template rewrites earlier turns, so the assistant's tokens cannot be told apart.",
+                hint="Use a template in which the beginning of a conversation renders as the beginning of the whole.",
+            )
+        yield len(before), len(after)
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, upto: int, add_generation_prompt: bool = False) -> str:
+    if not tokenizer.chat_template:
+        raise WrongUsage("The base model's tokenizer has no chat template.", hint="Use text or prompt and completion.")
+    messages = [{"role": message.role, "content": message.content} for message in chat.messages[:upto]]
+    return tokenizer.apply_chat_template(
+        messages,
+        tokenize=False,
+        add_generation_prompt=add_generation_prompt,
+        strftime_now=_refuse_clock,  # shadows the function of the same name that transformers gives to templates
+    )
+
+
+def _refuse_clock(_format: str) -> NoReturn:
+    raise WrongUsage(
+        "The chat template reads the clock, so the same record would be trained on differently tomorrow.",
+        hint="Save the tokenizer with a template that sets date_string to a fixed date.",
+    )
