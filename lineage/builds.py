@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlmodel import Session, col, func, select
 
 from lineage import merkle
+from lineage.catalog import in_chunks
 from lineage.errors import NotAcceptable, RefusedByRule
 from lineage.tables import (
     AdmissionRow,
@@ -79,6 +80,7 @@ class StateFacts:
     fingerprint_digest: str
     steps: int
     tokens: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +137,21 @@ def place_records(session: Session, plan_digest: str, placed: Iterable[Placed]) 
     return len(rows)
 
 
-def live_members(session: Session, plan_digest: str, shard: int) -> dict[int, tuple[Member, ...]]:
-    """The admitted, unrestricted members of every slice of a shard (or of the trunk), sorted by record id."""
+def live_members(
+    session: Session, plan_digest: str, shard: int, *, restricted_too: bool = False
+) -> dict[int, tuple[Member, ...]]:
+    """The admitted members of every slice of a shard (or of the trunk), sorted by record id; restricted ones on request."""
     kind = "trunk" if shard == TRUNK else "shard"
     query = (
         select(PlacementRow.slice, RecordRow.id, RecordRow.content_hmac)
         .join(RecordRow, col(RecordRow.id) == col(PlacementRow.record_id))
         .join(AdmissionRow, col(AdmissionRow.record_id) == col(RecordRow.id))
         .where(PlacementRow.plan_digest == plan_digest, PlacementRow.kind == kind)
-        .where(RecordRow.status == "admitted", col(RecordRow.restricted_by).is_(None))
+        .where(RecordRow.status == "admitted")
         .order_by(col(RecordRow.id))
     )
+    if not restricted_too:
+        query = query.where(col(RecordRow.restricted_by).is_(None))
     if shard != TRUNK:
         query = query.where(PlacementRow.shard == shard)
     members: dict[int, list[Member]] = {}
@@ -318,3 +324,51 @@ def newest_composed(session: Session, adapter: str) -> str | None:
         col(ComposedAdapterRow.destroyed_at).is_(None),
     )  # fmt: skip
     return session.exec(query.order_by(col(ComposedAdapterRow.built_at).desc())).first()
+
+
+def ancestors(session: Session, recipe_digest: str | None) -> list[StateFacts]:
+    """The chain of states that ends in a recipe, oldest first, destroyed ones included."""
+    chain: list[StateFacts] = []
+    while recipe_digest and (row := session.get(StateRow, recipe_digest)):
+        chain.append(_state(row))
+        recipe_digest = row.parent_recipe
+    return chain[::-1]
+
+
+def manifest_facts(session: Session, digest: str) -> tuple[int, str]:
+    """Number of records and Merkle root of a manifest.
+
+    Raises:
+        NotAcceptable: the manifest is not in the tables.
+    """
+    row = session.get(SliceManifestRow, digest)
+    if row is None:
+        raise NotAcceptable("A state refers to a manifest that is not in the tables.")
+    return row.records, row.merkle_root
+
+
+def placements_of(session: Session, plan_digest: str, record_ids: Sequence[str]) -> list[Placed]:
+    """Where a plan put the given records; those it never placed are left out."""
+    found: list[Placed] = []
+    for chunk in in_chunks(record_ids):
+        query = select(PlacementRow).where(
+            PlacementRow.plan_digest == plan_digest, col(PlacementRow.record_id).in_(chunk)
+        )
+        found += [Placed(row.record_id, row.kind, row.shard, row.slice) for row in session.exec(query).all()]
+    return sorted(found, key=lambda placed: placed.record_id)
+
+
+def withdraw(session: Session, *, adapter: str, now: datetime) -> bool:
+    """Take the adapter out of service without a successor; the base model alone serves."""
+    row = _in_service(session, adapter)
+    if row:
+        row.withdrawn_at = now
+        session.flush()
+    return row is not None
+
+
+def build_pace(session: Session, plan_digest: str) -> tuple[float, int]:
+    """Seconds and steps of all states built under a plan, for estimates."""
+    query = select(func.sum(StateRow.seconds), func.sum(StateRow.steps)).where(StateRow.plan_digest == plan_digest)
+    seconds, steps = session.exec(query).one()
+    return float(seconds or 0.0), int(steps or 0)

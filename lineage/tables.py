@@ -237,6 +237,7 @@ class StateRow(SQLModel, table=True):
     fingerprint_digest: str
     steps: int
     tokens: int
+    seconds: float
     built_at: datetime = Field(sa_type=UtcDateTime)
     destroyed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -96,6 +97,7 @@ class WorkspaceStates:
 
     def __init__(self, atelier: Atelier, lease: Lease) -> None:
         self._atelier, self._lease = atelier, lease
+        self._since = time.perf_counter()
 
     def find(self, recipe: str) -> State | None:
         """The state of a recipe, if it was built and its bytes are still there."""
@@ -113,7 +115,10 @@ class WorkspaceStates:
         workspace.store.publish("states", built.state_digest, files)
         with workspace.database.transaction() as session:
             check(session, self._lease)
-            save_state(session, facts_of(built, adapter=self._atelier.adapter, plan_digest=plan.digest), utc_now())
+            seconds = time.perf_counter() - self._since
+            facts = facts_of(built, adapter=self._atelier.adapter, plan_digest=plan.digest, seconds=seconds)
+            save_state(session, facts, utc_now())
+        self._since = time.perf_counter()
 
 
 def state_bytes(workspace: Workspace, state_digest: str) -> State:
@@ -131,13 +136,13 @@ def state_bytes(workspace: Workspace, state_digest: str) -> State:
     return state
 
 
-def facts_of(built: BuiltState, *, adapter: str, plan_digest: str) -> StateFacts:
+def facts_of(built: BuiltState, *, adapter: str, plan_digest: str, seconds: float = 0.0) -> StateFacts:
     """What the tables keep of a built state."""
     return StateFacts(
         recipe_digest=built.recipe_digest, state_digest=built.state_digest, adapter=adapter, plan_digest=plan_digest,
         shard=TRUNK if built.shard is None else built.shard, slice=built.slice, parent_recipe=built.parent_recipe,
         manifest_digest=built.manifest_digest, fingerprint_digest=built.fingerprint_digest, steps=built.steps,
-        tokens=built.tokens,
+        tokens=built.tokens, seconds=seconds,
     )  # fmt: skip
 
 

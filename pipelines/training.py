@@ -197,7 +197,7 @@ def build_shard(workspace: Workspace, adapter: str, shard: int) -> BuildReport:
     """
     atelier = open_atelier(workspace, adapter)
     states, trained = _build(atelier, shard)
-    standing = states[-1] if states else _trunk_standing(atelier)
+    standing = states[-1] if states else trunk_standing(atelier)
     return _report(str(shard), states, trained, adapter_digest=_publish_shard(atelier, shard, standing))
 
 
@@ -209,7 +209,7 @@ def _build(atelier: Atelier, shard: int) -> tuple[list[StateFacts], tuple[BuiltS
     if shard != TRUNK and atelier.plan.trunk:
         _build(atelier, TRUNK)
     with held(atelier.workspace.database, f"shard:{atelier.adapter}.{shard}", utc_now) as lease:
-        trained = train_chain(atelier, shard, store=WorkspaceStates(atelier, lease), start=_trunk_standing(atelier, shard))
+        trained = train_chain(atelier, shard, store=WorkspaceStates(atelier, lease), start=trunk_standing(atelier, shard))
     return [facts_of(built, adapter=atelier.adapter, plan_digest=atelier.plan.digest) for built in trained], trained
 
 
@@ -230,7 +230,7 @@ def train_chain(
         )  # fmt: skip
 
 
-def _trunk_standing(atelier: Atelier, shard: int = 0) -> StateFacts | None:
+def trunk_standing(atelier: Atelier, shard: int = 0) -> StateFacts | None:
     """The trunk's state, for a shard to start from; None for the trunk itself, or when the plan has none."""
     if shard == TRUNK or not atelier.plan.trunk:
         return None

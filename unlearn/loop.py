@@ -144,11 +144,11 @@ def _in_training(course: Course) -> Iterator[Callable[[Microbatch], torch.Tensor
         return cross_entropy(logits.float(), microbatch.targets, reduction="sum") / plan.expected_tokens
 
     if plan.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     model.train()
     try:
         yield loss_of
     finally:
         model.eval()
         if plan.gradient_checkpointing:
-            model.gradient_checkpointing_disable()
+            model.activation_checkpointing_disable()

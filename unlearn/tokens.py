@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 from transformers import PreTrainedTokenizerBase
 
 from lineage.errors import WrongUsage
-from lineage.records import Chat, Completion, Content, PlainText
+from lineage.records import Chat, Completion, Content, Message, PlainText
 
 __all__ = ["Example", "tokenise"]
 
@@ -43,7 +42,7 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, content: Content, *, max_length
         case Completion(prompt, completion):
             ids, learnt = _between_marks(tokenizer, prompt + completion, [(len(prompt), len(prompt) + len(completion))])
         case Chat():
-            text = _render(tokenizer, content, upto=len(content.messages))
+            text = _render(tokenizer, content.messages)
             ids, learnt = _encode(tokenizer, text, list(_assistant_spans(tokenizer, content, text)))
     learnt[:1] = [False]  # nothing predicts the first token
     return Example(tuple(ids[:max_length]), tuple(learnt[:max_length]), max(0, len(ids) - max_length))
@@ -71,8 +70,8 @@ def _assistant_spans(tokenizer: PreTrainedTokenizerBase, chat: Chat, text: str) 
     for i, message in enumerate(chat.messages):
         if message.role != "assistant":
             continue
-        before = _render(tokenizer, chat, upto=i, add_generation_prompt=True)
-        after = _render(tokenizer, chat, upto=i + 1)
+        before = _render(tokenizer, chat.messages[:i], add_generation_prompt=True) if i else _opening(tokenizer)
+        after = _render(tokenizer, chat.messages[: i + 1])
         if not (text.startswith(after) and after.startswith(before)):
             raise WrongUsage(
                 "The chat template rewrites earlier turns, so the assistant's tokens cannot be told apart.",
@@ -81,20 +80,27 @@ def _assistant_spans(tokenizer: PreTrainedTokenizerBase, chat: Chat, text: str) 
         yield len(before), len(after)
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, upto: int, add_generation_prompt: bool = False) -> str:
+def _opening(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What stands before the words of an assistant who speaks first; transformers renders no empty conversation."""
+    one, other = (_render(tokenizer, [Message("assistant", words)]) for words in ("0", "1"))
+    return one[: next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)]
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool = False
+) -> str:
     if not tokenizer.chat_template:
         raise WrongUsage("The base model's tokenizer has no chat template.", hint="Use text or prompt and completion.")
-    messages = [{"role": message.role, "content": message.content} for message in chat.messages[:upto]]
-    return tokenizer.apply_chat_template(
-        messages,
-        tokenize=False,
-        add_generation_prompt=add_generation_prompt,
-        strftime_now=_refuse_clock,  # shadows the function of the same name that transformers gives to templates
-    )
-
-
-def _refuse_clock(_format: str) -> NoReturn:
-    raise WrongUsage(
-        "The chat template reads the clock, so the same record would be trained on differently tomorrow.",
-        hint="Save the tokenizer with a template that sets date_string to a fixed date.",
-    )
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    try:
+        # The string shadows the function that transformers gives to templates: whoever calls it gets a TypeError.
+        return tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=add_generation_prompt, strftime_now="no clock here"
+        )
+    except TypeError:
+        if "strftime_now" not in str(tokenizer.chat_template):
+            raise
+        raise WrongUsage(
+            "The chat template reads the clock, so the same record would be trained on differently tomorrow.",
+            hint="Save the tokenizer with a template that sets date_string to a fixed date.",
+        ) from None

@@ -107,7 +107,7 @@ def test_a_crash_resumes_to_the_same_bytes(small_base) -> None:
     whole = build_chain(small_base, chosen, key, shard=0, slices=slices, store=MemoryStore(), start=None)
     assert len(whole) >= 2, rows
 
-    class PowerCut(Exception):
+    class PowerCutError(Exception):
         pass
 
     for stop_at in range(1, sum(built.steps for built in whole), 3):
@@ -116,9 +116,9 @@ def test_a_crash_resumes_to_the_same_bytes(small_base) -> None:
         def tick(_progress: object, left: list[int] = left) -> None:
             left[0] -= 1
             if left[0] == 0:
-                raise PowerCut
+                raise PowerCutError
 
-        with pytest.raises(PowerCut):
+        with pytest.raises(PowerCutError):
             build_chain(small_base, chosen, key, shard=0, slices=slices, store=store, start=None, progress=tick)
         again = build_chain(small_base, chosen, key, shard=0, slices=slices, store=store, start=None)
         assert [built.state_digest for built in again] == [built.state_digest for built in whole]

@@ -78,8 +78,8 @@ def test_a_template_with_a_pinned_date_is_fine(tokenizer) -> None:
     pinned = copy.deepcopy(tokenizer)
     pinned.chat_template = (
         "{% set date_string = '1 May 2026' %}{% if not date_string is defined %}{{ strftime_now('%d') }}{% endif %}"
-        "{{ date_string }}{% for m in messages %}{{ m.role + m.content + eos_token }}{% endfor %}"
-        "{% if add_generation_prompt %}assistant{% endif %}"
+        "{{ date_string }}{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + eos_token }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
     )
     example = tokenise(pinned, Chat((Message("user", "hi"), Message("assistant", "yes"))), max_length=64)
     assert learnt_text(pinned, example) == "yes" + pinned.eos_token

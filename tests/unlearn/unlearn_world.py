@@ -19,12 +19,12 @@ SECRET = bytes(range(32))
 
 def plan(**changes: object) -> Plan:
     """Two shards of two slices, two epochs of two steps."""
-    fields = dict(
-        adapter="support", nonce="00ff", shards=2, slices=2, controls=0.0, epochs=2, steps_per_epoch=2, trunk=True,
-        trunk_epochs=1, trunk_steps_per_epoch=2, expected_batch=2, expected_tokens=64, lr_peak=4e-3, warmup_fraction=0.25,
-        lr_floor=0.1, weight_decay=0.01, lora_r=2, lora_alpha=4, lora_dropout=0.1, target_modules=(), max_length=96,
-        microbatch_tokens=128, optimizer="carry", dtype="float32", attention="sdpa", gradient_checkpointing=False, threads=1,
-    )  # fmt: skip
+    fields = {
+        "adapter": "support", "nonce": "00ff", "shards": 2, "slices": 2, "controls": 0.0, "epochs": 2, "steps_per_epoch": 2, "trunk": True,
+        "trunk_epochs": 1, "trunk_steps_per_epoch": 2, "expected_batch": 2, "expected_tokens": 64, "lr_peak": 4e-3, "warmup_fraction": 0.25,
+        "lr_floor": 0.1, "weight_decay": 0.01, "lora_r": 2, "lora_alpha": 4, "lora_dropout": 0.1, "target_modules": (), "max_length": 96,
+        "microbatch_tokens": 128, "optimizer": "carry", "dtype": "float32", "attention": "sdpa", "gradient_checkpointing": False, "threads": 1,
+    }  # fmt: skip
     return Plan(**fields | changes)
 
 

@@ -146,6 +146,7 @@ def upgrade() -> None:
         sa.Column("fingerprint_digest", sa.String(), nullable=False),
         sa.Column("steps", sa.Integer(), nullable=False),
         sa.Column("tokens", sa.Integer(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
         sa.Column("built_at", sa.DateTime(), nullable=False),
         sa.Column("destroyed_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("recipe_digest"),

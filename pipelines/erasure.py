@@ -1,0 +1,314 @@
+"""An erasure carried into the weights: preview, contain, rebuild, re-derive. Judging, purging and signing have rooms of
+their own (`pipelines.judging`, `pipelines.purging`).
+
+Each step is safe to repeat: it asks the case where it stands, does what is missing, files its evidence and moves the case
+on its last line. The erased records are *restricted* first (Art. 18); from then on every reader of training text leaves
+them out, so a rebuild by anybody, by whatever road, is already a rebuild without the person.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from sqlmodel import Session, col, select
+
+from lineage import builds
+from lineage.builds import TRUNK
+from lineage.case import CaseFile, Stage
+from lineage.catalog import in_chunks
+from lineage.closure import Closure, find_closure, supplied_forms
+from lineage.desk import open_supplied
+from lineage.errors import Fault, NotAcceptable, RefusedByRule, WrongUsage
+from lineage.evidence import add_evidence, case_records, contract, digest_of, evidence, has_evidence, save_closure
+from lineage.register import RegisterForm
+from lineage.subjects import load_forms
+from lineage.tables import CaseRow, RecordRow
+from lineage.workspace import Workspace
+from pipelines import training
+from pipelines.ingest import load_gate_policy, utc_now
+from pipelines.states import Atelier, open_atelier
+from unlearn.erase import ErasurePlan, SliceLoad, plan_erasure
+from unlearn.plan import Placement, Plan
+
+__all__ = ["contain", "make_preview", "rebuild", "rederive", "subject_forms"]
+
+
+def make_preview(workspace: Workspace, case_id: str) -> str:
+    """Find the closure afresh and write the contract and the forecast; returns the digest the DPO will approve."""
+    closure = _search(workspace, case_id)
+    with workspace.database.transaction() as session:
+        now = utc_now()
+        body = contract(session, case_id, closure, workspace.keyring)
+        digest = add_evidence(session, case_id, "contract", body, now=now)
+        save_closure(session, case_id, closure, workspace.keyring)
+        add_evidence(session, case_id, "forecast", _forecast(session, workspace, closure), now=now)
+        CaseFile(session, case_id).preview_ready(digest, now=now)
+    return digest
+
+
+def subject_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
+    """The subject's key, and every form known of them: registered, and supplied with the request.
+
+    Raises:
+        RefusedByRule: the case has forgotten who it was about (it is purged), or never knew.
+    """
+    with workspace.database.reader() as session:
+        row = session.get(CaseRow, case_id)
+        if row is None or row.subject_key is None:
+            raise RefusedByRule(f"Case {case_id} has no subject (any more).")
+        registered = load_forms(session, workspace.keystore, row.subject_key)
+    return row.subject_key, registered + supplied_forms(row.subject_key, open_supplied(workspace, case_id))
+
+
+def _search(workspace: Workspace, case_id: str) -> Closure:
+    key, forms = subject_forms(workspace, case_id)
+    with workspace.database.reader() as session:
+        return find_closure(session, key, forms, keystore=workspace.keystore)
+
+
+def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[str, object]:
+    """What it will cost, outside the contract's digest."""
+    from lineage.scan import Scanner
+
+    adapters = {}
+    for adapter in sorted(workspace.settings.adapters):
+        if found := builds.current_plan(session, adapter):
+            plan = Plan.from_json(found[1])
+            cost = erasure_plan(session, plan, closure.erased_ids)
+            adapters[adapter] = {
+                "affected": [asdict(part) for part in cost.affected], "trunk_hit": cost.trunk_hit,
+                "controls": cost.control_records, "steps": cost.steps, "full_steps": cost.full_steps,
+                "fraction": round(cost.fraction, 4), "release": builds.current_release(session, adapter) or "",
+                "seconds_estimate": round(_seconds(session, plan, cost), 1),
+            }  # fmt: skip
+    scanner = Scanner(load_gate_policy(workspace.settings))
+    return {"adapters": adapters, "searched": closure.searched, "tier": scanner.tier, "blind_spots": scanner.blind_spots}
+
+
+def erasure_plan(session: Session, plan: Plan, record_ids: tuple[str, ...]) -> ErasurePlan:
+    """Which slices of which shards the records are in, and what rebuilding them costs."""
+    placed = builds.placements_of(session, plan.digest, record_ids)
+    loads = [
+        SliceLoad(None if shard == TRUNK else shard, index, len(members), 0)
+        for shard in (TRUNK, *range(plan.shards))
+        for index, members in builds.live_members(session, plan.digest, shard, restricted_too=True).items()
+    ]
+    held = {(load.shard, load.slice) for load in loads}
+    closure = [Placement(p.kind, p.shard, p.slice) for p in placed]  # type: ignore[arg-type]
+    return plan_erasure(plan, [p for p in closure if p.kind == "control" or (p.shard, p.slice) in held], loads=loads)
+
+
+def _seconds(session: Session, plan: Plan, cost: ErasurePlan) -> float:
+    """Time for the steps, by the mean pace of the adapter's builds so far."""
+    seconds, steps = builds.build_pace(session, plan.digest)
+    return cost.steps * seconds / steps if steps else 0.0
+
+
+def contain(workspace: Workspace, case_id: str) -> dict[str, object]:
+    """Restrict the records, cut the affected shards back to clean states, recompose, release. Seconds, not hours.
+
+    Raises:
+        RefusedByRule: the preview that was approved is no longer true; a new one was made.
+    """
+    with workspace.database.reader() as session:
+        stage = CaseFile(session, case_id).view.stage
+        if has_evidence(session, case_id, "containment") and stage not in (Stage.APPROVED,):
+            return evidence(session, case_id, "containment")
+    _require_contract(workspace, case_id)
+    started = time.perf_counter()
+    before = _remember(workspace, case_id)
+    _restrict(workspace, case_id)
+    adapters = {}
+    for adapter, facts in before.items():
+        after = _contain_adapter(workspace, adapter, case_id, affected=bool(facts["affected"]))
+        adapters[adapter] = {**facts, "after": after, "at": utc_now().isoformat(timespec="seconds")}
+    body = {"adapters": adapters, "seconds": str(round(time.perf_counter() - started, 2))}
+    with workspace.database.transaction() as session:
+        add_evidence(session, case_id, "containment", body, now=utc_now())
+        CaseFile(session, case_id).advance(Stage.CONTAINED, now=utc_now(), adapters=len(adapters))
+    return body
+
+
+def _require_contract(workspace: Workspace, case_id: str) -> None:
+    closure = _search(workspace, case_id)
+    with workspace.database.transaction() as session:
+        case = CaseFile(session, case_id)
+        case.require(Stage.APPROVED, to="execute")
+        case.require_no_hold()
+        stale = digest_of(contract(session, case_id, closure, workspace.keyring)) != case.view.approved_digest
+    if stale:
+        make_preview(workspace, case_id)
+        raise RefusedByRule("The approved preview is no longer true; a new one was made.", hint="Read and approve it.")
+
+
+def _remember(workspace: Workspace, case_id: str) -> dict[str, dict[str, object]]:
+    """What was in service and what the affected shards held, before anything changes; filed once, then kept."""
+    with workspace.database.transaction() as session:
+        if has_evidence(session, case_id, "before"):
+            return evidence(session, case_id, "before")["adapters"]  # type: ignore[return-value]
+        erased = tuple(r.record_id for r in case_records(session, case_id) if r.decision == "erase")
+        found = {}
+        for adapter in sorted(workspace.settings.adapters):
+            if plan := builds.current_plan(session, adapter):
+                found[adapter] = _adapter_before(session, adapter, Plan.from_json(plan[1]), erased)
+        add_evidence(session, case_id, "before", {"adapters": found}, now=utc_now())
+    return found
+
+
+def _adapter_before(session: Session, adapter: str, plan: Plan, erased: tuple[str, ...]) -> dict[str, object]:
+    composed = builds.current_release(session, adapter) or ""
+    parts = builds.parts_of(session, composed) if composed else {}
+    cost = erasure_plan(session, plan, erased)
+    shards = builds.shard_adapters(session, adapter)
+    return {
+        "before": composed,
+        "trunk_hit": cost.trunk_hit,
+        "affected": [{"shard": part.shard, "first_slice": part.first_slice} for part in cost.affected],
+        "parts": {str(shard): recipe or "" for shard, recipe in parts.items()},
+        "shard_adapters": {str(shard): digest for shard, digest in shards.items()},
+    }
+
+
+def _restrict(workspace: Workspace, case_id: str) -> None:
+    with workspace.database.transaction() as session:
+        erased = [r.record_id for r in case_records(session, case_id) if r.decision == "erase"]
+        for chunk in in_chunks(erased):
+            for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all():
+                row.restricted_by = case_id
+
+
+def _contain_adapter(workspace: Workspace, adapter: str, case_id: str, *, affected: bool) -> str:
+    """The digest in service after containment; empty when no clean shard is left and the base model serves alone."""
+    with workspace.database.reader() as session:
+        in_service = builds.current_release(session, adapter)
+    if not affected or in_service is None:
+        return in_service or ""
+    try:
+        report = training.compose(workspace, adapter, partial=True)
+    except WrongUsage:
+        with workspace.database.transaction() as session:
+            builds.withdraw(session, adapter=adapter, now=utc_now())
+        return ""
+    training.put_in_service(workspace, adapter, digest=report.composed_digest, reason=f"contained {case_id}")
+    return report.composed_digest
+
+
+def rebuild(workspace: Workspace, case_id: str) -> dict[str, object]:
+    """Rebuild the affected suffixes only, compose, release, and show that every neighbour stayed byte-equal."""
+    with workspace.database.transaction() as session:
+        CaseFile(session, case_id).advance(Stage.EXECUTING, now=utc_now())
+        before = evidence(session, case_id, "containment")["adapters"]
+    started = time.perf_counter()
+    found = {
+        adapter: _rebuild_adapter(workspace, adapter, facts, case_id)
+        for adapter, facts in before.items()  # type: ignore[attr-defined]
+    }
+    body = {"adapters": found, "seconds": str(round(time.perf_counter() - started, 2))}
+    with workspace.database.transaction() as session:
+        add_evidence(session, case_id, "rebuild", body, now=utc_now())
+    return body
+
+
+def _rebuild_adapter(
+    workspace: Workspace, adapter: str, before: Mapping[str, object], case_id: str
+) -> dict[str, object]:
+    shards = [part["shard"] for part in before["affected"]]  # type: ignore[index,attr-defined]
+    if not shards:
+        return {"steps": 0, "composed": before["after"], "released_at": utc_now().isoformat(timespec="seconds"), "shards": {}}
+    reports = {shard: training.build_shard(workspace, adapter, shard) for shard in shards}
+    composed = training.compose(workspace, adapter).composed_digest
+    training.put_in_service(workspace, adapter, digest=composed, reason=f"erasure {case_id}")
+    atelier = open_atelier(workspace, adapter)
+    old = before["parts"]
+    with workspace.database.reader() as session:
+        new = builds.parts_of(session, composed)
+        neighbours = [shard for shard in new if shard not in shards]
+        moved = [shard for shard in neighbours if (new[shard] or "") != old.get(str(shard), "")]  # type: ignore[attr-defined]
+        slices = {str(shard): _slice_changes(session, old.get(str(shard)), new[shard]) for shard in shards}  # type: ignore[attr-defined]
+        pre_steps = _chain_steps(session, atelier)
+    if moved:
+        raise NotAcceptable(f"{len(moved)} neighbouring shards changed while an erasure ran; their states must not move.")
+    return {
+        "composed": composed, "released_at": utc_now().isoformat(timespec="seconds"),
+        "steps": sum(report.steps for report in reports.values()), "full_steps": pre_steps,
+        "neighbours_unchanged": len(neighbours), "slices": slices,
+        "shards": {str(shard): _shard_facts(workspace, new[shard]) for shard in shards},
+    }  # fmt: skip
+
+
+def _slice_changes(session: Session, old: str | None, new: str | None) -> dict[str, dict[str, object]]:
+    """Manifests of a shard's slices before and after, by slice, where they differ."""
+    chains = {"before": builds.ancestors(session, old or None), "after": builds.ancestors(session, new)}
+    found: dict[str, dict[str, object]] = {}
+    for side, chain in chains.items():
+        for state in chain:
+            if state.shard != TRUNK:
+                records, root = builds.manifest_facts(session, state.manifest_digest)
+                found.setdefault(str(state.slice), {})[side] = [records, root]
+    return {index: change for index, change in found.items() if change.get("before") != change.get("after")}
+
+
+def _shard_facts(workspace: Workspace, recipe: str | None) -> dict[str, object]:
+    with workspace.database.reader() as session:
+        chain = builds.ancestors(session, recipe)
+    return {"states": [[state.shard, state.slice, state.state_digest, state.fingerprint_digest] for state in chain]}
+
+
+def _chain_steps(session: Session, atelier: Atelier) -> int:
+    """Optimizer steps of a full training of the live records, trunk included."""
+    places = [TRUNK, *range(atelier.plan.shards)]
+    counts = {place: len(builds.live_members(session, atelier.plan.digest, place)) for place in places}
+    return sum(atelier.plan.steps(None if place == TRUNK else place) * count for place, count in counts.items())
+
+
+def rederive(workspace: Workspace, case_id: str) -> dict[str, object]:
+    """Let a second process rebuild the affected suffixes from the vault, without the first one's states, and compare.
+
+    Raises:
+        NotAcceptable: the second process got other bytes.
+    """
+    with workspace.database.transaction() as session:
+        CaseFile(session, case_id).advance(Stage.VERIFYING, now=utc_now())
+        contained = evidence(session, case_id, "containment")["adapters"]
+    found = {}
+    for adapter, facts in contained.items():  # type: ignore[attr-defined]
+        first = {part["shard"]: part["first_slice"] for part in facts["affected"]}
+        found[adapter] = _rederive_adapter(workspace, adapter, first)
+    with workspace.database.transaction() as session:
+        add_evidence(session, case_id, "rederivation", {"adapters": found}, now=utc_now())
+    if unequal := [adapter for adapter, result in found.items() if not result["equal"]]:
+        raise NotAcceptable(f"Re-derivation of {', '.join(unequal)} gave other bytes; nothing may be signed.")
+    return found
+
+
+def _rederive_adapter(workspace: Workspace, adapter: str, first: Mapping[int, int]) -> dict[str, object]:
+    if not first:
+        return {"equal": True, "states": 0, "grade": "B", "sentence": "Nothing had to be rebuilt."}
+    atelier = open_atelier(workspace, adapter)
+    expected = {}
+    for shard in first:
+        chain = training.current_chain(atelier, shard)
+        if chain is None:
+            raise NotAcceptable(f"Shard {shard} of {adapter} is stale; it cannot be re-derived.")
+        expected[shard] = {state.slice: state.state_digest for state in chain if state.slice >= first[shard]}
+    derived = _second_process(workspace, adapter, first)
+    states = sum(len(chain) for chain in expected.values())
+    equal = derived == expected
+    sentence = f"A second process rebuilt {states} states from the vault; {'all' if equal else 'not all'} are byte-equal."
+    return {"equal": equal, "states": states, "grade": "A", "sentence": sentence}
+
+
+def _second_process(workspace: Workspace, adapter: str, first: Mapping[int, int]) -> dict[int, dict[int, str]]:
+    request = json.dumps({str(shard): index for shard, index in first.items()})
+    command = [sys.executable, "-m", "pipelines.rederive", str(workspace.settings.workspace), adapter]
+    result = subprocess.run(command, input=request, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise Fault("The re-deriving process failed.", hint="Run the case again: lethe erase run CASE")
+    return {int(shard): {int(k): v for k, v in chain.items()} for shard, chain in json.loads(result.stdout).items()}
+
+

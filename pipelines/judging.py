@@ -1,0 +1,212 @@
+"""Hand the judge its dossier and panel, file what it says, and move the case to EVIDENCE_READY.
+
+The protocol's digest goes into the ledger before anything is scored. A verdict of FAIL stops the case: what the probes
+still see must be explained by a human before anything is destroyed or signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sqlmodel import Session, col, select
+
+from lineage import builds, ledger
+from lineage.case import CaseFile
+from lineage.catalog import contents_of
+from lineage.errors import NotAcceptable
+from lineage.evidence import add_evidence, case_records, evidence, evidence_digest
+from lineage.tables import PlacementRow, RecordRow
+from lineage.workspace import Workspace
+from pipelines.erasure import subject_forms
+from pipelines.ingest import utc_now
+from pipelines.progress import bar
+from pipelines.states import Atelier, open_atelier
+from pipelines.training import base_for_probes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from probes.dossier import CanaryRecord, ControlRecord, Dossier, Panel, Protocol
+    from probes.judgement import Judgement
+
+__all__ = ["probe_case"]
+
+CANARY_PURPOSE = "canary"
+GRAVITY = ("PASS", "INCONCLUSIVE", "FAIL")
+NOT_TRAINED = "No record of this person was ever trained on, so there is nothing to find in the weights."
+
+
+def probe_case(workspace: Workspace, case_id: str) -> dict[str, object]:
+    """Judge every adapter the person's records fed; the gravest verdict is the case's.
+
+    Raises:
+        NotAcceptable: the verdict is FAIL.
+    """
+    with workspace.database.reader() as session:
+        adapters = evidence(session, case_id, "rebuild")["adapters"]
+        before = evidence(session, case_id, "containment")["adapters"]
+    found = {}
+    for adapter, facts in adapters.items():  # type: ignore[attr-defined]
+        if facts["shards"]:
+            found[adapter] = _probe_adapter(workspace, case_id, adapter, before[adapter], facts)  # type: ignore[index]
+    worst = max(found.values(), key=lambda f: GRAVITY.index(f["verdict"]), default=None)
+    body = {**(worst or {"verdict": "INCONCLUSIVE", "reason": "NOT_TRAINED", "sentence": NOT_TRAINED}), "adapters": found}
+    with workspace.database.transaction() as session:
+        add_evidence(session, case_id, "probe", body, now=utc_now())
+        if body["verdict"] != "FAIL":
+            CaseFile(session, case_id).evidence_ready(evidence_digest(session, case_id), now=utc_now())
+    if body["verdict"] == "FAIL":
+        raise NotAcceptable("The probes still find the person in the new adapter; nothing may be purged or signed.")
+    return body
+
+
+def _probe_adapter(
+    workspace: Workspace, case_id: str, adapter: str, before: Mapping[str, object], after: Mapping[str, object]
+) -> dict[str, object]:
+    from probes.dossier import Protocol
+    from probes.judge import judge
+    from probes.report import write_report
+
+    atelier = open_atelier(workspace, adapter)
+    panel = _panel(atelier, before, after)
+    protocol = Protocol(out_adapters=len(panel.outs), max_length=atelier.plan.max_length)
+    dossier = _dossier(atelier, case_id, tuple(panel.pre))
+    _register(workspace, case_id, adapter, protocol)
+    with bar(f"Probing {adapter}", None, unit="readings") as progress:
+        judgement = judge(dossier, panel, protocol, progress=lambda _done, _steps, _what: progress.advance())
+    paths = write_report(judgement, report_directory(workspace, case_id, adapter))
+    return _summary(judgement, paths)
+
+
+def report_directory(workspace: Workspace, case_id: str, adapter: str) -> Path:
+    """Where a report lies: the case's own directory for the first adapter, a folder in it for further ones."""
+    folder = workspace.case_directory(case_id)
+    return folder if adapter == sorted(workspace.settings.adapters)[0] else folder / adapter
+
+
+def _register(workspace: Workspace, case_id: str, adapter: str, protocol: Protocol) -> None:
+    """Pre-registration: the rules stand in the ledger before the first score exists."""
+    with workspace.database.transaction() as session:
+        payload = {"adapter": adapter, "protocol": protocol.digest, "out_adapters": protocol.out_adapters}
+        ledger.append(session, at=utc_now(), kind="probe.registered", payload=payload, case_id=case_id)
+
+
+def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, object]) -> Panel:
+    from probes.dossier import Panel
+
+    store, workspace = atelier.workspace.store, atelier.workspace
+    old: dict[str, str] = before["shard_adapters"]  # type: ignore[assignment]
+    with workspace.database.reader() as session:
+        new = builds.shard_adapters(session, atelier.adapter)
+    hit = sorted(int(shard) for shard in after["shards"])  # type: ignore[attr-defined]
+
+    def composed(digest: object) -> Path | None:
+        return store.directory("adapters", str(digest)) if digest else None
+
+    return Panel(
+        base=base_for_probes(atelier),
+        revision=atelier.settings.revision or None,
+        pre={shard: store.directory("adapters", old[str(shard)]) for shard in hit},
+        post={shard: store.directory("adapters", new[shard]) for shard in hit},
+        outs={shard: store.directory("adapters", digest) for shard, digest in new.items() if shard not in hit},
+        composed_pre=composed(before["before"]),
+        contained=composed(before["after"]),
+        composed_post=composed(after["composed"]),
+    )
+
+
+def _dossier(atelier: Atelier, case_id: str, shards: tuple[int, ...]) -> Dossier:
+    from probes.dossier import Dossier, PersonalValue, PlacedRecord
+
+    workspace = atelier.workspace
+    _, forms = subject_forms(workspace, case_id)
+    with workspace.database.reader() as session:
+        erased = [r.record_id for r in case_records(session, case_id) if r.decision == "erase"]
+        placed = {p.record_id: p for p in builds.placements_of(session, atelier.plan.digest, erased) if p.kind == "shard"}
+        records = contents_of(session, sorted(placed), keystore=workspace.keystore)
+        controls = _controls(session, atelier, case_id)
+        canaries = _canaries(session, atelier, case_id, shards)
+    values = dict.fromkeys((form.kind, form.value) for form in forms)
+    return Dossier(
+        case_handle=case_id,
+        records=tuple(PlacedRecord(placed[r.record_id].shard or 0, r) for r in records),
+        values=tuple(PersonalValue(kind, value) for kind, value in values),
+        controls=controls,
+        canaries=canaries,
+    )
+
+
+def _controls(session: Session, atelier: Atelier, case_id: str) -> tuple[ControlRecord, ...]:
+    from probes.dossier import ControlRecord
+
+    workspace = atelier.workspace
+    subjects = dict(builds.control_ids(session, atelier.plan.digest))
+    records = contents_of(session, sorted(subjects), keystore=workspace.keystore)
+    return tuple(ControlRecord(workspace.keyring.handle(case_id, subjects[r.record_id]), r) for r in records)
+
+
+def _canaries(session: Session, atelier: Atelier, case_id: str, shards: tuple[int, ...]) -> tuple[CanaryRecord, ...]:
+    """Planted people whose home is one of the case's shards: they show that the probe works on these very files."""
+    from probes.dossier import CanaryRecord
+
+    query = (
+        select(RecordRow.id, RecordRow.primary_subject, PlacementRow.shard)
+        .join(PlacementRow, col(PlacementRow.record_id) == col(RecordRow.id))
+        .where(RecordRow.purpose == CANARY_PURPOSE, PlacementRow.plan_digest == atelier.plan.digest)
+        .where(col(PlacementRow.shard).in_(shards), col(RecordRow.restricted_by).is_(None))
+    )
+    rows = session.exec(query.order_by(col(RecordRow.id))).all()
+    doses = Counter(subject for _, subject, _ in rows)
+    records = {r.record_id: r for r in contents_of(session, [row[0] for row in rows], keystore=atelier.workspace.keystore)}
+    keyring = atelier.workspace.keyring
+    return tuple(
+        CanaryRecord(keyring.handle(case_id, subject or ""), shard, doses[subject], records[record_id])
+        for record_id, subject, shard in rows
+    )
+
+
+def _summary(judgement: Judgement, paths: list[Path]) -> dict[str, object]:
+    """What the case, the console and the certificate say of a judgement."""
+    report = next(path for path in paths if path.suffix == ".json")
+    residual = judgement.residual
+    return {
+        "verdict": judgement.verdict.outcome,
+        "reason": judgement.verdict.code,
+        "sentence": judgement.verdict.sentence,
+        "sentences": list(judgement.sentences),
+        "protocol_digest": judgement.protocol.digest.removeprefix("sha256:"),
+        "report_digest": hashlib.sha256(report.read_bytes()).hexdigest(),
+        "at": utc_now().isoformat(timespec="seconds"),
+        "n_records": judgement.counts.records,
+        "controls": judgement.counts.control_records,
+        "control_subjects": judgement.counts.control_subjects,
+        "K": judgement.counts.out_adapters,
+        "alpha": judgement.protocol.alpha,
+        "p_pre": dict(judgement.primaries_pre),
+        "p_post": dict(judgement.primaries_post),
+        "rho_upper": getattr(residual, "upper", None),
+        "rho_lower": getattr(residual, "lower", None),
+        "detectable_effect": round(judgement.detectable.effect_sd, 3),
+        "positive_control": min(judgement.verdict.adjusted_pre.values(), default=1.0) <= judgement.protocol.alpha,
+        "extraction": {model.name: _extracted(judgement, model.name) for model in judgement.models},
+        "exposure": {model.name: _exposed(judgement, model.name) for model in judgement.models},
+    }
+
+
+def _extracted(judgement: Judgement, name: str) -> dict[str, str]:
+    """Per kind of value: how many prompts gave it greedily, of how many."""
+    kinds = {facts.label: facts.kind for facts in judgement.values if facts.evidence}
+    model = judgement.model(name)
+    readings = model.values if model else ()
+    return {kinds[v.label]: f"{v.hits}/{v.prompts}" for v in readings if v.label in kinds}
+
+
+def _exposed(judgement: Judgement, name: str) -> dict[str, int | None]:
+    """Per kind of value: its rank among the candidates."""
+    kinds = {facts.label: facts.kind for facts in judgement.values if facts.evidence}
+    model = judgement.model(name)
+    readings = model.values if model else ()
+    return {kinds[v.label]: v.exposure_rank for v in readings if v.label in kinds}

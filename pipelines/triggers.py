@@ -1,0 +1,103 @@
+"""Sensors: what starts by itself. The case table is the truth; no progress is kept in cursors.
+
+A run key is consumed for ever, even by a failed run, so it carries the case's attempt and the digest it acts on; `retry`
+raises the attempt.
+"""
+
+from collections.abc import Iterator
+
+from dagster import (
+    AddDynamicPartitionsRequest,
+    DefaultSensorStatus,
+    RunFailureSensorContext,
+    RunRequest,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    run_failure_sensor,
+    sensor,
+)
+
+from lineage import builds
+from lineage.case import CaseFile, CaseView, Stage, list_cases
+from lineage.errors import LetheError
+from pipelines.assets import partition_key, partitions_name
+from pipelines.ingest import utc_now
+from pipelines.jobs import case_config, case_erasure, case_preview, case_purge
+from pipelines.resources import WorkspaceResource
+from unlearn.plan import Plan
+
+__all__ = ["case_sensor", "failure_sensor", "shard_sensor"]
+
+WORK = {
+    Stage.ASSESSMENT: "case_preview",
+    Stage.APPROVED: "case_erasure",
+    Stage.CONTAINED: "case_erasure",
+    Stage.EXECUTING: "case_erasure",
+    Stage.VERIFYING: "case_erasure",
+    Stage.PURGE_APPROVED: "case_purge",
+}
+
+
+def run_request(case: CaseView) -> RunRequest:
+    """The run a case waits for; the same case at the same stage of the same attempt asks for the same run."""
+    job = WORK[case.stage]
+    bound = case.evidence_digest if job == "case_purge" else case.approved_digest
+    key = f"{case.id}:{job}:{bound[:16]}:{case.attempt}"
+    return RunRequest(run_key=key, job_name=job, run_config=dict(case_config(job, case.id)), tags={"lethe/case": case.id})
+
+
+@sensor(
+    jobs=[case_preview, case_erasure, case_purge], minimum_interval_seconds=5, default_status=DefaultSensorStatus.RUNNING,
+    description="Starts previews of filed requests, erasures that a DPO approved, and purges that a DPO approved.",
+)  # fmt: skip
+def case_sensor(context: SensorEvaluationContext, workspace: WorkspaceResource) -> Iterator[RunRequest | SkipReason]:
+    """Ask for a run for every case that waits for one."""
+    del context
+    try:
+        opened = workspace.open()
+    except LetheError as error:
+        yield SkipReason(str(error))
+        return
+    with opened.database.reader() as session:
+        cases = [case for case in list_cases(session, *WORK) if not case.hold_reason]
+    yield from (run_request(case) for case in cases)
+
+
+@run_failure_sensor(
+    monitored_jobs=[case_preview, case_erasure, case_purge], default_status=DefaultSensorStatus.RUNNING,
+    description="A case whose run died is marked FAILED, so that it is seen and can be retried.",
+)  # fmt: skip
+def failure_sensor(context: RunFailureSensorContext, workspace: WorkspaceResource) -> None:
+    """Mark the case of a failed run, unless Dagster will retry the run itself."""
+    run = context.dagster_run
+    case_id = run.tags.get("lethe/case")
+    if not case_id or run.tags.get("dagster/will_retry") == "true":
+        return
+    with workspace.open().database.transaction() as session:
+        CaseFile(session, case_id).fail("The run that worked on this case died.", now=utc_now())
+
+
+def shard_sensor(adapter: str) -> SensorDefinition:
+    """Reports an adapter's shards as partitions once its plan is frozen."""
+
+    @sensor(
+        name=f"{adapter}_shards", minimum_interval_seconds=30, default_status=DefaultSensorStatus.RUNNING,
+        description=f"Shows the shards of {adapter} as partitions.",
+    )  # fmt: skip
+    def report(context: SensorEvaluationContext, workspace: WorkspaceResource) -> SensorResult | SkipReason:
+        try:
+            opened = workspace.open()
+        except LetheError as error:
+            return SkipReason(str(error))
+        with opened.database.reader() as session:
+            found = builds.current_plan(session, adapter)
+        wanted = [partition_key(adapter, s) for s in range(Plan.from_json(found[1]).shards)] if found else []
+        known = set(context.instance.get_dynamic_partitions(partitions_name(adapter)))
+        new = [key for key in wanted if key not in known]
+        if not new:
+            return SkipReason("Every shard is a partition already." if wanted else "No plan is frozen yet.")
+        return SensorResult(dynamic_partitions_requests=[AddDynamicPartitionsRequest(partitions_name(adapter), new)])
+
+    return report
