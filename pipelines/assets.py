@@ -19,8 +19,8 @@ from dagster import (
 )
 
 from pipelines import training
-from pipelines.instance import door
 from pipelines.ingest import pending_ingest, run_ingest
+from pipelines.instance import door
 from pipelines.resources import IngestConfig, WorkspaceResource
 
 __all__ = ["adapter_assets", "gate_assets", "partition_key", "partitions_name", "shard_of"]

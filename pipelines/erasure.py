@@ -8,12 +8,14 @@ them out, so a rebuild by anybody, by whatever road, is already a rebuild withou
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 from sqlmodel import Session, col, select
 
@@ -236,9 +238,18 @@ def _rebuild_adapter(
     return {
         "composed": composed, "released_at": utc_now().isoformat(timespec="seconds"),
         "steps": sum(report.steps for report in reports.values()), "full_steps": pre_steps,
-        "neighbours_unchanged": len(neighbours), "slices": slices,
+        "neighbours_unchanged": len(neighbours), "slices": slices, "base_digest": atelier.base().digest,
+        "code_digest": code_digest(),
         "shards": {str(shard): _shard_facts(workspace, new[shard]) for shard in shards},
     }  # fmt: skip
+
+
+def code_digest() -> str:
+    """SHA-256 over the sources of the training path."""
+    import unlearn
+
+    sources = sorted(Path(unlearn.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources)).hexdigest()
 
 
 def _slice_changes(session: Session, old: str | None, new: str | None) -> dict[str, dict[str, object]]:

@@ -7,7 +7,6 @@ sentence; their cause stays behind, because Dagster keeps what it is told for ev
 
 from __future__ import annotations
 
-import logging
 import os
 import traceback
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from lineage.errors import Fault, LetheError
 
 __all__ = ["dagster_home", "door", "run_job", "workspace_instance", "write_instance_settings"]
 
+QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 ROOT_SETTINGS = Path(__file__).with_name("dagster.yaml")
 
 
@@ -70,9 +70,9 @@ def run_job(
         LetheError: what one of our steps raised, as itself.
         Fault: the run failed for another reason; its id says where to look.
     """
-    _quiet()
+    config = {**(run_config or {}), "loggers": QUIET}  # Dagster's log is in the UI; a command prints its own progress
     result = job.execute_in_process(
-        instance=instance, run_config=dict(run_config or {}), tags=dict(tags or {}), partition_key=partition_key,
+        instance=instance, run_config=config, tags=dict(tags or {}), partition_key=partition_key,
         raise_on_error=False,
     )  # fmt: skip
     if not result.success:
@@ -93,6 +93,8 @@ def door() -> Iterator[None]:
             str(error), metadata={"kind": type(error).__name__, "hint": error.hint}, allow_retries=False
         ) from None
     except Exception as error:  # noqa: BLE001 - the exception may quote a record; only its type may pass
+        if os.environ.get("LETHE_DEBUG"):
+            traceback.print_exception(error)
         where = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename][-1]
         sentence = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}."
         raise Failure(
@@ -108,10 +110,3 @@ def _error_of(result: ExecuteInProcessResult) -> LetheError:
             family = getattr(errors, said.get("kind", ""), Fault)
             return family(data.description or "A step failed.", hint=said.get("hint", ""))
     return Fault(f"The run {result.run_id} failed.", hint="Open it in the Dagster UI: lethe up")
-
-
-def _quiet() -> None:
-    """Dagster's console log is for the UI; a command prints its own progress."""
-    for name in ("dagster", "dagster.builtin"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")

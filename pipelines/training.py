@@ -6,6 +6,7 @@ Heavy libraries are imported inside, so that the Dagster code location loads in 
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from lineage.errors import GateClosed, WrongUsage
 from lineage.evidence import digest_of
 from lineage.gate import require_open
 from lineage.lease import held
+from lineage.settings import AdapterSettings
 from lineage.workspace import Workspace
 from pipelines.ingest import load_gate_policy, utc_now
 from pipelines.progress import bar
@@ -326,10 +328,13 @@ def stale_shards(workspace: Workspace, adapter: str) -> list[int]:
     return [shard for shard in range(atelier.plan.shards) if current_chain(atelier, shard) is None]
 
 
-def compose(
-    workspace: Workspace, adapter: str, *, kind: str = "full", cut: Mapping[int, int] | None = None
-) -> ComposeReport:
-    """The exact average of the shards, published. `cut` takes a shard back to before a slice (containment)."""
+def compose(workspace: Workspace, adapter: str, *, partial: bool = False) -> ComposeReport:
+    """The exact average of the shards, published. With `partial` a stale shard is cut back (containment).
+
+    Raises:
+        GateClosed: a shard is stale and `partial` was not asked for.
+        WrongUsage: nothing is left to compose.
+    """
     from unlearn.compose import compose as average
 
     atelier = open_atelier(workspace, adapter)
@@ -366,7 +371,7 @@ def assess(workspace: Workspace, adapter: str) -> AssessReport:
     target = Target.open(panel, scheme=DecodingScheme())
     items = [tokenise(target.tokenizer, record.content, atelier.plan.max_length) for record in controls]
     losses = [held_out_nll(target.read(name, items)).nll for name in (BASE, "composed_post")]
-    return AssessReport(len(controls), *(round(nats, 4) if nats == nats else 0.0 for nats in losses))
+    return AssessReport(len(controls), *(round(nats, 4) if math.isfinite(nats) else 0.0 for nats in losses))
 
 
 def base_for_probes(atelier: Atelier) -> str:
@@ -380,6 +385,14 @@ def base_for_probes(atelier: Atelier) -> str:
 def _newest_composed(workspace: Workspace, adapter: str) -> str | None:
     with workspace.database.reader() as session:
         return builds.newest_composed(session, adapter)
+
+
+def tokenizer_file(settings: AdapterSettings) -> Path | None:
+    """The adapter's tokenizer.json where it lies on this machine; None for a base that is only on a hub."""
+    from unlearn.tiny_base import TINY_BASE
+
+    path = (TINY_BASE if settings.base_model == "tiny" else Path(settings.base_model)) / "tokenizer.json"
+    return path if path.is_file() else None
 
 
 def put_in_service(

@@ -5,8 +5,11 @@ Exit codes: 0 done; 1 the answer is no; 2 wrong usage or configuration; 3 refuse
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -48,6 +51,7 @@ class _Lazy(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
@@ -73,7 +77,18 @@ def main() -> None:
         code = 2
     except BrokenPipeError:
         code = 0
+    except Exception as error:  # noqa: BLE001 - its text may quote a record; only its type and place are told
+        code = _tell(*_fault(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fault(error: Exception) -> tuple[str, str, int]:
+    """What is said of a fault in Lethe itself. LETHE_DEBUG=1 shows the traceback, which may quote records."""
+    if os.environ.get("LETHE_DEBUG"):
+        traceback.print_exception(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return f"A fault in Lethe: {type(error).__name__} in {place}.", "Try again; if it stays, please report it.", 4
 
 
 def _tell(sentence: str, hint: str, code: int) -> int:

@@ -40,7 +40,7 @@ def ingest(
     \b
     Example:
       lethe ingest tickets.jsonl --source tickets-2026
-    """  # noqa: D301 - click's mark for "do not rewrap"
+    """
     from pipelines.launch import ingest_file
 
     workspace = opened(workspace_dir)
@@ -89,7 +89,7 @@ def register_add(source: Path | None, workspace_dir: Path | None, as_json: bool)
       subject,kind,value
       C-1007,name,Maren Oduya
       C-1007,email,maren@example.org
-    """  # noqa: D301
+    """
     from lineage.subjects import add_forms
     from pipelines.ingest import utc_now
 

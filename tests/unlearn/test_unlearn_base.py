@@ -127,7 +127,7 @@ def test_no_path_of_this_machine_in_an_adapter(small_base, small_folder) -> None
 def test_threads_are_told_apart_by_the_fingerprint(small_base) -> None:
     one, two = environment_fingerprint(plan(threads=1)), environment_fingerprint(plan(threads=2))
     assert one.digest != two.digest
-    assert one.facts["torch"] == torch.__version__.partition("+")[0]
+    assert one.facts["torch"] == torch.__version__
     pin_environment(plan(threads=2))
     assert torch.get_num_threads() == 2
     pin_environment(plan())

@@ -116,7 +116,8 @@ def build(base: Base, the_plan: Plan, rows: Iterable[Row], store: MemoryStore) -
         states |= {(shard, built.slice): built.state_digest for built in chain}
         if last := (chain or trunk)[-1:]:
             parts[shard] = adapter_files(last[0].state.weights, the_plan, base_name="tiny")
-    return Built(states, compose(parts, shards=the_plan.shards))
+    nothing = ComposedAdapter("nothing left", {})
+    return Built(states, compose(parts, shards=the_plan.shards) if parts else nothing)
 
 
 def _input(index: int, records: list[TrainingRecord]) -> SliceInput:

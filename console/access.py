@@ -1,0 +1,88 @@
+"""Who is at the browser: one-time links, the session cookie, and the token every form must bring back.
+
+Roles are decided in `lineage`; here a request only becomes an `Actor`, or is sent away.
+"""
+
+from __future__ import annotations
+
+from secrets import compare_digest
+
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lineage import access
+from lineage.access import BrowserSession
+from lineage.workspace import Workspace
+
+__all__ = ["log_in", "log_out", "read_form", "signed_form", "signed_in"]
+
+COOKIE = "lethe_session"
+MAX_FORM_BYTES = 4 * 2**20  # a certificate with many Merkle proofs; no other form comes near
+
+
+def workspace_of(request: Request) -> Workspace:
+    """The workspace this console serves."""
+    workspace: Workspace = request.app.state.workspace
+    return workspace
+
+
+def signed_in(request: Request) -> BrowserSession:
+    """The session behind the cookie.
+
+    Raises:
+        HTTPException: 401, nobody is logged in.
+    """
+    cookie = request.cookies.get(COOKIE, "")
+    with workspace_of(request).database.reader() as session:
+        browser = access.open_session(session, cookie, request.app.state.clock()) if cookie else None
+    if browser is None:
+        raise HTTPException(401)
+    return browser
+
+
+async def read_form(request: Request) -> FormData:
+    """The posted form, refused before it is read when it is too big or does not say how big it is.
+
+    Raises:
+        HTTPException: 413.
+    """
+    length = request.headers.get("content-length", "")
+    if not length.isdigit() or int(length) > MAX_FORM_BYTES:
+        raise HTTPException(413)
+    return await request.form(max_files=1, max_fields=20)
+
+
+def signed_form(request: Request, form: FormData) -> BrowserSession:
+    """The session of a posted form that carries its session's token.
+
+    Raises:
+        HTTPException: 401, nobody is logged in; 403, the form did not come from a page of this session.
+    """
+    browser = signed_in(request)
+    given = form.get("form_token")
+    if not isinstance(given, str) or not compare_digest(given.encode(), browser.form_token.encode()):
+        raise HTTPException(403, "This form did not come from a page of your session.")
+    return browser
+
+
+def log_in(request: Request, response: Response) -> None:
+    """Redeem the link of this address, once, and hand the browser its cookie."""
+    with workspace_of(request).database.transaction() as session:
+        cookie = access.redeem_link(session, request.path_params["token"], request.app.state.clock())
+    response.set_cookie(
+        COOKIE,
+        cookie,
+        max_age=int(access.SESSION_LIFETIME.total_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+
+
+def log_out(request: Request, response: Response) -> None:
+    """Forget the session on both sides."""
+    with workspace_of(request).database.transaction() as session:
+        access.close_session(session, request.cookies.get(COOKIE, ""))
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")

@@ -1,0 +1,43 @@
+"""The same facts as JSON, for the same session: what `lethe erase list --json` and `show --json` print."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from console.access import signed_in, workspace_of
+from console.pages import case_id_of
+from lineage import desk
+
+__all__ = ["case", "cases"]
+
+
+def cases(request: Request) -> Response:
+    """All cases by due date."""
+    signed_in(request)
+    standings = desk.inbox(workspace_of(request), now=request.app.state.clock())
+    return JSONResponse({"cases": [_line(standing) for standing in standings]})
+
+
+def case(request: Request) -> Response:
+    """One case; report and certificate as addresses of this console."""
+    signed_in(request)
+    case_id = case_id_of(request)
+    found = desk.dossier(workspace_of(request), case_id, now=request.app.state.clock())
+    links = {
+        "report": f"/cases/{case_id}/report" if found.report else None,
+        "certificate": f"/cases/{case_id}/certificate" if found.certificate else None,
+    }
+    return JSONResponse({**found.as_json(), **links})
+
+
+def _line(standing: desk.Standing) -> dict[str, object]:
+    case = standing.case
+    return {
+        "id": case.id,
+        "stage": case.stage,
+        "due_on": case.due_on.isoformat(),
+        "days_left": standing.days_left,
+        "alarm": int(standing.alarm),
+        "waits_for": standing.waits_for,
+    }

@@ -1,0 +1,139 @@
+"""What a browser posts: log in and out, file a request, decide. Every decision is one call of `lineage.desk`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from console.access import log_in, log_out, read_form, signed_form, workspace_of
+from console.pages import case_id_of, file_page, verify_page
+from lineage import desk
+from lineage.access import Actor
+from lineage.desk import Intake
+from lineage.errors import LetheError, RefusedByRule, WrongUsage
+from lineage.verify import load_trusted_keys, verify_bytes
+from lineage.workspace import Workspace
+
+__all__ = ["decide", "file", "redeem", "sign_out", "verify"]
+
+
+def redeem(request: Request) -> Response:
+    """Use a login link up."""
+    response = RedirectResponse("/", 303)
+    log_in(request, response)
+    return response
+
+
+async def sign_out(request: Request) -> Response:
+    """Log out."""
+    form = await read_form(request)
+    signed_form(request, form)
+    response = RedirectResponse("/", 303)
+    await run_in_threadpool(log_out, request, response)
+    return response
+
+
+async def file(request: Request) -> Response:
+    """File a request."""
+    return await run_in_threadpool(_file, request, await read_form(request))
+
+
+async def decide(request: Request) -> Response:
+    """Take one decision about a case."""
+    return await run_in_threadpool(_decide, request, await read_form(request))
+
+
+async def verify(request: Request) -> Response:
+    """Verify a certificate that was uploaded, or that of a case."""
+    form = await read_form(request)
+    upload = form.get("certificate")
+    content = await upload.read() if isinstance(upload, UploadFile) else b""
+    return await run_in_threadpool(_verify, request, form, content)
+
+
+def _file(request: Request, form: FormData) -> Response:
+    browser = signed_form(request, form)
+    typed = {name: _text(form, name) for name in ("identifiers", "ground", "identity_method", "received_on")}
+    try:
+        intake = Intake(typed["identifiers"].splitlines(), typed["ground"], typed["identity_method"], _day(typed))
+        case = desk.file_case(workspace_of(request), intake, actor=browser.actor, now=request.app.state.clock())
+    except LetheError as problem:
+        status = 409 if isinstance(problem, RefusedByRule) else 400
+        return file_page(request, browser, typed=typed, problem=problem, status=status)
+    return RedirectResponse(f"/cases/{case.id}", 303)
+
+
+def _day(typed: Mapping[str, str]) -> date:
+    try:
+        return date.fromisoformat(typed["received_on"])
+    except ValueError:
+        raise WrongUsage("The date of receipt is missing or malformed.", hint="Write it as 2026-01-31.") from None
+
+
+def _decide(request: Request, form: FormData) -> Response:
+    browser = signed_form(request, form)
+    workspace, case_id, action = workspace_of(request), case_id_of(request), request.path_params["action"]
+    now = request.app.state.clock()
+    case = desk.dossier(workspace, case_id, now=now).case
+    try:
+        _act(workspace, case_id, action, actor=browser.actor, now=now, form=form)
+    except RefusedByRule as refusal:
+        refused_person = not _may_ever(action, browser.actor, filed_by=case.filed_by)
+        raise HTTPException(403 if refused_person else 409, _said(refusal)) from None
+    return RedirectResponse(f"/cases/{case_id}", 303)
+
+
+def _act(workspace: Workspace, case_id: str, action: str, *, actor: Actor, now: datetime, form: FormData) -> None:
+    who: dict[str, Any] = {"actor": actor, "now": now}
+    match action:
+        case "approve":
+            desk.approve(workspace, case_id, digest=_text(form, "digest"), **who)
+        case "approve_purge":
+            desk.approve_purge(workspace, case_id, digest=_text(form, "digest"), **who)
+        case "sign":
+            desk.sign(workspace, case_id, passphrase=_text(form, "passphrase") or None, **who)
+        case "refuse":
+            desk.refuse(workspace, case_id, reason=_text(form, "reason"), **who)
+        case "extend":
+            desk.extend(workspace, case_id, reason=_text(form, "reason"), **who)
+        case "hold":
+            desk.hold(workspace, case_id, reason=_text(form, "reason"), **who)
+        case "retry":
+            desk.retry(workspace, case_id, **who)
+        case _:
+            raise HTTPException(404)
+
+
+def _may_ever(action: str, actor: Actor, *, filed_by: str) -> bool:
+    """Whether the refusal is about the step (409) and not about the person (403)."""
+    roles = desk.RETRIERS if action == "retry" else desk.DECIDERS
+    own = action in ("approve", "approve_purge", "sign") and actor.name == filed_by
+    return actor.role in roles and not own
+
+
+def _verify(request: Request, form: FormData, content: bytes) -> Response:
+    browser = signed_form(request, form)
+    workspace, case_id = workspace_of(request), _text(form, "case")
+    if not content and case_id:
+        path = workspace.case_directory(case_id) / "certificate.json" if desk.has_case(workspace, case_id) else None
+        content = path.read_bytes() if path and path.is_file() else b""
+    if not content:
+        raise WrongUsage("Choose a certificate file, or a case that has one.")
+    trusted = load_trusted_keys(keys=workspace.home / "secrets")
+    return verify_page(request, browser, result=verify_bytes(content, trusted=trusted, expect_case=case_id or None))
+
+
+def _text(form: FormData, name: str) -> str:
+    value = form.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _said(error: LetheError) -> str:
+    return f"{error} {error.hint}".strip()

@@ -1,0 +1,195 @@
+"""The pages of the desk: what a browser reads. Nothing here changes a case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+
+from console.access import signed_in, workspace_of
+from console.picture import lineage_picture
+from console.wording import EVENT_WORDS, FILTERS, STAGES, timeline
+from lineage import desk, ledger
+from lineage.access import BrowserSession
+from lineage.case import GROUNDS, RUNNING, Stage
+from lineage.chain import Intact
+from lineage.verify import Verification
+
+__all__ = ["case", "case_id_of", "certificate", "decide", "file_form", "healthz", "inbox", "login", "render", "report"]
+
+ROOM = Path(__file__).parent
+REFRESH_S = 5
+# The report is our own file but made of measured strings: it may style itself and show its own pictures, nothing else.
+REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
+WITH_REASON = {
+    "refuse": "The person reads this reason (Art. 12(4) GDPR). Do not name them here.",
+    "extend": "Two further months, once. The person must be told today, with this reason (Art. 12(3) GDPR). Do not name them here.",
+    "hold": "Nothing of this case is destroyed while a hold stands (Art. 17(3)(e) GDPR). Do not name the person here.",
+}
+METHODS = ("Logged in to their account", "Code sent to the address on file", "Identity document seen and not kept")
+
+
+def environment() -> Environment:
+    """Jinja with escaping everywhere."""
+    env = Environment(loader=FileSystemLoader(ROOM / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    env.filters.update(FILTERS)
+    env.globals.update(stages=STAGES, event_words=EVENT_WORDS)
+    return env
+
+
+def render(
+    request: Request, name: str, *, browser: BrowserSession | None = None, status: int = 200, **values: Any
+) -> HTMLResponse:
+    """A page from its template; `me` and `form_token` are there for whoever is logged in."""
+    template = request.app.state.templates.get_template(name)
+    shared = {
+        "me": browser.actor if browser else None,
+        "form_token": browser.form_token if browser else "",
+        "controller": workspace_of(request).settings.controller,
+        "may_file": bool(browser and browser.actor.role in desk.FILERS),
+        "path": request.url.path,
+    }
+    return HTMLResponse(template.render({**shared, **values}), status_code=status)
+
+
+def healthz(_: Request) -> Response:
+    """For whoever supervises the process."""
+    return PlainTextResponse("ok")
+
+
+def login(request: Request) -> Response:
+    """The page behind a one-time link; looking at it does not use the link up."""
+    return render(request, "login.html")
+
+
+def inbox(request: Request) -> Response:
+    """All cases by due date, open ones first."""
+    browser = signed_in(request)
+    standings = desk.inbox(workspace_of(request), now=request.app.state.clock())
+    still_open = [s for s in standings if not s.case.ended or s.case.stage == Stage.NOT_FOUND]
+    counts = {
+        "waiting for a decision": sum(STAGES[s.case.stage].tone == "wait" for s in still_open),
+        "running by themselves": sum(s.case.stage in RUNNING for s in still_open),
+        "need attention": sum(STAGES[s.case.stage].tone == "stop" or bool(s.case.hold_reason) for s in still_open),
+        "ended": len(standings) - len(still_open),
+    }
+    ended = [s for s in standings if s not in still_open]
+    return render(request, "inbox.html", browser=browser, open_cases=still_open, ended_cases=ended, counts=counts)
+
+
+def file_form(request: Request) -> Response:
+    """An empty request form."""
+    return file_page(request, signed_in(request), typed={})
+
+
+def file_page(
+    request: Request, browser: BrowserSession, *, typed: dict[str, str], problem: Exception | None = None, status: int = 200
+) -> Response:  # fmt: skip
+    """The request form with what was typed before, and why it was not taken."""
+    today = request.app.state.clock().date()
+    values = {"grounds": GROUNDS, "methods": METHODS, "today": today, "typed": typed, "problem": problem}
+    if browser.actor.role not in desk.FILERS:
+        raise HTTPException(403, "Only intake may file a request.")
+    return render(request, "file.html", browser=browser, status=status, **values)
+
+
+def case(request: Request) -> Response:
+    """One case, as far as it has come."""
+    browser = signed_in(request)
+    workspace, case_id = workspace_of(request), case_id_of(request)
+    found = desk.dossier(workspace, case_id, now=request.app.state.clock())
+    contract, forecast = found.evidence.get("contract", {}), found.evidence.get("forecast", {})
+    return render(
+        request, "case.html", browser=browser, dossier=found, case=found.case, standing=found.standing,
+        evidence=found.evidence, buckets=_buckets(contract), stops=timeline(found.case, found.events),
+        picture=lineage_picture(contract, forecast), dagster_url=request.app.state.dagster_url,
+        steps={step.action: (step, desk.may(browser.actor, found.case, step)) for step in found.next_steps},
+        refresh_s=REFRESH_S if found.case.stage in RUNNING and not found.case.hold_reason else 0,
+        locked_key=_key_is_locked(workspace.home / "secrets" / "dpo.pem"),
+    )  # fmt: skip
+
+
+def decide(request: Request) -> Response:
+    """The page of a decision that needs a reason."""
+    browser = signed_in(request)
+    case_id, action = case_id_of(request), request.path_params["action"]
+    found = desk.dossier(workspace_of(request), case_id, now=request.app.state.clock())
+    step = next((step for step in found.next_steps if step.action == action), None)
+    if action not in WITH_REASON:
+        raise HTTPException(404)
+    if step is None:
+        raise HTTPException(409, f"Case {case_id} is at {found.case.stage}; that cannot be decided now.")
+    if not desk.may(browser.actor, found.case, step):
+        raise HTTPException(403, f"Only the role {' or '.join(step.roles)} may decide that.")
+    return render(request, "decide.html", browser=browser, case=found.case, step=step, advice=WITH_REASON[action])
+
+
+def verify(request: Request) -> Response:
+    """The ledger's health, and a form to verify a certificate."""
+    return verify_page(request, signed_in(request), result=None)
+
+
+def verify_page(request: Request, browser: BrowserSession, *, result: Verification | None) -> Response:
+    """The page, with the answer about a certificate when one was given."""
+    workspace = workspace_of(request)
+    with workspace.database.reader() as session:
+        chain = ledger.verify(session)
+    signed = [s.case for s in desk.inbox(workspace, now=request.app.state.clock()) if s.case.stage == Stage.SIGNED_OFF]
+    values = {"result": result, "chain": chain, "intact": isinstance(chain, Intact), "signed": signed}
+    return render(request, "verify.html", browser=browser, **values)
+
+
+def report(request: Request) -> Response:
+    """The probe report, as it lies in the case's folder."""
+    signed_in(request)
+    path = desk.dossier(workspace_of(request), case_id_of(request), now=request.app.state.clock()).report
+    if path is None:
+        raise HTTPException(404)
+    return FileResponse(path, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
+
+
+def certificate(request: Request) -> Response:
+    """The certificate, to keep."""
+    signed_in(request)
+    case_id = case_id_of(request)
+    path = desk.dossier(workspace_of(request), case_id, now=request.app.state.clock()).certificate
+    if path is None:
+        raise HTTPException(404)
+    return FileResponse(path, media_type="application/json", filename=f"certificate-{case_id}.json")
+
+
+def public_key(request: Request) -> Response:
+    """A public key, for auditors."""
+    signed_in(request)
+    name = f"{request.path_params['role']}.pub"
+    if name not in ("pipeline.pub", "dpo.pub"):
+        raise HTTPException(404)
+    path = workspace_of(request).home / "secrets" / name
+    return FileResponse(path, media_type="application/x-pem-file", filename=name)
+
+
+def case_id_of(request: Request) -> str:
+    """The case of this address.
+
+    Raises:
+        HTTPException: 404, there is no such case.
+    """
+    case_id: str = request.path_params["case_id"]
+    if not desk.has_case(workspace_of(request), case_id):
+        raise HTTPException(404, "There is no such case.")
+    return case_id
+
+
+def _buckets(contract: Any) -> dict[str, list[Any]]:
+    records = contract.get("records", [])
+    erase = [record for record in records if record.get("decision") in ("erase", "redact")]
+    redacted = [record for record in records if record.get("decision") == "already_redacted"]
+    return {"erase": erase, "redacted": redacted, "kept": [r for r in records if r not in erase and r not in redacted]}
+
+
+def _key_is_locked(path: Path) -> bool:
+    return path.is_file() and b"ENCRYPTED" in path.read_bytes()[:80]

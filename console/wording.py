@@ -1,0 +1,146 @@
+"""How the desk says things: stages in plain words, the road as a timeline, numbers with their units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from lineage.case import ROAD, CaseView, Stage
+from lineage.chain import Event
+
+__all__ = ["EVENT_WORDS", "FILTERS", "STAGES", "StageWords", "Stop", "timeline"]
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class StageWords:
+    """A stage for people: a label, its tone (wait, run, done, stop) and what it means."""
+
+    label: str
+    tone: str
+    meaning: str
+
+
+STAGES: Mapping[Stage, StageWords] = {
+    Stage.RECEIVED: StageWords("Received", "run", "The request is in."),
+    Stage.ASSESSMENT: StageWords("Searching", "run", "Every record is being searched for this person. The preview follows by itself."),
+    Stage.PREVIEW_READY: StageWords("Preview ready", "wait", "What would be erased is known. A DPO reads it and approves exactly this preview, or refuses."),
+    Stage.APPROVED: StageWords("Approved", "run", "The erasure is approved and starts by itself. First the person's data is taken out of service."),
+    Stage.CONTAINED: StageWords("Contained", "run", "The release in service no longer rests on the person's records. Rebuilding follows."),
+    Stage.EXECUTING: StageWords("Rebuilding", "run", "Only the affected parts of the adapters are trained again, without the person."),
+    Stage.VERIFYING: StageWords("Verifying", "run", "The result is derived a second time and probed for what it might still remember."),
+    Stage.EVIDENCE_READY: StageWords("Evidence ready", "wait", "Nothing has been destroyed yet. A DPO reads the evidence and approves the purge on it."),
+    Stage.PURGE_APPROVED: StageWords("Purging", "run", "Texts, keys and old weights are being destroyed. This cannot be undone."),
+    Stage.PURGED: StageWords("Purged", "wait", "Everything approved is destroyed. A DPO signs the certificate that the pipeline has signed."),
+    Stage.SIGNED_OFF: StageWords("Signed off", "done", "The certificate carries both signatures. Tell the person, and the places listed below."),
+    Stage.NOT_FOUND: StageWords("Nobody found", "stop", "Nobody is known by these identifiers. That is a finding for a human and not an erasure: check the spelling, ask the person for another identifier (Art. 11 and 12(2) GDPR), and file again, or refuse with a reason."),
+    Stage.REFUSED: StageWords("Refused", "stop", "The request was refused. The person must hear the reason and that they can complain to an authority or go to court (Art. 12(4) GDPR)."),
+    Stage.FAILED: StageWords("Failed", "stop", "A job gave up. Nothing is half done: a retry goes on at the step that failed."),
+}  # fmt: skip
+
+STOPS = {
+    Stage.ASSESSMENT: "Search", Stage.PREVIEW_READY: "Preview", Stage.APPROVED: "Approval", Stage.CONTAINED: "Containment",
+    Stage.EXECUTING: "Rebuild", Stage.VERIFYING: "Verification", Stage.EVIDENCE_READY: "Evidence",
+    Stage.PURGE_APPROVED: "Purge", Stage.PURGED: "Signature", Stage.SIGNED_OFF: "Certificate",
+}  # fmt: skip
+
+EVENT_WORDS = {
+    "case.received": "Request filed", "case.assessment": "Search started", "case.not_found": "Nobody found",
+    "case.preview_ready": "Preview ready", "case.approved": "Erasure approved", "case.contained": "Taken out of service",
+    "case.executing": "Rebuild started", "case.verifying": "Verification started", "case.evidence_ready": "Evidence ready",
+    "case.purge_approved": "Purge approved", "case.purged": "Purged", "case.signed_off": "Certificate signed",
+    "case.refused": "Refused", "case.failed": "A job failed", "case.extended": "Time limit extended",
+    "case.held": "Legal hold placed", "case.hold_lifted": "Legal hold lifted",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A stop on the road. `state` is done, here, failed, stopped or todo; `at` is when it was last reached."""
+
+    label: str
+    state: str
+    at: datetime | None
+
+
+def timeline(case: CaseView, events: Sequence[Event]) -> list[Stop]:
+    """The road of a case, from search to certificate, and where it stands or left the road."""
+    reached = {event.kind.removeprefix("case.").upper(): event.at for event in events}
+    if case.stage in (Stage.NOT_FOUND, Stage.REFUSED):
+        past = [stage for stage in STOPS if stage in reached]
+        stops = [Stop(STOPS[stage], "done", reached[stage]) for stage in past]
+        return [*stops, Stop(STAGES[case.stage].label, "stopped", reached.get(case.stage))]
+    failed = case.stage == Stage.FAILED
+    here = ROAD.index(Stage(case.resume_stage) if failed else case.stage)
+    return [_stop(stage, ROAD.index(stage) - here, failed=failed, at=reached.get(stage)) for stage in STOPS]
+
+
+def _stop(stage: Stage, ahead: int, *, failed: bool, at: datetime | None) -> Stop:
+    if ahead > 0:
+        return Stop(STOPS[stage], "todo", None)
+    if ahead < 0 or stage == Stage.SIGNED_OFF:
+        return Stop(STOPS[stage], "done", at)
+    return Stop(STOPS[stage], "failed" if failed else "here", at)
+
+
+def days(count: int) -> str:
+    """Days to the due date in words."""
+    if count < 0:
+        return f"{-count} day{'s' if count < -1 else ''} overdue"
+    return "due today" if count == 0 else f"{count} day{'s' if count > 1 else ''} left"
+
+
+def short(digest: object) -> str:
+    """The first twelve characters of a digest or handle."""
+    return digest[:12] if isinstance(digest, str) and digest else NOTHING
+
+
+def number(value: object) -> str:
+    """A count or a measured quantity, for people."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value if isinstance(value, str) and value else NOTHING
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+
+
+def percent(value: object) -> str:
+    """A fraction in percent."""
+    return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else NOTHING
+
+
+def seconds(value: object) -> str:
+    """A duration given in seconds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return NOTHING
+    if value < 90:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
+
+
+def day(value: date) -> str:
+    """A date, written out: 2 March 2026."""
+    return f"{value.day} {value:%B %Y}"
+
+
+def instant(value: datetime | None) -> str:
+    """A time in UTC to the minute."""
+    return f"{value:%Y-%m-%d %H:%M} UTC" if value else ""
+
+
+def detail(payload: Mapping[str, Any]) -> str:
+    """What a ledger event says besides who and which case; digests shortened."""
+    parts = (f"{key} {_brief(value)}" for key, value in payload.items() if key not in ("case", "by"))
+    return ", ".join(parts)
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text[:12] if len(text) == 64 else text
+
+
+FILTERS = {
+    "days": days, "short": short, "number": number, "percent": percent, "seconds": seconds, "day": day,
+    "instant": instant, "detail": detail,
+}  # fmt: skip

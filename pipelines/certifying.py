@@ -1,0 +1,228 @@
+"""The pipeline's half of a certificate: the facts of a purged case, from its evidence, signed and laid down for the DPO."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from lineage import builds, ledger
+from lineage import facts as f
+from lineage.case import GROUNDS, CaseFile, CaseView
+from lineage.certificate import build_statement, measured, sign_first
+from lineage.evidence import digest_of, evidence
+from lineage.keys import load_private_key, private_path
+from lineage.scan import Scanner
+from lineage.tables import CaseRow
+from lineage.workspace import Workspace
+from pipelines.ingest import load_gate_policy, utc_now
+
+__all__ = ["write_half_signed"]
+
+LIMITS = (
+    "It says nothing about copies outside the listed stores, nor about what others learnt from earlier releases.",
+    "The probes test for traces of the size stated; they cannot show that no trace of any size is left.",
+    "Byte equality holds for the recorded environment fingerprints and rests on the recorded secrets and plan.",
+    "The plan's constants were rounded from the corpus as it was when the plan was frozen.",
+    "Records that do not declare the person and were found by no form, copy or derivation are outside the closure.",
+)
+KEPT_BASIS = "Art. 17(3)(b), Art. 6(1)(c) GDPR"
+BACKUP_DAYS = 30
+
+
+def write_half_signed(workspace: Workspace, case_id: str, *, forbidden: Sequence[str]) -> Path:
+    """Build the statement from the case's evidence, sign it with the pipeline's key, and lay it down for the DPO.
+
+    Raises:
+        RefusedByRule: an identifier of the person would stand in it.
+        WrongUsage: the evidence contradicts itself.
+    """
+    certificate, files = _facts(workspace, case_id)
+    statement = build_statement(certificate, files, forbidden=forbidden)
+    key = load_private_key(private_path(workspace.home / "secrets", "pipeline"))
+    return _write_whole(workspace.case_directory(case_id) / "certificate.half.json", sign_first(statement, key))
+
+
+def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict[str, str]]:
+    kinds = ("contract", "forecast", "containment", "rebuild", "rederivation", "probe", "destruction")
+    with workspace.database.reader() as session:
+        case = CaseFile(session, case_id).view
+        row = session.get_one(CaseRow, case_id)
+        found: dict[str, Any] = {kind: evidence(session, case_id, kind) for kind in kinds}
+        events = {event.kind: event.at for event in ledger.events_of_case(session, case_id)}
+        length, head = ledger.head(session)
+        extended = row.extension_reason
+    facts = f.CertificateFacts(
+        certificate=f"cert-{case_id.removeprefix('case-')}",
+        issued=utc_now(),
+        controller=workspace.settings.controller,
+        request=_request(case, extended),
+        search=_search(workspace, found),
+        decisions=_decisions(found["contract"], case),
+        preview=f.Approval(digest=case.approved_digest, approved_by="dpo:1", at=events["case.approved"]),
+        purge=f.Approval(digest=case.evidence_digest, approved_by="dpo:1", at=events["case.purge_approved"]),
+        slices=_slices(found["rebuild"]),
+        neighbours_unchanged=sum(a.get("neighbours_unchanged", 0) for a in found["rebuild"]["adapters"].values()),
+        adapters=_adapters(found),
+        destroyed=_destroyed(found["destruction"]),
+        derived_files=(),
+        probes=_probes(found["probe"]),
+        backups=_backups(),
+        to_be_told=tuple(
+            f.ToBeTold(kind="upstream", whom=f"the file or system behind the source {source}")
+            for source in found["contract"]["sources_to_be_told"]
+        ),
+        kept=_kept(found["destruction"]),
+        limits=LIMITS,
+        ledger=f.LedgerHead(digest=head, length=length),
+    )
+    return facts, _subject_files(workspace, found)
+
+
+def _request(case: CaseView, extension: str) -> f.Request:
+    return f.Request(
+        case=case.id, received=case.received_on, due=case.due_on, basis=case.due_basis, extended=bool(extension),
+        extension_reasons=extension or None, identity_method=case.identity_method, ground=GROUNDS[case.ground],
+    )  # fmt: skip
+
+
+def _search(workspace: Workspace, found: Mapping[str, Any]) -> f.Search:
+    searched = found["forecast"]["searched"]
+    erased = sum(r["decision"] == "erase" for r in found["contract"]["records"])
+    scanner = Scanner(load_gate_policy(workspace.settings))
+    return f.Search(
+        stores=(
+            f.StoreSearched(store="vault", items_searched=searched.get("admitted", 0), records_found=erased),
+            f.StoreSearched(store="quarantine", items_searched=searched.get("quarantined", 0), records_found=0),
+        ),
+        scanner=f.Scanner(fingerprint=scanner.fingerprint.digest, tier=scanner.tier, cannot_see=(scanner.blind_spots,)),
+    )
+
+
+def _decisions(contract: Mapping[str, Any], case: CaseView) -> tuple[f.RecordDecision, ...]:
+    return tuple(
+        f.RecordDecision(record=r["handle"], decision=r["decision"], ground=f"{GROUNDS[case.ground]}; {r['relation']}")
+        for r in contract["records"]
+    )
+
+
+def _slices(rebuild: Mapping[str, Any]) -> tuple[f.SliceChange, ...]:
+    empty = [0, hashlib.sha256(b"").hexdigest()]  # RFC 6962: the root of an empty tree
+    return tuple(
+        f.SliceChange(
+            adapter=adapter, shard=int(shard), slice=int(index),
+            records_before=change.get("before", empty)[0], records_after=change.get("after", empty)[0],
+            root_before=change.get("before", empty)[1], root_after=change.get("after", empty)[1],
+        )
+        for adapter, facts in rebuild["adapters"].items()
+        for shard, slices in facts.get("slices", {}).items()
+        for index, change in sorted(slices.items())
+    )  # fmt: skip
+
+
+def _adapters(found: Mapping[str, Any]) -> tuple[f.AdapterChange, ...]:
+    changes = []
+    for adapter, facts in found["rebuild"]["adapters"].items():
+        before = found["containment"]["adapters"][adapter]
+        if not facts["shards"] or before["before"] == facts["composed"]:
+            continue
+        derived = found["rederivation"]["adapters"][adapter]
+        changes.append(
+            f.AdapterChange(
+                adapter=adapter, old_digest=before["before"], new_digest=facts["composed"],
+                base_digest=facts["base_digest"], plan_digest=found["contract"]["plans"][adapter],
+                shards=tuple(_shard(facts, before, shard) for shard in sorted(facts["shards"], key=int)),
+                rederivation=f.Rederivation(
+                    grade=derived["grade"], states_compared=derived["states"],
+                    states_equal=derived["states"] if derived["equal"] else 0, result=derived["sentence"],
+                ),
+                contained_at=datetime.fromisoformat(before["at"]), released_at=datetime.fromisoformat(facts["released_at"]),
+            )
+        )  # fmt: skip
+    return tuple(changes)
+
+
+def _shard(facts: Mapping[str, Any], before: Mapping[str, Any], shard: str) -> f.ShardRebuild:
+    first = {part["shard"]: part["first_slice"] for part in before["affected"]}[int(shard)]
+    chain = facts["shards"][shard]["states"]
+    kept = [state for state in chain if state[0] == builds.TRUNK or state[1] < first]
+    rebuilt = [state for state in chain if state not in kept]
+    place = f"the state after slice {kept[-1][1]}" if kept and kept[-1][0] != builds.TRUNK else "the trunk"
+    final = (rebuilt or kept or [[0, 0, hashlib.sha256(b"").hexdigest(), hashlib.sha256(b"").hexdigest()]])[-1]
+    return f.ShardRebuild(
+        shard=int(shard), start_point=place if kept else "the shard's initial state",
+        start_digest=kept[-1][2] if kept else hashlib.sha256(b"").hexdigest(), slices_rebuilt=len(rebuilt),
+        code_fingerprint=facts["code_digest"], environment_fingerprint=final[3], final_state_digest=final[2],
+    )  # fmt: skip
+
+
+def _destroyed(destruction: Mapping[str, Any]) -> tuple[f.Destroyed, ...]:
+    weights = tuple(
+        f.Destroyed(kind=kind, count=len(destruction[name]), digests=tuple(sorted(destruction[name])))
+        for kind, name in (("state", "states"), ("shard_adapter", "shard_adapters"), ("composed_adapter", "composed_adapters"))
+    )  # fmt: skip
+    texts = destruction["rows"].get("vault", 0)
+    return (*weights, f.Destroyed(kind="record_text", count=texts), f.Destroyed(kind="record_key", count=destruction["keys"]))
+
+
+def _probes(probe: Mapping[str, Any]) -> tuple[f.Probe, ...]:
+    return tuple(
+        f.Probe(
+            protocol_digest=p["protocol_digest"], judged_by="lethe-probes:1", at=datetime.fromisoformat(p["at"]),
+            level=f"shards and composition of {adapter}", records=p["n_records"], controls=p["controls"],
+            out_adapters=p["K"],
+            thresholds=f"alpha {p['alpha']}, Holm over membership, exposure and extraction; residual ratio below 0.5",
+            positive_control="the old adapter gave the person away" if p["positive_control"] else "nothing found before either",
+            p_value=measured(p["p_post"]["membership"]) if "membership" in p["p_post"] else None,
+            interval=_interval(p), detectable_effect=f"{p['detectable_effect']} standard deviations of the out-adapters, power 0.8",
+            verdict=p["verdict"], reason=f"{p['reason']}: {p['sentence']}", report_digest=p["report_digest"],
+        )
+        for adapter, p in probe["adapters"].items()
+    )  # fmt: skip
+
+
+def _interval(p: Mapping[str, Any]) -> str | None:
+    if p["rho_upper"] is None or p["rho_lower"] is None:
+        return None
+    return f"residual ratio between {p['rho_lower']:.3f} and {p['rho_upper']:.3f} (95%, Fieller)"
+
+
+def _backups() -> tuple[f.Backup, ...]:
+    expires = (utc_now() + timedelta(days=BACKUP_DAYS)).date()
+    return (f.Backup(store="the operator's backups of the key store, if any are made", holds="record keys", expires=expires),)
+
+
+def _kept(destruction: Mapping[str, Any]) -> tuple[f.Kept, ...]:
+    def kept(what: str, count: int) -> f.Kept:
+        return f.Kept(what=f"{what}: {count} keyed digests", legal_basis=KEPT_BASIS, retention="five years")
+
+    return (
+        kept("tombstones that keep the records from coming back", destruction["tombstones"]),
+        kept("suppression list that lets the gate redact the person", destruction["suppressed_forms"]),
+        f.Kept(what="ledger and journal of the procedure, pseudonymous", legal_basis="Art. 5(2) GDPR", retention="five years"),
+    )
+
+
+def _subject_files(workspace: Workspace, found: Mapping[str, Any]) -> dict[str, str]:
+    """The files of the adapters in service, by SHA-256; of a workspace that trained nothing, the evidence itself."""
+    digests = {adapter: facts["composed"] for adapter, facts in found["rebuild"]["adapters"].items() if facts["composed"]}
+    files: dict[str, str] = {}
+    for adapter, digest in digests.items():
+        prefix = f"{adapter}/" if len(digests) > 1 else ""
+        for name, content in workspace.store.read("adapters", digest).items():
+            files[prefix + name] = hashlib.sha256(content).hexdigest()
+    return files or {"contract.json": digest_of(found["contract"])}
+
+
+def _write_whole(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.rename(path)
+    return path

@@ -1,0 +1,171 @@
+"""`lethe plan`, `lethe train`, `lethe probe`, `lethe lineage`: adapters, what they cost and what is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lineage.errors import WrongUsage
+from pipelines.cli.options import json_option, opened, print_tree, read_lines, say, show, workspace_option
+
+
+@click.command()
+@click.argument("adapter")
+@click.option("--export", "export", type=click.Path(path_type=Path), help="Write the frozen (or proposed) plan to a file.")
+@workspace_option
+@json_option
+def plan(adapter: str, export: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
+    """Print the plan of ADAPTER and what erasures will cost under it, before anything is trained.
+
+    \b
+    Example:
+      lethe plan support
+      lethe plan support --export plan.json     # then, elsewhere: lethe train support --plan plan.json
+    """  # noqa: D301 - click's mark for "do not rewrap"
+    from pipelines.training import propose
+    from unlearn.erase import expected_cost
+
+    found = propose(opened(workspace_dir), adapter)
+    if export is not None:
+        export.write_text(found.to_json() + "\n", encoding="utf-8")
+    costs = [expected_cost(found, requests=k) for k in (1, 5, 20)]
+    body = {"plan": found.__dict__ | {"digest": found.digest}, "expected_cost": [cost.__dict__ for cost in costs]}
+
+    def lines() -> None:
+        say(f"{adapter}: {found.shards} shards x {found.slices} slices, {found.steps(0)} steps a slice, "
+            f"trunk {'on' if found.trunk else 'off'}, {found.controls:.0%} of the people never trained on.")  # fmt: skip
+        for cost in costs:
+            say(f"  {cost.requests:3} requests in one window: {cost.fraction:6.1%} of the shards' training, "
+                f"{cost.affected_shards:.1f} shards, {cost.steps:.0f} of {cost.full_steps} steps")  # fmt: skip
+        if not found.trunk:
+            say("  No trunk: ingest records with an explicit empty subject list to have one; the average will be better.")
+
+    show(body, as_json=as_json, lines=lines)
+
+
+@click.command()
+@click.argument("adapter", required=False)
+@click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Freeze this plan (from lethe plan --export).")
+@workspace_option
+@json_option
+def train(adapter: str | None, plan_file: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
+    """Build what is missing or stale of ADAPTER (all adapters, if not named), compose it and release it.
+
+    Training again does nothing; after a crash it goes on; after an erasure only the affected shards are rebuilt.
+    """
+    from lineage import builds
+    from pipelines.launch import train_adapter
+    from unlearn.plan import Plan
+
+    workspace = opened(workspace_dir)
+    try:
+        frozen = Plan.from_json(plan_file.read_text(encoding="utf-8")) if plan_file else None
+    except OSError as error:
+        raise WrongUsage(f"The plan file cannot be read ({type(error).__name__}).") from None
+    names = [adapter] if adapter else sorted(workspace.settings.adapters)
+    found = {}
+    for name in names:
+        placed = train_adapter(workspace, name, frozen)
+        with workspace.database.reader() as session:
+            digest = builds.current_release(session, name) or ""
+        path = workspace.store.directory("adapters", digest)
+        found[name] = {**placed.__dict__, "release": digest, "directory": str(path)}
+        if not as_json:
+            say(f"{name}: {placed.shard_records} records in {placed.shards} shards, {placed.trunk_records} in the trunk, "
+                f"{placed.control_records} never trained on.")  # fmt: skip
+            say(f"  in service: {digest[:16]}  {path}")
+    show(found, as_json=as_json, lines=lambda: None)
+
+
+@click.command()
+@click.argument("adapter")
+@click.option("--subject", required=True, help="Subject key, from: lethe register find")
+@workspace_option
+@json_option
+def probe(adapter: str, subject: str, workspace_dir: Path | None, as_json: bool) -> None:
+    """Look for a person in ADAPTER outside a case: membership of their records in the shard that holds them."""
+    from pipelines.judging import probe_subject
+
+    found = probe_subject(opened(workspace_dir), adapter, subject)
+
+    def lines() -> None:
+        say(f"{adapter}: {found['sentence']}")
+        for shard, p in found["membership_p"].items():
+            say(f"  shard {shard}: p = {p:.2g}")
+
+    show(found, as_json=as_json, lines=lines)
+
+
+@click.group("lineage")
+def lineage_group() -> None:
+    """Who fed what, in both directions. Ids are keyed pseudonyms; the beginning of one is enough."""
+
+
+def _print(node: object, as_json: bool) -> None:
+    from lineage.trace import Node
+
+    if isinstance(node, Node):
+        show(node.as_json(), as_json=as_json, lines=lambda: print_tree(node))
+
+
+@lineage_group.command("subject")
+@click.argument("key", required=False)
+@click.option("--from-file", "source", type=click.Path(path_type=Path), help="File with an identifier; '-' is stdin.")
+@workspace_option
+@json_option
+def lineage_subject(key: str | None, source: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
+    """Records, slices, states, adapters and releases a person's data is in. Without KEY an identifier is asked for."""
+    from lineage.subjects import find_subject
+    from lineage.trace import trace_subject
+
+    workspace = opened(workspace_dir)
+    with workspace.database.reader() as session:
+        if key is None:
+            key = find_subject(session, read_lines(source, prompt="Identifier")[0], workspace.keyring)
+        if key is None:
+            raise WrongUsage("Nobody in this workspace is known by that identifier.")
+        node = trace_subject(session, key)
+    _print(node, as_json)
+
+
+@lineage_group.command("record")
+@click.argument("record_id")
+@workspace_option
+@json_option
+def lineage_record(record_id: str, workspace_dir: Path | None, as_json: bool) -> None:
+    """Where one record went."""
+    from lineage.trace import trace_record
+
+    workspace = opened(workspace_dir)
+    with workspace.database.reader() as session:
+        node = trace_record(session, record_id)
+    _print(node, as_json)
+
+
+@lineage_group.command("adapter")
+@click.argument("name_or_digest")
+@workspace_option
+@json_option
+def lineage_adapter(name_or_digest: str, workspace_dir: Path | None, as_json: bool) -> None:
+    """A composed adapter (by digest, or the one in service by name) down to its records."""
+    from lineage.trace import trace_adapter
+
+    workspace = opened(workspace_dir)
+    with workspace.database.reader() as session:
+        node = trace_adapter(session, name_or_digest)
+    _print(node, as_json)
+
+
+@lineage_group.command("release")
+@click.argument("adapter")
+@workspace_option
+@json_option
+def lineage_release(adapter: str, workspace_dir: Path | None, as_json: bool) -> None:
+    """Every release of an adapter, newest first."""
+    from lineage.trace import trace_release
+
+    workspace = opened(workspace_dir)
+    with workspace.database.reader() as session:
+        node = trace_release(session, adapter)
+    _print(node, as_json)

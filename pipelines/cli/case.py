@@ -1,0 +1,284 @@
+"""`lethe erase`: one case from filing to certificate. The console takes the same steps through the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lineage.errors import WrongUsage
+from pipelines.cli.options import acting, actor_option, json_option, opened, read_lines, say, show, workspace_option
+
+if TYPE_CHECKING:
+    from lineage.access import Actor
+    from lineage.case import CaseView
+    from lineage.workspace import Workspace
+
+
+@click.group("erase")
+def erase_group() -> None:
+    """Erasure requests under Art. 17 GDPR.
+
+    \b
+    The road: file (intake) -> preview -> approve (DPO) -> run -> approve --purge (DPO) -> purge -> sign (DPO).
+    `lethe up` runs preview, run and purge by itself as soon as they are due.
+    """  # noqa: D301
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _actor(workspace: Workspace, name: str) -> Actor:
+    with workspace.database.reader() as session:
+        return acting(session, name)
+
+
+def _tell(case: CaseView, as_json: bool) -> None:
+    body = {name: getattr(case, name) for name in case.__dataclass_fields__}
+    show(body, as_json=as_json, lines=lambda: say(f"{case.id}  {case.stage}  due {case.due_on}"))
+
+
+@erase_group.command("file")
+@click.option("--identity", required=True, help="How identity was established, e.g. 'signed in to the customer portal'.")
+@click.option("--ground", type=click.Choice(list("abcdef")), default="b", show_default=True, help="Letter of Art. 17(1).")
+@click.option("--received", type=click.DateTime(["%Y-%m-%d"]), help="Day of receipt; today, when left out.")
+@click.option("--from-file", "source", type=click.Path(path_type=Path), help="Identifiers, one per line; '-' is stdin.")
+@workspace_option
+@actor_option
+@json_option
+def file_(  # noqa: PLR0913 - one option per line of the form
+    identity: str, ground: str, received: datetime | None, source: Path | None, workspace_dir: Path | None,
+    actor_name: str, as_json: bool,
+) -> None:  # fmt: skip
+    """File a request. The person's identifiers come from a prompt, standard input or a file.
+
+    \b
+    Example:
+      echo "C-1007" | lethe erase file --as ines --identity "signed in to the customer portal"
+    """  # noqa: D301
+    from lineage.desk import Intake, file_case
+
+    workspace = opened(workspace_dir)
+    identifiers = read_lines(source, prompt="Identifier of the person")
+    intake = Intake(identifiers, ground, identity, received.date() if received else date.today())  # noqa: DTZ011 - the office's day
+    _tell(file_case(workspace, intake, actor=_actor(workspace, actor_name), now=_now()), as_json)
+
+
+@erase_group.command("list")
+@workspace_option
+@json_option
+def list_(workspace_dir: Path | None, as_json: bool) -> None:
+    """All cases by due date."""
+    from lineage.desk import inbox
+
+    workspace = opened(workspace_dir)
+    standings = inbox(workspace, now=_now())
+    body = [{"case": s.case.id, "stage": s.case.stage, "due": s.case.due_on, "days_left": s.days_left} for s in standings]
+
+    def lines() -> None:
+        for s in standings:
+            say(f"{s.case.id}  {s.case.stage:14}  due {s.case.due_on} ({s.days_left} days)  waits for {s.waits_for}")
+        if not standings:
+            say("No cases.")
+
+    show(body, as_json=as_json, lines=lines)
+
+
+@erase_group.command("show")
+@click.argument("case_id")
+@workspace_option
+@json_option
+def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
+    """Everything about a case: stage, clock, evidence, runs."""
+    from lineage.desk import dossier
+
+    found = dossier(opened(workspace_dir), case_id, now=_now())
+
+    def lines() -> None:
+        say(f"{found.case.id}  {found.case.stage}  due {found.case.due_on}  ({found.case.due_basis})")
+        if found.case.problem:
+            say(f"  problem: {found.case.problem}")
+        if found.case.hold_reason:
+            say("  under legal hold")
+        for event in found.events:
+            say(f"  {event.at:%Y-%m-%d %H:%M}  {event.kind}")
+        for step in found.next_steps:
+            say(f"  next: {step.label} ({' or '.join(role.value for role in step.roles)})")
+        for label, path in (("report", found.report), ("certificate", found.certificate)):
+            if path:
+                say(f"  {label}: {path}")
+
+    show(found.as_json(), as_json=as_json, lines=lines)
+
+
+@erase_group.command("preview")
+@click.argument("case_id")
+@workspace_option
+@json_option
+def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
+    """Find every record the erasure must reach and what it costs; prints the digest that an approval binds."""
+    from lineage.desk import dossier
+    from pipelines.launch import run_case_job
+
+    workspace = opened(workspace_dir)
+    run_case_job(workspace, "case_preview", case_id)
+    found = dossier(workspace, case_id, now=_now())
+    contract, forecast = found.evidence["contract"], found.evidence["forecast"]
+    body = {"case": case_id, "digest": found.case.preview_digest, "contract": contract, "forecast": forecast}
+
+    def lines() -> None:
+        records = contract["records"]
+        erased = [r for r in records if r["decision"] == "erase"]
+        say(f"{case_id}: {len(erased)} records to erase, {len(records) - len(erased)} already redacted.")
+        for name, cost in forecast["adapters"].items():
+            shards = ", ".join(f"{p['shard']} from slice {p['first_slice']}" for p in cost["affected"]) or "none"
+            say(f"  {name}: shards {shards}; {cost['steps']} of {cost['full_steps']} steps "
+                f"({cost['fraction']:.1%} of a full retrain), about {cost['seconds_estimate']:.0f} s")  # fmt: skip
+        for source in contract["sources_to_be_told"]:
+            say(f"  outside this workspace, to be told: the source {source}")
+        say(f"  approve it: lethe erase approve {case_id} --digest {found.case.preview_digest}")
+
+    show(body, as_json=as_json, lines=lines)
+
+
+@erase_group.command("approve")
+@click.argument("case_id")
+@click.option("--digest", required=True, help="Digest of what was read: the preview's, or with --purge the evidence's.")
+@click.option("--purge", "purging", is_flag=True, help="Approve the destruction instead of the preview.")
+@workspace_option
+@actor_option
+@json_option
+def approve(  # noqa: PLR0913
+    case_id: str, digest: str, purging: bool, workspace_dir: Path | None, actor_name: str, as_json: bool
+) -> None:
+    """Approve a preview, or (--purge) the destruction. Bound to the digest of what was read."""
+    from lineage import desk
+
+    workspace = opened(workspace_dir)
+    decide = desk.approve_purge if purging else desk.approve
+    _tell(decide(workspace, case_id, actor=_actor(workspace, actor_name), digest=digest, now=_now()), as_json)
+
+
+@erase_group.command("run")
+@click.argument("case_id")
+@workspace_option
+@json_option
+def run(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
+    """Contain, rebuild, re-derive and probe an approved case; goes on where a crash or a failure stopped it."""
+    _run_job(opened(workspace_dir), case_id, "case_erasure", as_json)
+
+
+@erase_group.command("probe")
+@click.argument("case_id")
+@workspace_option
+@json_option
+def probe(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
+    """Print the verdict of a case. Exit 1 for FAIL."""
+    from lineage.desk import dossier
+
+    found = dossier(opened(workspace_dir), case_id, now=_now())
+    if "probe" not in found.evidence:
+        raise WrongUsage(f"Case {case_id} has not been probed yet.", hint=f"lethe erase run {case_id}")
+    body = found.evidence["probe"]
+    show(dict(body), as_json=as_json, lines=lambda: say(f"{case_id}: {body['verdict']} ({body['reason']}). {body['sentence']}"))
+    raise SystemExit(1 if body["verdict"] == "FAIL" else 0)
+
+
+@erase_group.command("purge")
+@click.argument("case_id")
+@workspace_option
+@json_option
+def purge(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
+    """Destroy what was approved: text, keys, old states and adapters; then search every byte for what is left."""
+    _run_job(opened(workspace_dir), case_id, "case_purge", as_json)
+
+
+def _run_job(workspace: Workspace, case_id: str, job: str, as_json: bool) -> None:
+    from lineage import desk
+    from lineage.case import Stage
+    from pipelines.launch import run_case_job
+
+    run_case_job(workspace, job, case_id)
+    case = desk.dossier(workspace, case_id, now=_now()).case
+    _tell(case, as_json)
+    if not as_json and case.stage == Stage.EVIDENCE_READY:
+        say(f"  approve the purge: lethe erase approve {case_id} --purge --digest {case.evidence_digest}")
+
+
+@erase_group.command("retry")
+@click.argument("case_id")
+@workspace_option
+@actor_option
+@json_option
+def retry(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bool) -> None:
+    """Send a failed case back to the step that failed; then run or purge goes on there."""
+    from lineage import desk
+
+    workspace = opened(workspace_dir)
+    _tell(desk.retry(workspace, case_id, actor=_actor(workspace, actor_name), now=_now()), as_json)
+
+
+@erase_group.command("sign")
+@click.argument("case_id")
+@click.option("--passphrase-prompt", is_flag=True, help="Ask for the passphrase of the DPO's key.")
+@workspace_option
+@actor_option
+def sign(case_id: str, passphrase_prompt: bool, workspace_dir: Path | None, actor_name: str) -> None:
+    """Countersign the certificate with the DPO's key."""
+    from lineage import desk
+
+    workspace = opened(workspace_dir)
+    passphrase = click.prompt("Passphrase", hide_input=True) if passphrase_prompt else None
+    path = desk.sign(workspace, case_id, actor=_actor(workspace, actor_name), now=_now(), passphrase=passphrase)
+    say(f"Signed: {path}")
+
+
+def _decision(name: str, help_text: str, act: Callable[..., object]) -> None:
+    """A command that records one decision with a reason."""
+
+    @erase_group.command(name, help=help_text)
+    @click.argument("case_id")
+    @click.option("--reason", required=True, help="Why, in a sentence without personal data.")
+    @workspace_option
+    @actor_option
+    def command(case_id: str, reason: str, workspace_dir: Path | None, actor_name: str) -> None:
+        workspace = opened(workspace_dir)
+        act(workspace, case_id, actor=_actor(workspace, actor_name), reason=reason, now=_now())
+        say(f"{case_id}: {name} recorded.")
+
+
+def _refuse(workspace: Workspace, case_id: str, **decision: object) -> None:
+    from lineage import desk
+
+    desk.refuse(workspace, case_id, **decision)  # type: ignore[arg-type]
+
+
+def _extend(workspace: Workspace, case_id: str, **decision: object) -> None:
+    from lineage import desk
+
+    desk.extend(workspace, case_id, **decision)  # type: ignore[arg-type]
+
+
+_decision("refuse", "Refuse a request (Art. 17(3), Art. 12(5)).", _refuse)
+_decision("extend", "Extend the time limit by two months, once, in the first month (Art. 12(3)).", _extend)
+
+
+@erase_group.command("hold")
+@click.argument("case_id")
+@click.option("--reason", default="", help="Why, in a sentence without personal data.")
+@click.option("--lift", is_flag=True, help="Lift the hold.")
+@workspace_option
+@actor_option
+def hold(case_id: str, reason: str, lift: bool, workspace_dir: Path | None, actor_name: str) -> None:
+    """Place a legal hold (Art. 17(3)(e)), or lift it. A hold wins at any time before destruction."""
+    from lineage import desk
+
+    if bool(reason) == lift:
+        raise WrongUsage("Give either --reason or --lift.")
+    workspace = opened(workspace_dir)
+    desk.hold(workspace, case_id, actor=_actor(workspace, actor_name), reason=reason, now=_now())
+    say(f"{case_id}: hold {'lifted' if lift else 'placed'}.")

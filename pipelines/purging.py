@@ -1,0 +1,144 @@
+"""Destroy what the DPO approved, look for what is left, and let the pipeline sign what has happened.
+
+Order: every form of the person is sealed under the case's own key (a repeat after a crash must still know what to look
+for) -> journal -> weights -> tombstones, rows -> keys of records and subject -> compaction -> byte scan -> the pipeline's
+half of the certificate -> the case's own key. A legal hold is asked for before each destructive step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from lineage import journal, purge
+from lineage.bytescan import ByteScan, scan_bytes
+from lineage.case import CaseFile, Stage
+from lineage.errors import NotAcceptable
+from lineage.evidence import add_evidence, case_records, evidence, has_evidence
+from lineage.register import RegisterForm
+from lineage.tables import CaseRow
+from lineage.workspace import Workspace
+from pipelines.certifying import write_half_signed
+from pipelines.erasure import subject_forms
+from pipelines.ingest import utc_now
+
+__all__ = ["purge_case"]
+
+MIN_TOKENS = 4
+
+
+def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
+    """Purge one approved case; safe to repeat after a crash at any step.
+
+    Raises:
+        RefusedByRule: not approved, or a legal hold is in place.
+        NotAcceptable: bytes of the person are left somewhere; the files are named, the case is not closed.
+    """
+    with workspace.database.reader() as session:
+        if CaseFile(session, case_id).view.stage == Stage.PURGED:
+            return evidence(session, case_id, "destruction")
+    _require(workspace, case_id)
+    key, forms = subject_forms(workspace, case_id)
+    record_ids = _erased_ids(workspace, case_id)
+    _remember_forms(workspace, case_id, forms)
+    _write_journal(workspace, case_id, key, record_ids)
+    destroyed = _destroy(workspace, case_id, key, record_ids, forms)
+    workspace.keystore.shred([*(f"record:{record_id}" for record_id in record_ids), f"subject:{key}"])
+    workspace.database.compact()
+    scan = scan_bytes(workspace.home, [form.value for form in forms], extra=_token_patterns(workspace, forms))
+    if not scan.clean:
+        raise NotAcceptable(f"Bytes of the person are left in {len(scan.hits)} files: {', '.join(scan.hits[:3])}.")
+    body = {**destroyed, "keys": len(record_ids) + 1, "byte_scan": _scan_facts(scan)}
+    with workspace.database.transaction() as session:
+        add_evidence(session, case_id, "destruction", body, now=utc_now())
+    write_half_signed(workspace, case_id, forbidden=[form.value for form in forms])
+    with workspace.database.transaction() as session:
+        CaseFile(session, case_id).purged(now=utc_now(), files_searched=scan.files)
+    workspace.keystore.shred([f"case:{case_id}"])
+    workspace.database.compact()
+    return body
+
+
+def _require(workspace: Workspace, case_id: str) -> None:
+    with workspace.database.transaction() as session:
+        case = CaseFile(session, case_id)
+        case.require(Stage.PURGE_APPROVED, to="purge")
+        case.require_no_hold()
+
+
+def _erased_ids(workspace: Workspace, case_id: str) -> list[str]:
+    """The records that go; on a repeat after a crash, those the journal says were begun."""
+    begun = {r for e in journal.entries(workspace.journal) if e.case_id == case_id for r in e.record_ids}
+    with workspace.database.reader() as session:
+        return sorted(begun | {r.record_id for r in case_records(session, case_id) if r.decision == "erase"})
+
+
+def _remember_forms(workspace: Workspace, case_id: str, forms: Sequence[RegisterForm]) -> None:
+    """Seal what to look for under the case's key, which is shredded last."""
+    values = json.dumps(sorted({form.value for form in forms}))
+    sealed = workspace.keystore.seal([(f"case:{case_id}", values.encode())])[0]
+    with workspace.database.transaction() as session:
+        session.get_one(CaseRow, case_id).supplied = sealed
+
+
+def _write_journal(workspace: Workspace, case_id: str, key: str, record_ids: Sequence[str]) -> None:
+    with workspace.database.reader() as session:
+        case = CaseFile(session, case_id)
+        case.require_no_hold()
+        digest = case.view.evidence_digest
+    at = utc_now().isoformat(timespec="seconds")
+    journal.append(workspace.journal, journal.Entry(case_id, digest, at, tuple(record_ids), key))
+
+
+def _destroy(
+    workspace: Workspace, case_id: str, key: str, record_ids: Sequence[str], forms: Iterable[RegisterForm]
+) -> dict[str, object]:
+    """Weights, then tombstones and rows in one transaction; what was destroyed stays as evidence for a repeat."""
+    with workspace.database.reader() as session:
+        if has_evidence(session, case_id, "destroyed"):
+            return evidence(session, case_id, "destroyed")
+        CaseFile(session, case_id).require_no_hold()
+        doomed = purge.tainted(session, record_ids)
+    purge.destroy_weights(workspace.store, doomed)
+    with workspace.database.transaction() as session:
+        now = utc_now()
+        CaseFile(session, case_id).require_no_hold()
+        buried = purge.bury(
+            session, case_id=case_id, record_ids=record_ids, forms=forms, keyring=workspace.keyring, on=now.date()
+        )
+        purge.mark_destroyed(session, doomed, record_ids, now)
+        rows = purge.forget_rows(session, case_id=case_id, subject_key=key, record_ids=record_ids)
+        body = {
+            "states": list(doomed.states), "shard_adapters": list(doomed.shard_adapters),
+            "composed_adapters": list(doomed.composed_adapters), "rows": rows, **buried,
+        }  # fmt: skip
+        add_evidence(session, case_id, "destroyed", body, now=now)
+    return body
+
+
+def _token_patterns(workspace: Workspace, forms: Sequence[RegisterForm]) -> set[bytes]:
+    """The forms as token ids of each adapter's tokenizer, in the widths a cache would store them."""
+    import struct
+
+    from tokenizers import Tokenizer
+
+    from pipelines.training import tokenizer_file
+
+    patterns: set[bytes] = set()
+    for adapter in workspace.settings.adapters:
+        path = tokenizer_file(workspace.settings.adapter(adapter))
+        if path is None:
+            continue
+        tokenizer = Tokenizer.from_file(str(path))
+        for form in forms:
+            for text in (form.value, " " + form.value):
+                ids = tokenizer.encode(text, add_special_tokens=False).ids
+                if len(ids) >= MIN_TOKENS:
+                    patterns |= {struct.pack(f"<{len(ids)}{width}", *ids) for width in "iq"}
+    return patterns
+
+
+def _scan_facts(scan: ByteScan) -> dict[str, int]:
+    return {"forms": scan.forms, "files": scan.files, "bytes": scan.bytes, "hits": len(scan.hits)}
+
+
