@@ -42,8 +42,10 @@ def signed_in(request: Request) -> BrowserSession:
     return browser
 
 
-async def read_form(request: Request) -> FormData:
+async def read_form(request: Request, *, max_files: int = 0) -> FormData:
     """The posted form, refused before it is read when it is too big or does not say how big it is.
+
+    Whoever allows files closes the form.
 
     Raises:
         HTTPException: 413.
@@ -51,7 +53,7 @@ async def read_form(request: Request) -> FormData:
     length = request.headers.get("content-length", "")
     if not length.isdigit() or int(length) > MAX_FORM_BYTES:
         raise HTTPException(413)
-    return await request.form(max_files=1, max_fields=20)
+    return await request.form(max_files=max_files, max_fields=20)
 
 
 def signed_form(request: Request, form: FormData) -> BrowserSession:

@@ -52,9 +52,12 @@ async def decide(request: Request) -> Response:
 
 async def verify(request: Request) -> Response:
     """Verify a certificate that was uploaded, or that of a case."""
-    form = await read_form(request)
-    upload = form.get("certificate")
-    content = await upload.read() if isinstance(upload, UploadFile) else b""
+    form = await read_form(request, max_files=1)
+    try:
+        upload = form.get("certificate")
+        content = await upload.read() if isinstance(upload, UploadFile) else b""
+    finally:
+        await form.close()
     return await run_in_threadpool(_verify, request, form, content)
 
 

@@ -72,8 +72,10 @@ def inbox(request: Request) -> Response:
     standings = desk.inbox(workspace_of(request), now=request.app.state.clock())
     still_open = [s for s in standings if not s.case.ended or s.case.stage == Stage.NOT_FOUND]
     counts = {
-        "waiting for a decision": sum(STAGES[s.case.stage].tone == "wait" for s in still_open),
-        "running by themselves": sum(s.case.stage in RUNNING for s in still_open),
+        "waiting for a decision": sum(
+            STAGES[s.case.stage].tone == "wait" and not s.case.hold_reason for s in still_open
+        ),
+        "running by themselves": sum(s.case.stage in RUNNING and not s.case.hold_reason for s in still_open),
         "need attention": sum(STAGES[s.case.stage].tone == "stop" or bool(s.case.hold_reason) for s in still_open),
         "ended": len(standings) - len(still_open),
     }
@@ -139,7 +141,7 @@ def verify_page(request: Request, browser: BrowserSession, *, result: Verificati
     with workspace.database.reader() as session:
         chain = ledger.verify(session)
     signed = [s.case for s in desk.inbox(workspace, now=request.app.state.clock()) if s.case.stage == Stage.SIGNED_OFF]
-    values = {"result": result, "chain": chain, "intact": isinstance(chain, Intact), "signed": signed}
+    values: dict[str, Any] = {"result": result, "chain": chain, "intact": isinstance(chain, Intact), "signed": signed}
     return render(request, "verify.html", browser=browser, **values)
 
 

@@ -105,6 +105,11 @@ def number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
 
 
+def chance(value: object) -> str:
+    """A p-value, without powers of ten."""
+    return "< 0.0001" if isinstance(value, float) and 0 <= value < 0.0001 else number(value)
+
+
 def percent(value: object) -> str:
     """A fraction in percent."""
     return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else NOTHING
@@ -141,6 +146,6 @@ def _brief(value: object) -> str:
 
 
 FILTERS = {
-    "days": days, "short": short, "number": number, "percent": percent, "seconds": seconds, "day": day,
+    "chance": chance, "days": days, "short": short, "number": number, "percent": percent, "seconds": seconds, "day": day,
     "instant": instant, "detail": detail,
 }  # fmt: skip

@@ -233,12 +233,14 @@ def _rebuild_adapter(
         moved = [shard for shard in neighbours if (new[shard] or "") != old.get(str(shard), "")]  # type: ignore[attr-defined]
         slices = {str(shard): _slice_changes(session, old.get(str(shard)), new[shard]) for shard in shards}  # type: ignore[attr-defined]
         pre_steps = _chain_steps(session, atelier)
+        first = {part["shard"]: part["first_slice"] for part in before["affected"]}  # type: ignore[attr-defined]
+        kept = _records_untouched(session, atelier, first)
     if moved:
         raise NotAcceptable(f"{len(moved)} neighbouring shards changed while an erasure ran; their states must not move.")
     return {
         "composed": composed, "released_at": utc_now().isoformat(timespec="seconds"),
         "steps": sum(report.steps for report in reports.values()), "full_steps": pre_steps,
-        "neighbours_unchanged": len(neighbours), "slices": slices, "base_digest": atelier.base().digest,
+        "neighbours_unchanged": kept, "neighbour_shards": len(neighbours), "slices": slices, "base_digest": atelier.base().digest,
         "code_digest": code_digest(),
         "shards": {str(shard): _shard_facts(workspace, new[shard]) for shard in shards},
     }  # fmt: skip
@@ -268,6 +270,16 @@ def _shard_facts(workspace: Workspace, recipe: str | None) -> dict[str, object]:
     with workspace.database.reader() as session:
         chain = builds.ancestors(session, recipe)
     return {"states": [[state.shard, state.slice, state.state_digest, state.fingerprint_digest] for state in chain]}
+
+
+def _records_untouched(session: Session, atelier: Atelier, first: Mapping[int, int]) -> int:
+    """Live records in slices that nothing of the erasure came near."""
+    return sum(
+        len(members)
+        for shard in range(atelier.plan.shards)
+        for index, members in builds.live_members(session, atelier.plan.digest, shard).items()
+        if index < first.get(shard, index + 1)
+    )
 
 
 def _chain_steps(session: Session, atelier: Atelier) -> int:

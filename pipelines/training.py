@@ -7,7 +7,6 @@ Heavy libraries are imported inside, so that the Dagster code location loads in 
 from __future__ import annotations
 
 import math
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -127,7 +126,8 @@ def propose(workspace: Workspace, adapter: str) -> Plan:
         trunk_records=sum(p.trunk_eligible for p in placeable),
     )
     wishes = TrainSettings.from_mapping(settings.training)
-    return propose_plan(wishes, shape, nonce=secrets.token_hex(16), adapter=adapter)
+    nonce = workspace.keyring.mac("plan-nonce", adapter)[:32]  # from the secret, so that what is shown is what is frozen
+    return propose_plan(wishes, shape, nonce=nonce, adapter=adapter)
 
 
 def freeze_and_place(workspace: Workspace, adapter: str, plan: Plan | None = None) -> PlaceReport:

@@ -277,4 +277,4 @@ def _as_kind(kind: str, value: object, *, name: str) -> object:
         case (_, list() | tuple()) if kind.startswith("tuple") and all(isinstance(v, str) for v in value):
             return tuple(value)
         case _:
-            raise WrongUsage(f"{name!r} must be of type {kind.partition('[')[0]}.", hint="See docs/settings.md.")
+            raise WrongUsage(f"{name!r} must be of type {kind.partition('[')[0]}.", hint="Change it in lethe.toml.")

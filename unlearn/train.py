@@ -47,6 +47,12 @@ class _Trained:
     truncated_records: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    state: State
+    recipe_digest: str | None
+
+
 def origin_of(base: Base, plan: Plan) -> Origin:
     """What every recipe of this base and plan shares on this machine.
 
@@ -100,41 +106,51 @@ def build_chain(  # noqa: PLR0913 - as train_slice, for a whole shard
 ) -> tuple[BuiltState, ...]:
     """Walk a shard (None: the trunk): reuse every state whose recipe matches, train and publish the rest.
 
-    `start` is the trunk's state, or None. The result has one state per slice with members; it is empty if there is
-    none, and then the shard stands for its start. A crash loses the slice being trained and nothing else.
+    `start` is the state before the first of `slices`: the trunk's, or one of this shard that stays; None for a fresh
+    start. The result has one state per slice with members; it is empty if there is none, and then the shard stands for
+    its start. A crash loses the slice being trained and nothing else.
     """
     origin = origin_of(base, plan)
-    parent = start.state if start else initial_state(base, plan, key, shard=shard)
-    parent_recipe = start.recipe_digest if start else None
+    parent = _Parent(start.state, start.recipe_digest) if start else None
     chain: list[BuiltState] = []
     for item in sorted(slices, key=lambda item: item.slice):
         if item.manifest_digest == EMPTY_MANIFEST:
             continue
-        place = {"shard": shard, "manifest_digest": item.manifest_digest, "parent_digest": parent.digest}
-        recipe = recipe_digest(origin, slice_index=item.slice, **place)
-        found = store.find(recipe)
-        trained = (
-            _Trained(found, 0, 0, 0)
-            if found
-            else _train(Course(base, plan, key, shard, item.slice), item.load(), parent, progress)
-        )
-        built = BuiltState(
-            state=trained.state,
-            recipe_digest=recipe,
-            parent_recipe=parent_recipe,
-            slice=item.slice,
-            fingerprint_digest=origin.fingerprint_digest,
-            reused=found is not None,
-            steps=trained.steps,
-            tokens=trained.tokens,
-            truncated_records=trained.truncated_records,
-            **place,
-        )
-        if found is None:
-            store.publish(built)
+        parent = parent or _Parent(initial_state(base, plan, key, shard=shard), None)
+        course = Course(base, plan, key, shard, item.slice)
+        built = _find_or_train(course, item, origin=origin, parent=parent, store=store, progress=progress)
         chain.append(built)
-        parent, parent_recipe = built.state, recipe
+        parent = _Parent(built.state, built.recipe_digest)
     return tuple(chain)
+
+
+def _find_or_train(
+    course: Course, item: SliceInput, *, origin: Origin, parent: _Parent, store: StateStore, progress: Report | None
+) -> BuiltState:
+    """The state of one slice: reused if its recipe is known, else trained and published."""
+    place = {
+        "shard": course.shard,
+        "manifest_digest": item.manifest_digest,
+        "parent_digest": parent.state.digest,
+    }
+    recipe = recipe_digest(origin, slice_index=item.slice, **place)
+    found = store.find(recipe)
+    trained = _Trained(found, 0, 0, 0) if found else _train(course, item.load(), parent.state, progress)
+    built = BuiltState(
+        state=trained.state,
+        recipe_digest=recipe,
+        parent_recipe=parent.recipe_digest,
+        slice=item.slice,
+        fingerprint_digest=origin.fingerprint_digest,
+        reused=found is not None,
+        steps=trained.steps,
+        tokens=trained.tokens,
+        truncated_records=trained.truncated_records,
+        **place,
+    )
+    if found is None:
+        store.publish(built)
+    return built
 
 
 def _train(course: Course, records: Sequence[TrainingRecord], parent: State, progress: Report | None) -> _Trained:

@@ -11,6 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from sqlmodel import Session
+from starlette.testclient import TestClient
+
+from console.app import create_app
 from lineage import access, evidence
 from lineage import facts as f
 from lineage.access import Role
@@ -20,10 +24,6 @@ from lineage.keys import load_private_key
 from lineage.subjects import SubjectEntry, add_forms
 from lineage.tables import CaseRunRow
 from lineage.workspace import Workspace, create_workspace, open_workspace
-from sqlmodel import Session
-from starlette.testclient import TestClient
-
-from console.app import create_app
 
 PERSON = ("Wilma Quendolin", "wilma@quendolin.example", "ACC-7741-2290")
 OTHER = ("Bert Ostrander", "bert@ostrander.example")
@@ -113,7 +113,7 @@ class World:
         with self.case_file(case_id) as (session, case):
             bound = evidence.add_evidence(session, case_id, "contract", contract, now=self.clock())
             evidence.add_evidence(session, case_id, "forecast", FORECAST, now=self.clock())
-            session.add(CaseRunRow(case_id=case_id, run_id="1f0e-preview", job="preview", at=self.clock()))
+            session.merge(CaseRunRow(case_id=case_id, run_id="1f0e-preview", job="preview", at=self.clock()))
             case.preview_ready(bound, now=self.clock())
 
     def play_erasure(self, case_id: str, until: Stage = Stage.EVIDENCE_READY) -> None:
@@ -124,7 +124,9 @@ class World:
                 return
         folder = self.workspace.case_directory(case_id)
         folder.mkdir(parents=True)
-        (folder / "report.html").write_text("<!doctype html><title>Probe report</title><style>p{color:red}</style><p>PASS")
+        (folder / "report.html").write_text(
+            "<!doctype html><title>Probe report</title><style>p{color:red}</style><p>PASS"
+        )
         with self.case_file(case_id) as (session, case):
             for kind, body in EVIDENCE.items():
                 evidence.add_evidence(session, case_id, kind, body, now=self.clock())
@@ -154,7 +156,11 @@ class Desk:
         return self.client.post(path, data={"form_token": found.group(1) if found else "", **fields})
 
     def file(self, *identifiers: str, **fields: str) -> Any:
-        form = {"identifiers": "\n".join(identifiers), "ground": "b", "identity_method": "Code sent to the address on file"}
+        form = {
+            "identifiers": "\n".join(identifiers),
+            "ground": "b",
+            "identity_method": "Code sent to the address on file",
+        }
         return self.post("/file", **{**form, "received_on": RECEIVED.isoformat(), **fields})
 
     def filed(self, *identifiers: str) -> str:

@@ -1,0 +1,249 @@
+"""One case over HTTP from filing to certificate, with the test playing the jobs; and what must never be on a page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+import pytest
+from desk_world import CONTRACT, NOW, OTHER, PERSON, Desk, World, digest
+
+from lineage import desk, ledger
+from lineage.case import Stage
+from lineage.chain import Intact
+from lineage.verify import load_trusted_keys, verify_bytes
+
+
+def test_a_case_walks_from_filing_to_a_verifying_certificate(world: World) -> None:
+    intake, dpo = world.browser("ines"), world.browser("dana")
+    case_id = intake.filed(*PERSON)
+    assert "Searching" in dpo.get(f"/cases/{case_id}").text
+    assert 'http-equiv="refresh"' in dpo.get(f"/cases/{case_id}").text
+
+    world.play_preview(case_id)
+    page = dpo.get(f"/cases/{case_id}").text
+    assert "<strong>5</strong> to erase" in page
+    assert "<strong>2</strong> already redacted" in page
+    assert "shard 5" in page
+    assert 'href="http://127.0.0.1:3321/runs/1f0e-preview"' in page
+    assert dpo.post(f"/cases/{case_id}/approve", digest=dpo.hidden_digest(case_id)).status_code == 303
+
+    world.play_erasure(case_id)
+    page = dpo.get(f"/cases/{case_id}").text
+    assert "PASS" in page
+    assert "the same bytes for 3 states" in page
+    assert dpo.post(f"/cases/{case_id}/approve_purge", digest=dpo.hidden_digest(case_id)).status_code == 303
+
+    world.play_purge(case_id)
+    assert "24 forms of the person searched in 183 files: 0 found" in dpo.get(f"/cases/{case_id}").text
+    assert dpo.post(f"/cases/{case_id}/sign").status_code == 303
+
+    certificate = dpo.get(f"/cases/{case_id}/certificate")
+    assert "attachment" in certificate.headers["content-disposition"]
+    keys = load_trusted_keys(keys=world.workspace.home / "secrets")
+    assert verify_bytes(certificate.content, trusted=keys, expect_case=case_id).ok
+    with world.workspace.database.reader() as session:
+        assert isinstance(ledger.verify(session), Intact)
+        signed = ledger.events_of_case(session, case_id)[-1]
+    assert signed.payload["certificate"] == hashlib.sha256(certificate.content).hexdigest()
+
+
+def test_no_page_shows_an_identifier_after_filing(world: World) -> None:
+    intake, dpo = world.browser("ines"), world.browser("dana")
+    case_id = intake.filed(*PERSON)
+    seen = [intake.get("/file")]
+
+    def look() -> None:
+        paths = ("/", f"/cases/{case_id}", "/api/cases", f"/api/cases/{case_id}", "/verify")
+        seen.extend(dpo.get(path) for path in paths)
+
+    look()
+    world.play_preview(case_id)
+    look()
+    dpo.post(f"/cases/{case_id}/approve", digest=dpo.hidden_digest(case_id))
+    world.play_erasure(case_id)
+    look()
+    for page in seen:
+        assert page.status_code == 200
+        text = page.text.casefold()
+        assert not [value for value in (*PERSON, "quendolin") if value.casefold() in text]
+
+
+def test_the_supplied_identifiers_are_sealed_until_the_purge_and_open_for_the_search(world: World) -> None:
+    case_id = world.browser("ines").filed(*PERSON)
+    assert desk.open_supplied(world.workspace, case_id) == list(PERSON)
+    for path in world.workspace.home.glob("*.db*"):
+        assert not [value for value in PERSON if value.encode() in path.read_bytes()]
+
+
+def test_an_unknown_person_is_a_finding_for_a_human(world: World) -> None:
+    intake = world.browser("ines")
+    case_id = intake.filed("Nobody Atall", "nobody@atall.example")
+    page = intake.get(f"/cases/{case_id}").text
+    assert "Nobody found" in page
+    assert "a finding for a human and not an erasure" in page
+    assert "1</strong> need attention" in intake.get("/").text
+
+
+def test_identifiers_of_two_people_are_refused_and_a_shared_name_does_not_decide(world: World) -> None:
+    intake = world.browser("ines")
+    mixed = intake.file(PERSON[1], OTHER[1])
+    assert mixed.status_code == 400
+    assert "belong to 2 people" in mixed.text
+    assert intake.file(OTHER[0]).status_code == 400  # the name alone means two people
+    assert intake.file(*OTHER).status_code == 303  # the address settles it
+
+
+def test_a_second_request_of_the_same_person_names_the_open_case(world: World) -> None:
+    intake = world.browser("ines")
+    first = intake.filed(PERSON[1])
+    again = intake.file(PERSON[2])
+    assert again.status_code == 409
+    assert first in again.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("identifiers", " \n ", "At least one identifier"),
+        ("received_on", "yesterday", "missing or malformed"),
+        ("received_on", "2026-02-25", "lies in the future"),
+        ("ground", "z", "letters a to f"),
+        ("identity_method", "phoned wilma@quendolin.example", "repeats an identifier"),
+        ("identity_method", "", "The identity method is needed"),
+    ],
+)
+def test_a_bad_filing_keeps_what_was_typed_and_says_why(world: World, field: str, value: str, sentence: str) -> None:
+    form = {"identifiers": PERSON[1], field: value}
+    response = world.browser("ines").file(form.pop("identifiers"), **form)
+    assert response.status_code == 400
+    assert sentence in response.text
+    assert not desk.inbox(world.workspace, now=NOW)
+
+
+def test_reasons_hold_and_extension_show_on_the_page(world: World) -> None:
+    case_id, dpo = world.browser("ines").filed(*PERSON), world.browser("dana")
+    assert "Two further months" in dpo.get(f"/cases/{case_id}/extend").text
+    assert dpo.post(f"/cases/{case_id}/extend", reason="Many systems to search").status_code == 303
+    assert dpo.post(f"/cases/{case_id}/hold", reason="Court case 12/26").status_code == 303
+    page = dpo.get(f"/cases/{case_id}").text
+    assert "30 April 2026" in page
+    assert "Court case 12/26" in page
+    assert 'http-equiv="refresh"' not in page
+    assert "Lift the legal hold" in dpo.get(f"/cases/{case_id}/hold").text
+    assert dpo.post(f"/cases/{case_id}/hold", reason="").status_code == 303
+    assert dpo.post(f"/cases/{case_id}/refuse", reason=f"We know {PERSON[0]}").status_code == 400
+    assert dpo.post(f"/cases/{case_id}/refuse", reason="Needed for a legal claim").status_code == 303
+    assert "Needed for a legal claim" in dpo.get(f"/cases/{case_id}").text
+
+
+def test_a_hold_placed_after_the_evidence_stops_the_purge(world: World) -> None:
+    case_id, dpo = world.browser("ines").filed(*PERSON), world.browser("dana")
+    world.play_preview(case_id)
+    dpo.post(f"/cases/{case_id}/approve", digest=dpo.hidden_digest(case_id))
+    world.play_erasure(case_id)
+    bound = dpo.hidden_digest(case_id)
+    dpo.post(f"/cases/{case_id}/hold", reason="Court case 12/26")
+    refused = dpo.post(f"/cases/{case_id}/approve_purge", digest=bound)
+    assert refused.status_code == 409
+    assert "legal hold" in refused.text
+
+
+def test_a_failed_job_shows_its_problem_and_can_be_retried(world: World) -> None:
+    case_id, dpo = world.browser("ines").filed(*PERSON), world.browser("dana")
+    world.play_preview(case_id)
+    dpo.post(f"/cases/{case_id}/approve", digest=dpo.hidden_digest(case_id))
+    world.play_erasure(case_id, until=Stage.EXECUTING)
+    with world.case_file(case_id) as (_, case):
+        case.fail("The disk is full.", now=NOW)
+    page = dpo.get(f"/cases/{case_id}").text
+    assert "The disk is full." in page
+    assert 'class="stop failed"' in page
+    assert world.browser("milo").post(f"/cases/{case_id}/retry").status_code == 303
+    assert "Rebuilding" in dpo.get(f"/cases/{case_id}").text
+
+
+def test_a_changed_preview_makes_the_read_digest_stale(world: World) -> None:
+    case_id, dpo = world.browser("ines").filed(*PERSON), world.browser("dana")
+    world.play_preview(case_id)
+    read = dpo.hidden_digest(case_id)
+    world.play_preview(case_id, {**CONTRACT, "plans": {"support": digest("another plan")}})
+    stale = dpo.post(f"/cases/{case_id}/approve", digest=read)
+    assert stale.status_code == 409
+    assert "changed since it was read" in stale.text
+    assert dpo.post(f"/cases/{case_id}/approve", digest=dpo.hidden_digest(case_id)).status_code == 303
+
+
+def test_signing_again_after_a_crash_gives_the_same_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    case_id, dpo = world.browser("ines").filed(*PERSON), world.browser("dana")
+    world.play_preview(case_id)
+    dpo.post(f"/cases/{case_id}/approve", digest=dpo.hidden_digest(case_id))
+    world.play_erasure(case_id)
+    dpo.post(f"/cases/{case_id}/approve_purge", digest=dpo.hidden_digest(case_id))
+    world.play_purge(case_id)
+    path = world.workspace.case_directory(case_id) / "certificate.json"
+    write = desk._write_whole
+
+    def write_and_die(*given: object) -> None:
+        write(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk, "_write_whole", write_and_die)
+        from desk_world import STAFF
+
+        from lineage.access import Actor
+
+        with pytest.raises(KeyboardInterrupt):
+            desk.sign(world.workspace, case_id, actor=Actor("dana", STAFF["dana"]), now=NOW)
+    first = path.read_bytes()
+    assert "Purged" in dpo.get(f"/cases/{case_id}").text
+    assert dpo.get(f"/cases/{case_id}/certificate").status_code == 404
+    assert dpo.post(f"/cases/{case_id}/sign").status_code == 303
+    assert path.read_bytes() == first
+    assert dpo.post(f"/cases/{case_id}/sign").status_code == 303  # and again, without a second event
+
+
+def test_a_half_signed_certificate_of_another_case_is_not_signed(world: World) -> None:
+    intake, dpo = world.browser("ines"), world.browser("dana")
+    case_id, other = intake.filed(*PERSON), intake.filed(OTHER[1])
+    for one in (case_id, other):
+        world.play_preview(one)
+        dpo.post(f"/cases/{one}/approve", digest=dpo.hidden_digest(one))
+        world.play_erasure(one)
+        dpo.post(f"/cases/{one}/approve_purge", digest=dpo.hidden_digest(one))
+        world.play_purge(one)
+    folder = world.workspace.case_directory
+    swapped = (folder(other) / "certificate.half.json").read_bytes()
+    (folder(case_id) / "certificate.half.json").write_bytes(swapped)
+    refused = dpo.post(f"/cases/{case_id}/sign")
+    assert refused.status_code == 400
+    assert "another case" in refused.text
+    assert not (folder(case_id) / "certificate.json").exists()
+
+
+def test_the_verify_page_tells_a_good_file_from_a_bad_one(world: World) -> None:
+    dpo = world.browser("dana")
+    bad = dpo.client.post("/verify", data={"form_token": _token(dpo)}, files={"certificate": ("c.json", b"{}")})
+    assert bad.status_code == 200
+    assert "Not valid" in bad.text
+    assert dpo.post("/verify").status_code == 400
+
+
+def test_json_tells_what_the_page_tells(world: World) -> None:
+    case_id, dpo = world.browser("ines").filed(*PERSON), world.browser("dana")
+    listed = dpo.get("/api/cases").json()["cases"]
+    assert [(c["id"], c["stage"], c["due_on"], c["days_left"]) for c in listed] == [
+        (case_id, "ASSESSMENT", "2026-03-02", 10)
+    ]
+    body = json.loads(dpo.get(f"/api/cases/{case_id}").text)
+    assert body["standing"]["case"]["id"] == case_id
+    assert body["certificate"] is None
+    assert dpo.get("/api/cases/case-00000000").json()["error"] == "There is no such case."
+
+
+def _token(browser: Desk) -> str:
+    found = re.search(r'name="form_token" value="([^"]+)"', browser.get("/").text)
+    assert found
+    return found.group(1)
