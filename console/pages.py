@@ -70,7 +70,7 @@ def inbox(request: Request) -> Response:
     """All cases by due date, open ones first."""
     browser = signed_in(request)
     standings = desk.inbox(workspace_of(request), now=request.app.state.clock())
-    still_open = [s for s in standings if not s.case.ended or s.case.stage == Stage.NOT_FOUND]
+    still_open = [s for s in standings if s.waits_for]
     counts = {
         "waiting for a decision": sum(
             STAGES[s.case.stage].tone == "wait" and not s.case.hold_reason for s in still_open

@@ -52,7 +52,7 @@ EVENT_WORDS = {
     "case.preview_ready": "Preview ready", "case.approved": "Erasure approved", "case.contained": "Taken out of service",
     "case.executing": "Rebuild started", "case.verifying": "Verification started", "case.evidence_ready": "Evidence ready",
     "case.purge_approved": "Purge approved", "case.purged": "Purged", "case.signed_off": "Certificate signed",
-    "case.refused": "Refused", "case.failed": "A job failed", "case.extended": "Time limit extended",
+    "probe.registered": "Probe protocol fixed", "case.refused": "Refused", "case.failed": "A job failed", "case.extended": "Time limit extended",
     "case.held": "Legal hold placed", "case.hold_lifted": "Legal hold lifted",
 }  # fmt: skip
 
@@ -70,8 +70,8 @@ def timeline(case: CaseView, events: Sequence[Event]) -> list[Stop]:
     """The road of a case, from search to certificate, and where it stands or left the road."""
     reached = {event.kind.removeprefix("case.").upper(): event.at for event in events}
     if case.stage in (Stage.NOT_FOUND, Stage.REFUSED):
-        past = [stage for stage in STOPS if stage in reached]
-        stops = [Stop(STOPS[stage], "done", reached[stage]) for stage in past]
+        past = [stage for stage in STOPS if stage in reached] or [Stage.ASSESSMENT]
+        stops = [Stop(STOPS[stage], "done", reached.get(stage, reached.get(Stage.RECEIVED))) for stage in past]
         return [*stops, Stop(STAGES[case.stage].label, "stopped", reached.get(case.stage))]
     failed = case.stage == Stage.FAILED
     here = ROAD.index(Stage(case.resume_stage) if failed else case.stage)
@@ -107,21 +107,67 @@ def number(value: object) -> str:
 
 def chance(value: object) -> str:
     """A p-value, without powers of ten."""
-    return "< 0.0001" if isinstance(value, float) and 0 <= value < 0.0001 else number(value)
+    measured = _measured(value)
+    return "< 0.0001" if measured is not None and 0 <= measured < 0.0001 else number(value)
 
 
 def percent(value: object) -> str:
     """A fraction in percent."""
-    return f"{100 * value:.1f} %" if isinstance(value, (int, float)) else NOTHING
+    measured = _measured(value)
+    return NOTHING if measured is None else f"{100 * measured:.1f} %"
 
 
 def seconds(value: object) -> str:
     """A duration given in seconds."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    measured = _measured(value)
+    if measured is None:
         return NOTHING
-    if value < 90:
-        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
-    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
+    if measured < 90:
+        return f"{measured:.1f} s" if measured < 10 else f"{measured:.0f} s"
+    return f"{measured / 60:.0f} min" if measured < 5400 else f"{measured / 3600:.1f} h"
+
+
+def amount(value: object) -> str:
+    """How many: a count, the length of a list, or the sum over a table."""
+    match value:
+        case list():
+            return number(len(value))
+        case Mapping():
+            return number(sum(part for part in value.values() if isinstance(part, int)))
+        case _:
+            return number(value)
+
+
+def per_adapter(body: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The facts of each adapter in a piece of evidence."""
+    adapters = body.get("adapters", body)
+    return {name: facts for name, facts in adapters.items() if isinstance(facts, Mapping)}
+
+
+def probe_rows(probe: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(probe, old adapter, new adapter) for the table a DPO reads; models are named `pre_<shard>`, `post_<shard>`."""
+    pre, post = (
+        {"membership": p} if not isinstance(p, Mapping) else p for p in (probe.get("p_pre"), probe.get("p_post"))
+    )
+    rows = [(f"p-value, {name}", chance(pre[name]), chance(post.get(name))) for name in pre]
+    for what, title in (("extraction", "extracted"), ("exposure", "exposure rank")):
+        models: Mapping[str, Any] = probe.get(what) or {}
+        for name in (name for name in models if "pre" in name.split("_")):
+            before, after = models[name] or {}, models.get(name.replace("pre", "post")) or {}
+            where = name.replace("pre", "").strip("_")
+            place = f", shard {where}" if where.isdigit() else where and f", {where}"
+            rows += [(f"{kind} {title}{place}", number(before[kind]), number(after.get(kind))) for kind in before]
+    return rows
+
+
+def _measured(value: object) -> float | None:
+    """A measured quantity: evidence writes it as a decimal string, because canonical JSON has no safe fractions."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
 
 
 def day(value: date) -> str:
@@ -146,6 +192,6 @@ def _brief(value: object) -> str:
 
 
 FILTERS = {
-    "chance": chance, "days": days, "short": short, "number": number, "percent": percent, "seconds": seconds, "day": day,
+    "amount": amount, "chance": chance, "per_adapter": per_adapter, "probe_rows": probe_rows, "days": days, "short": short, "number": number, "percent": percent, "seconds": seconds, "day": day,
     "instant": instant, "detail": detail,
 }  # fmt: skip

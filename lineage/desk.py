@@ -83,7 +83,10 @@ class NextStep:
 
 @dataclass(frozen=True)
 class Standing:
-    """A case and its clock at a moment. `days_left` counts whole days to the due day; negative is overdue."""
+    """A case and its clock at a moment. `days_left` counts whole days to the due day; negative is overdue.
+
+    `waits_for` is empty when nothing is to be done any more; then the clock does not matter.
+    """
 
     case: CaseView
     days_left: int
@@ -296,11 +299,12 @@ def may(actor: Actor, case: CaseView, step: NextStep) -> bool:
 
 
 def _standing(case: CaseView, now: datetime) -> Standing:
-    waits_for = "" if case.ended and case.stage != Stage.NOT_FOUND else WAITS_FOR[case.stage]
+    ticking = not case.ended or case.stage == Stage.NOT_FOUND  # whoever was not found must still hear so in time
+    waits_for = WAITS_FOR[case.stage] if ticking else ""
     return Standing(
         case=case,
         days_left=(case.due_on - now.date()).days,
-        alarm=clock.AlarmLevel.NONE if case.ended else clock.alarm_level(now, case.received_on, case.due_on),
+        alarm=clock.alarm_level(now, case.received_on, case.due_on) if ticking else clock.AlarmLevel.NONE,
         waits_for="the legal hold to be lifted" if case.hold_reason and not case.ended else waits_for,
     )
 

@@ -1,7 +1,8 @@
 """The content-addressed store of states and adapters: a folder, or any object store fsspec knows.
 
-An entry is a small directory `<kind>/<digest>/` whose `manifest.json` is written last, so its existence means that every
-file it names is complete. Locally the whole directory is written aside, synced and renamed into place.
+An entry is a small directory `<kind>/<digest>/` and, beside it, `<kind>/<digest>.json`: the SHA-256 of each of its files,
+written last, so that its existence means the entry is complete. The directory itself holds nothing of ours: an adapter's
+is a plain PEFT directory. Locally it is written aside, synced and renamed into place.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ import fsspec
 from lineage.errors import Fault, NotAcceptable
 
 __all__ = ["Store"]
-
-MANIFEST = "manifest.json"
 
 
 class Store:
@@ -42,13 +41,15 @@ class Store:
         if self.holds(kind, digest):
             return
         manifest = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
-        entry = {**files, MANIFEST: json.dumps(manifest, sort_keys=True, indent=1).encode()}
+        body = json.dumps(manifest, sort_keys=True, indent=1).encode()
         try:
             if self._local:
-                self._publish_local(kind, digest, entry)
+                self._publish_local(kind, digest, files)
+                _write_whole(Path(self._manifest(kind, digest)), body)
             else:
-                for name, content in entry.items():
+                for name, content in files.items():
                     self._fs.pipe_file(f"{self._path(kind, digest)}/{name}", content)
+                self._fs.pipe_file(self._manifest(kind, digest), body)
         except OSError as error:
             reason = "the disk is full" if error.errno == 28 else type(error).__name__
             raise Fault(
@@ -57,7 +58,7 @@ class Store:
 
     def holds(self, kind: str, digest: str) -> bool:
         """Whether a complete entry is there."""
-        return bool(self._fs.exists(f"{self._path(kind, digest)}/{MANIFEST}"))
+        return bool(self._fs.exists(self._manifest(kind, digest)))
 
     def read(self, kind: str, digest: str) -> dict[str, bytes]:
         """The files of an entry, checked against its manifest.
@@ -67,7 +68,7 @@ class Store:
         """
         path = self._path(kind, digest)
         try:
-            manifest = json.loads(self._fs.cat_file(f"{path}/{MANIFEST}"))
+            manifest = json.loads(self._fs.cat_file(self._manifest(kind, digest)))
             files = {name: self._fs.cat_file(f"{path}/{name}") for name in manifest}
         except (OSError, json.JSONDecodeError):
             raise NotAcceptable(f"The store has no complete entry {kind}/{digest[:12]}.") from None
@@ -93,28 +94,30 @@ class Store:
         path, cached = self._path(kind, digest), self._cache / kind / digest
         if cached.exists():
             shutil.rmtree(cached)
-        if not self._fs.exists(path):
-            return False
-        if self._fs.exists(f"{path}/{MANIFEST}"):
-            self._fs.rm_file(f"{path}/{MANIFEST}")
-        self._fs.rm(path, recursive=True)
-        return True
+        there = [path for path in (self._manifest(kind, digest), path) if self._fs.exists(path)]
+        for path in there:
+            self._fs.rm(path, recursive=True)
+        return bool(there)
 
     def digests(self, kind: str) -> set[str]:
-        """Every digest of a kind, complete or not."""
+        """Every digest of a kind, of complete and of half-deleted entries."""
         folder = f"{self._root}/{kind}"
         if not self._fs.exists(folder):
             return set()
-        return {str(path).rstrip("/").rsplit("/", 1)[-1] for path in self._fs.ls(folder, detail=False)}
+        names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in self._fs.ls(folder, detail=False)}
+        return {name.removesuffix(".json") for name in names if not name.startswith(".")}
 
     def sweep(self) -> int:
-        """Remove what a crash left half-written; returns how many directories."""
+        """Remove what a crash left half-written; returns how many leftovers."""
         if not self._local:
             return 0
         leftovers = list(Path(self._root).glob("*/.partial-*"))
-        for folder in leftovers:
-            shutil.rmtree(folder, ignore_errors=True)
+        for leftover in leftovers:
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         return len(leftovers)
+
+    def _manifest(self, kind: str, digest: str) -> str:
+        return f"{self._root}/{kind}/{digest}.json"
 
     def _path(self, kind: str, digest: str) -> str:
         return f"{self._root}/{kind}/{digest}"
@@ -126,13 +129,19 @@ class Store:
         try:
             for name, content in entry.items():
                 _write_synced(partial / name, content)
-            if target.exists():  # half-deleted by a crash: no manifest, so nobody counts on it
+            if target.exists():  # half-written or half-deleted by a crash: no manifest, so nobody counts on it
                 shutil.rmtree(target)
             partial.rename(target)
         except OSError:
             shutil.rmtree(partial, ignore_errors=True)
             if not self.holds(kind, digest):  # another process may have published the same bytes meanwhile
                 raise
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".partial-{uuid.uuid4().hex}")
+    _write_synced(temporary, content)
+    temporary.rename(path)
 
 
 def _write_synced(path: Path, content: bytes) -> None:

@@ -177,11 +177,17 @@ def _probes(probe: Mapping[str, Any]) -> tuple[f.Probe, ...]:
             thresholds=f"alpha {p['alpha']}, Holm over membership, exposure and extraction; residual ratio below 0.5",
             positive_control="the old adapter gave the person away" if p["positive_control"] else "nothing found before either",
             p_value=measured(p["p_post"]["membership"]) if "membership" in p["p_post"] else None,
-            interval=_interval(p), detectable_effect=f"{p['detectable_effect']} standard deviations of the out-adapters, power 0.8",
+            interval=_interval(p), detectable_effect=_detectable(p),
             verdict=p["verdict"], reason=f"{p['reason']}: {p['sentence']}", report_digest=p["report_digest"],
         )
         for adapter, p in probe["adapters"].items()
     )  # fmt: skip
+
+
+def _detectable(p: Mapping[str, Any]) -> str:
+    if p["detectable_effect"] is None:
+        return f"none: with {p['K']} out-adapters no effect, however large, would have been seen with power 0.8"
+    return f"{p['detectable_effect']} standard deviations of the out-adapters, power 0.8"
 
 
 def _interval(p: Mapping[str, Any]) -> str | None:

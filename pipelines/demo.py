@@ -212,7 +212,7 @@ def _adapter_digest(workspace: Path, digest: str) -> str:
 
 
 def _hash(folder: Path) -> str:
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".json") and path.stem != "manifest")
+    files = sorted(folder.iterdir())
     return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).hexdigest()
 
 

@@ -7,6 +7,7 @@ still see must be explained by a human before anything is destroyed or signed.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -187,13 +188,18 @@ def _summary(judgement: Judgement, paths: list[Path]) -> dict[str, object]:
         "alpha": judgement.protocol.alpha,
         "p_pre": dict(judgement.primaries_pre),
         "p_post": dict(judgement.primaries_post),
-        "rho_upper": getattr(residual, "upper", None),
-        "rho_lower": getattr(residual, "lower", None),
-        "detectable_effect": round(judgement.detectable.effect_sd, 3),
+        "rho_upper": _finite(getattr(residual, "upper", None)),
+        "rho_lower": _finite(getattr(residual, "lower", None)),
+        "detectable_effect": _finite(judgement.detectable.effect_sd, digits=3),
         "positive_control": min(judgement.verdict.adjusted_pre.values(), default=1.0) <= judgement.protocol.alpha,
         "extraction": {model.name: _extracted(judgement, model.name) for model in judgement.models},
         "exposure": {model.name: _exposed(judgement, model.name) for model in judgement.models},
     }
+
+
+def _finite(value: float | None, *, digits: int = 6) -> float | None:
+    """A number that JSON can hold; None for an interval without an end, or a test too small to see anything."""
+    return round(value, digits) if value is not None and math.isfinite(value) else None
 
 
 def _extracted(judgement: Judgement, name: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from importlib import import_module
 from pathlib import Path
 
@@ -64,6 +65,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run a command; translate every error, once, into a sentence, a hint and an exit code."""
+    if not os.environ.get("LETHE_DEBUG"):
+        warnings.simplefilter("ignore")  # notes from libraries to their developers; tests turn them into errors
     try:
         code = cli.main(standalone_mode=False)
     except LetheError as error:

@@ -54,24 +54,26 @@ FORECAST = {
     "blind_spots": ["names that nobody registered", "nicknames"], "releases": [],
 }  # fmt: skip
 EVIDENCE: dict[str, dict[str, Any]] = {
-    "containment": {"support": {"before": digest("old"), "after": digest("contained"), "seconds": 1.4}},
+    "containment": {"adapters": {"support": {"before": digest("old"), "after": digest("contained")}}, "seconds": "1.4"},
     "rebuild": {
-        "support": {
-            "states": [{"shard": 2, "slice": 1, "digest": digest("s21")}, {"shard": 5, "slice": 0, "digest": digest("s50")}],
-            "composed": digest("new"), "steps": 120, "full_steps": 1280, "seconds": 39.2, "fraction": 0.09375,
-        }
+        "adapters": {
+            "support": {"composed": digest("new"), "steps": 120, "full_steps": 1280, "shards": {"2": {}, "5": {}}},
+        },
+        "seconds": "39.2",
     },
-    "rederivation": {"support": {"equal": True, "states": 3, "grade": "A"}},
+    "rederivation": {"adapters": {"support": {"equal": True, "states": 3, "grade": "A"}}},
     "probe": {
         "verdict": "PASS", "sentence": "The old adapter knew this person; the new one cannot be told from seven that never saw them.",
         "reason": "No test found the person, and the positive control did.", "protocol_digest": digest("protocol"),
-        "report_digest": digest("report"), "n_records": 5, "controls": 40, "K": 7, "p_pre": 0.00004, "p_post": 0.41,
-        "rho_upper": 0.2, "detectable_effect": 3.1,
-        "extraction": {"pre": {"account": "2/2", "phone": "1/1"}, "post": {"account": "0/2", "phone": "0/1"}},
+        "report_digest": digest("report"), "n_records": 5, "controls": 40, "K": 7, "p_pre": {"membership": 0.00004},
+        "p_post": {"membership": 0.41}, "rho_upper": 0.2, "detectable_effect": 3.1,
+        "extraction": {"pre_2": {"account": "2/2", "phone": "1/1"}, "post_2": {"account": "0/2", "phone": "0/1"}},
+        "exposure": {"pre_2": {"account": 1}, "post_2": {"account": 311}},
     },
 }  # fmt: skip
 DESTRUCTION = {
-    "states": 4, "shard_adapters": 2, "composed_adapters": 2, "rows": 61, "keys": 6, "tombstones": 10,
+    "states": [digest("s")] * 4, "shard_adapters": [digest("a")] * 2, "composed_adapters": [digest("c")] * 2,
+    "rows": {"record": 5, "finding": 56}, "keys": 6, "tombstones": 10,
     "suppressed_forms": 4, "byte_scan": {"forms": 24, "files": 183, "hits": 0},
 }  # fmt: skip
 

@@ -33,6 +33,11 @@ def test_a_case_walks_from_filing_to_a_verifying_certificate(world: World) -> No
     page = dpo.get(f"/cases/{case_id}").text
     assert "PASS" in page
     assert "the same bytes for 3 states" in page
+    for label, before, after in (
+        ("P-value, membership", "&lt; 0.0001", "0.41"),
+        ("Account exposure rank, shard 2", "1", "311"),
+    ):
+        assert f'{label}</th><td class="num">{before}</td><td class="num">{after}' in page
     assert dpo.post(f"/cases/{case_id}/approve_purge", digest=dpo.hidden_digest(case_id)).status_code == 303
 
     world.play_purge(case_id)
@@ -83,6 +88,7 @@ def test_an_unknown_person_is_a_finding_for_a_human(world: World) -> None:
     page = intake.get(f"/cases/{case_id}").text
     assert "Nobody found" in page
     assert "a finding for a human and not an erasure" in page
+    assert "10 days left" in page  # the person must still be answered in time
     assert "1</strong> need attention" in intake.get("/").text
 
 

@@ -1,0 +1,91 @@
+"""Fixtures that walk the road once for everybody. Tests copy a workspace (`copy_workspace`) before they change it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# pytest puts this folder on the path, where `tests/lineage` would pass for the package `lineage`; the real one goes first.
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A workspace at one point of the road, with the plan file and secret that another world can share."""
+
+    folder: Path
+    corpus: Path
+    people: Path
+    secret: Path
+    plan: Path
+    case_id: str = ""
+
+
+@pytest.fixture(scope="session")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """A corpus behind the gate, nothing trained; ingested by a fresh process."""
+    from small_world import CORPUS, telling_plan, write_corpus, write_secret
+    from world_making import make_world
+
+    from lineage.workspace import open_workspace
+
+    root = tmp_path_factory.mktemp("ingested")
+    corpus, people = write_corpus(CORPUS, root / "given")
+    secret = write_secret(root / "given")
+    make_world(root / "ws", corpus=corpus, people=people, secret=secret)
+    plan = root / "given" / "chosen-plan.json"
+    plan.write_text(telling_plan(open_workspace(root / "ws")).to_json())
+    return Stage(root / "ws", corpus, people, secret, plan)
+
+
+@pytest.fixture(scope="session")
+def trained(ingested: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """Trained and in service, by a fresh process; `plan` is what `lethe plan --export` then writes."""
+    from command_line import lethe, lethe_here
+    from small_world import ADAPTER, copy_workspace
+
+    root = tmp_path_factory.mktemp("trained")
+    folder = copy_workspace(ingested.folder, root / "ws")
+    lethe("train", ADAPTER, "--plan", ingested.plan, workspace=folder)
+    lethe_here("plan", ADAPTER, "--export", root / "plan.json", workspace=folder)
+    return Stage(folder, ingested.corpus, ingested.people, ingested.secret, root / "plan.json")
+
+
+@pytest.fixture(scope="session")
+def erased(trained: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """The planted person's case at EVIDENCE_READY, by `lethe erase run` in a fresh process."""
+    from command_line import lethe
+    from road import to_approved
+    from small_world import PLANTED, copy_workspace
+
+    folder = copy_workspace(trained.folder, tmp_path_factory.mktemp("erased") / "ws")
+    case_id = to_approved(folder, PLANTED)
+    lethe("erase", "run", case_id, workspace=folder)
+    return Stage(folder, trained.corpus, trained.people, trained.secret, trained.plan, case_id)
+
+
+@pytest.fixture(scope="session")
+def purged(erased: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """The same case after its purge."""
+    from command_line import lethe
+    from road import to_purge_approved
+    from small_world import copy_workspace
+
+    folder = copy_workspace(erased.folder, tmp_path_factory.mktemp("purged") / "ws")
+    to_purge_approved(folder, erased.case_id)
+    lethe("erase", "purge", erased.case_id, workspace=folder)
+    return Stage(folder, erased.corpus, erased.people, erased.secret, erased.plan, erased.case_id)
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """For tests that run jobs in this process: what they set in the environment is undone."""
+    for name in ("LETHE_WORKSPACE", "DAGSTER_HOME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return monkeypatch

@@ -1,0 +1,67 @@
+"""The road of a case, by commands (`file`, `to_evidence`, `to_purge`), or by the functions the jobs call (`rebuilt_case`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from command_line import Said, lethe_here
+
+from lineage import desk
+from lineage.access import find_actor
+from lineage.desk import Intake
+from lineage.workspace import Workspace
+from pipelines import erasure
+from pipelines.demo_rows import Person
+
+Command = Callable[..., Said]
+STAFF = {"ines": "intake", "dana": "dpo", "max": "ml"}
+
+
+def hire(folder: Path) -> None:
+    """Three people, one role each."""
+    for name, role in STAFF.items():
+        lethe_here("staff", "add", name, "--role", role, workspace=folder)
+
+
+def case_of(folder: Path, case_id: str) -> dict:
+    """The case as `lethe erase show --json` tells it."""
+    return lethe_here("erase", "show", case_id, "--json", workspace=folder).json()["standing"]["case"]
+
+
+def to_approved(folder: Path, person: Person) -> str:
+    """File, preview, approve; returns the case."""
+    filed = lethe_here(
+        "erase", "file", "--as", "ines", "--identity", "portal", "--json", workspace=folder, given=person.customer_id + "\n"
+    )
+    case_id = filed.json()["id"]
+    previewed = lethe_here("erase", "preview", case_id, "--json", workspace=folder).json()
+    lethe_here("erase", "approve", case_id, "--as", "dana", "--digest", previewed["digest"], workspace=folder)
+    return case_id
+
+
+def to_purge_approved(folder: Path, case_id: str) -> None:
+    """The DPO approves the destruction on the evidence as it stands."""
+    digest = case_of(folder, case_id)["evidence_digest"]
+    lethe_here("erase", "approve", case_id, "--as", "dana", "--purge", "--digest", digest, workspace=folder)
+
+
+def approved_case(workspace: Workspace, person: Person) -> str:
+    """File, preview, approve through the desk and the function the preview job calls."""
+    now = datetime.now(UTC)
+    with workspace.database.reader() as session:
+        ines, dana = find_actor(session, "ines"), find_actor(session, "dana")
+    intake = Intake([person.customer_id], "b", "portal", date(2026, 1, 31))
+    case_id = desk.file_case(workspace, intake, actor=ines, now=now).id
+    digest = erasure.make_preview(workspace, case_id)
+    desk.approve(workspace, case_id, actor=dana, digest=digest, now=now)
+    return case_id
+
+
+def rebuilt_case(workspace: Workspace, person: Person) -> str:
+    """Contain and rebuild in this process, by the functions the erasure job calls; no re-derivation, no probes."""
+    case_id = approved_case(workspace, person)
+    erasure.contain(workspace, case_id)
+    erasure.rebuild(workspace, case_id)
+    return case_id
