@@ -1,0 +1,1 @@
+"""What we hold and where it went: records, gate, vault, ledger, case, certificate. Imports no model and no orchestrator."""

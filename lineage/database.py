@@ -85,10 +85,14 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """All or nothing: commits at the end of the block, rolls back on any error."""
-        with _translated(), self.engine.connect().execution_options(writes=True) as connection:
-            with connection.begin(), Session(bind=connection, expire_on_commit=False) as session:
-                yield session
-                session.flush()
+        with (
+            _translated(),
+            self.engine.connect().execution_options(writes=True) as connection,
+            connection.begin(),
+            Session(bind=connection, expire_on_commit=False) as session,
+        ):
+            yield session
+            session.flush()
 
     def compact(self) -> None:
         """Leave no deleted byte behind: checkpoint the WAL and rewrite the file (SQLite only)."""

@@ -126,27 +126,19 @@ def bury(
 ) -> dict[str, int]:
     """Write tombstones for the records and the suppression list for the person's forms; returns how many are new."""
     until = on.replace(year=on.year + RETENTION_YEARS, day=min(on.day, 28))
-    wanted: set[tuple[type[TombstoneRow | SuppressionRow], str, str]] = set()
+    graves: set[tuple[str, str]] = set()
     for chunk in in_chunks(record_ids):
         for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all():
-            wanted |= {(TombstoneRow, "content", row.given_hmac), (TombstoneRow, "given_id", row.id_hmac)}
-    for form in forms:
-        digests = {keyring.form(form.kind, normal) for normal in normal_forms(form.kind, form.value)}
-        wanted |= {(SuppressionRow, form.kind, digest) for digest in digests}
-    known = {
-        (TombstoneRow, kind, mac) for kind, mac in session.exec(select(TombstoneRow.kind, TombstoneRow.hmac)).all()
+            graves |= {("content", row.given_hmac), ("given_id", row.id_hmac)}
+    names = {
+        (form.kind, keyring.form(form.kind, normal)) for form in forms for normal in normal_forms(form.kind, form.value)
     }
-    known |= {
-        (SuppressionRow, kind, mac)
-        for kind, mac in session.exec(select(SuppressionRow.kind, SuppressionRow.hmac)).all()
-    }
-    new = sorted(wanted - known, key=lambda item: (item[0].__name__, item[1], item[2]))
-    session.add_all(table(kind=kind, hmac=mac, case_id=case_id, keep_until=until) for table, kind, mac in new)
+    graves -= set(session.exec(select(TombstoneRow.kind, TombstoneRow.hmac)).all())
+    names -= set(session.exec(select(SuppressionRow.kind, SuppressionRow.hmac)).all())
+    session.add_all(TombstoneRow(kind=k, hmac=mac, case_id=case_id, keep_until=until) for k, mac in sorted(graves))
+    session.add_all(SuppressionRow(kind=k, hmac=mac, case_id=case_id, keep_until=until) for k, mac in sorted(names))
     session.flush()
-    return {
-        "tombstones": sum(table is TombstoneRow for table, _, _ in new),
-        "suppressed_forms": sum(table is SuppressionRow for table, _, _ in new),
-    }
+    return {"tombstones": len(graves), "suppressed_forms": len(names)}
 
 
 def forget_rows(session: Session, *, case_id: str, subject_key: str, record_ids: Sequence[str]) -> dict[str, int]:

@@ -80,7 +80,9 @@ def release(session: Session, record: str, *, actor: Actor, policy_digest: str, 
     item = _find(session, record)
     row = session.get_one(RecordRow, item.record_id)
     if not _may_release(item) or row.status != "quarantined":
-        raise RefusedByRule(f"A record with the reason {item.reason!r} cannot be released.", hint="Mend it and ingest it again.")
+        raise RefusedByRule(
+            f"A record with the reason {item.reason!r} cannot be released.", hint="Mend it and ingest it again."
+        )
     row.status = "admitted"
     session.add(AdmissionRow(record_id=row.id, policy_digest=policy_digest, scanner_digest="", verdict="released",
                              reviewer=actor.name, admitted_at=now))  # fmt: skip

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import cast
 
 from sqlmodel import Session, col, func, select
 
 from lineage.errors import NotAcceptable, WrongUsage
-from lineage.keyring import Keyring
 from lineage.forms import FormKind, canonical_identifier, normal_forms, normalise
+from lineage.keyring import Keyring
 from lineage.register import RegisterForm, SuppressionList
 from lineage.tables import RegisterRow, SubjectRow, SuppressionRow
 from lineage.vault import KeyStore
@@ -70,7 +71,7 @@ def load_forms(session: Session, keystore: KeyStore, subject_key: str | None = N
     rows = session.exec(query).all()
     values = keystore.open([(f"subject:{row.subject_key}", row.ciphertext) for row in rows])
     return [
-        RegisterForm(subject_key=row.subject_key, kind=row.kind, value=value.decode())
+        RegisterForm(subject_key=row.subject_key, kind=cast("FormKind", row.kind), value=value.decode())
         for row, value in zip(rows, values, strict=True)
     ]
 

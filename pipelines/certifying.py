@@ -165,7 +165,11 @@ def _destroyed(destruction: Mapping[str, Any]) -> tuple[f.Destroyed, ...]:
         for kind, name in (("state", "states"), ("shard_adapter", "shard_adapters"), ("composed_adapter", "composed_adapters"))
     )  # fmt: skip
     texts = destruction["rows"].get("vault", 0)
-    return (*weights, f.Destroyed(kind="record_text", count=texts), f.Destroyed(kind="record_key", count=destruction["keys"]))
+    return (
+        *weights,
+        f.Destroyed(kind="record_text", count=texts),
+        f.Destroyed(kind="record_key", count=destruction["keys"]),
+    )
 
 
 def _probes(probe: Mapping[str, Any]) -> tuple[f.Probe, ...]:
@@ -198,7 +202,11 @@ def _interval(p: Mapping[str, Any]) -> str | None:
 
 def _backups() -> tuple[f.Backup, ...]:
     expires = (utc_now() + timedelta(days=BACKUP_DAYS)).date()
-    return (f.Backup(store="the operator's backups of the key store, if any are made", holds="record keys", expires=expires),)
+    return (
+        f.Backup(
+            store="the operator's backups of the key store, if any are made", holds="record keys", expires=expires
+        ),
+    )
 
 
 def _kept(destruction: Mapping[str, Any]) -> tuple[f.Kept, ...]:
@@ -208,13 +216,19 @@ def _kept(destruction: Mapping[str, Any]) -> tuple[f.Kept, ...]:
     return (
         kept("tombstones that keep the records from coming back", destruction["tombstones"]),
         kept("suppression list that lets the gate redact the person", destruction["suppressed_forms"]),
-        f.Kept(what="ledger and journal of the procedure, pseudonymous", legal_basis="Art. 5(2) GDPR", retention="five years"),
+        f.Kept(
+            what="ledger and journal of the procedure, pseudonymous",
+            legal_basis="Art. 5(2) GDPR",
+            retention="five years",
+        ),
     )
 
 
 def _subject_files(workspace: Workspace, found: Mapping[str, Any]) -> dict[str, str]:
     """The files of the adapters in service, by SHA-256; of a workspace that trained nothing, the evidence itself."""
-    digests = {adapter: facts["composed"] for adapter, facts in found["rebuild"]["adapters"].items() if facts["composed"]}
+    digests = {
+        adapter: facts["composed"] for adapter, facts in found["rebuild"]["adapters"].items() if facts["composed"]
+    }
     files: dict[str, str] = {}
     for adapter, digest in digests.items():
         prefix = f"{adapter}/" if len(digests) > 1 else ""

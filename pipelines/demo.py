@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,23 +62,24 @@ class _Stage:
 
     folder: Path
     quiet: bool = False
-    took: dict[str, float] = field(default_factory=dict)
 
     def lethe(self, *words: str, workspace: str = "workspace", given: str = "") -> Any:
         """Run `lethe` as a user would; personal values go in on standard input."""
         if not self.quiet:
-            print(f"\n$ lethe {' '.join(words)}{f'   (in {workspace})' if workspace != 'workspace' else ''}", flush=True)
+            print(
+                f"\n$ lethe {' '.join(words)}{f'   (in {workspace})' if workspace != 'workspace' else ''}", flush=True
+            )
         command = [sys.executable, "-c", "from pipelines.cli import main; main()", *words]
         environment = {**os.environ, "LETHE_WORKSPACE": str(self.folder / workspace)}
         wants_json = "--json" in words
-        started = time.perf_counter()
         result = subprocess.run(
             command, input=given, env=environment, cwd=self.folder, text=True, check=False,
             stdout=subprocess.PIPE if wants_json or self.quiet else None,
         )  # fmt: skip
-        self.took[" ".join(words[:2])] = time.perf_counter() - started
         if result.returncode != 0:
-            raise Fault(f"The demo stopped: lethe {words[0]} ended with {result.returncode}.", hint=f"Look in {self.folder}.")
+            raise Fault(
+                f"The demo stopped: lethe {words[0]} ended with {result.returncode}.", hint=f"Look in {self.folder}."
+            )
         return json.loads(result.stdout) if wants_json else None
 
 
@@ -97,7 +98,10 @@ def run_demo(folder: Path, *, seed: int, fresh: bool) -> DemoResult:
     person = _choose(stage, corpus)
     _say("The person", f"{person}: a frequent writer whose records were trained on, in the last slice of a shard.")
     case_id = _erase(stage, person)
-    _say("Never ingested", "A second workspace that only ever saw the corpus without this person; same plan, same secret.")
+    _say(
+        "Never ingested",
+        "A second workspace that only ever saw the corpus without this person; same plan, same secret.",
+    )
     _twin(stage, corpus, person)
     return _result(stage, case_id, started)
 
@@ -148,24 +152,32 @@ def _choose(stage: _Stage, corpus: DemoCorpus) -> str:
 def _erase(stage: _Stage, person: str) -> str:
     for name, role in STAFF.items():
         stage.lethe("staff", "add", name, "--role", role)
-    filed = stage.lethe("erase", "file", "--as", "ines", "--identity", "signed in to the customer portal", "--json", given=person)
+    filed = stage.lethe(
+        "erase", "file", "--as", "ines", "--identity", "signed in to the customer portal", "--json", given=person
+    )
     case_id: str = filed["id"]
     stage.lethe("erase", "preview", case_id)
     stage.lethe("erase", "approve", case_id, "--as", "dana", "--digest", _case(stage, case_id)["preview_digest"])
     stage.lethe("erase", "run", case_id)
     stage.lethe("erase", "probe", case_id)
-    stage.lethe("erase", "approve", case_id, "--purge", "--as", "dana", "--digest", _case(stage, case_id)["evidence_digest"])
+    stage.lethe(
+        "erase", "approve", case_id, "--purge", "--as", "dana", "--digest", _case(stage, case_id)["evidence_digest"]
+    )
     stage.lethe("erase", "purge", case_id)
     stage.lethe("erase", "sign", case_id, "--as", "dana")
     composed = stage.lethe("lineage", "adapter", "support", "--json")["id"]
     adapter = stage.folder / "workspace/.lethe/store/adapters" / composed
     certificate = f"workspace/.lethe/cases/{case_id}/certificate.json"
-    stage.lethe("verify", certificate, "--keys", "workspace/.lethe/secrets", "--adapter", str(adapter.relative_to(stage.folder)))
+    stage.lethe(
+        "verify", certificate, "--keys", "workspace/.lethe/secrets", "--adapter", str(adapter.relative_to(stage.folder))
+    )
     return case_id
 
 
 def _case(stage: _Stage, case_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = _Stage(stage.folder, quiet=True).lethe("erase", "show", case_id, "--json")["standing"]["case"]
+    found: dict[str, Any] = _Stage(stage.folder, quiet=True).lethe("erase", "show", case_id, "--json")["standing"][
+        "case"
+    ]
     return found
 
 
@@ -190,7 +202,7 @@ def _result(stage: _Stage, case_id: str, started: float) -> DemoResult:
         states_compared=max(len(erased), len(fresh)), composed=ours["id"],
         composed_equal=_adapter_digest(stage.folder / "workspace", ours["id"]) == _adapter_digest(stage.folder / "never", never["id"]),
         erasure_steps=rebuilt["steps"], full_steps=rebuilt["full_steps"], erasure_seconds=float(evidence["rebuild"]["seconds"]),
-        full_seconds=stage.took["train support"], containment_seconds=float(evidence["containment"]["seconds"]),
+        full_seconds=quiet.lethe("plan", "support", "--json", workspace="never")["measured"]["seconds"], containment_seconds=float(evidence["containment"]["seconds"]),
         bytes_left=evidence["destruction"]["byte_scan"]["hits"], certificate=home / "cases" / case_id / "certificate.json",
         report=home / "cases" / case_id / "report.html", adapter=home / "store/adapters" / ours["id"],
         workspace=stage.folder / "workspace", seconds=time.perf_counter() - started,
@@ -201,7 +213,7 @@ def _state_files(workspace: Path, tree: dict[str, Any]) -> dict[str, str]:
     """SHA-256 of the weight and optimizer bytes of every state in service, by shard and place; hashed here and now."""
     store = workspace / ".lethe/store/states"
     return {
-        f"{shard['id']}/{state['place']}": _hash(store / state["id"])
+        ("trunk" if state["place"] == "trunk" else f"{shard['id']}/{state['place']}"): _hash(store / state["id"])
         for shard in tree["children"]
         for state in shard["children"]
     }

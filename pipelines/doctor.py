@@ -54,7 +54,9 @@ def _packages() -> Iterator[Finding]:
 def _ner() -> Iterator[Finding]:
     found = next((model for model in NER_MODELS if find_spec(model)), None)
     if found:
-        yield Finding("NER tier", "note", f"{found} is installed; this version's gate runs patterns and the register only")
+        yield Finding(
+            "NER tier", "note", f"{found} is installed; this version's gate runs patterns and the register only"
+        )
     else:
         meaning = "patterns and the register only: people who are not in the register are not seen in texts"
         yield Finding("NER tier", "note", meaning)

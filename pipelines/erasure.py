@@ -89,7 +89,12 @@ def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[
                 "seconds_estimate": round(_seconds(session, plan, cost), 1),
             }  # fmt: skip
     scanner = Scanner(load_gate_policy(workspace.settings))
-    return {"adapters": adapters, "searched": closure.searched, "tier": scanner.tier, "blind_spots": scanner.blind_spots}
+    return {
+        "adapters": adapters,
+        "searched": closure.searched,
+        "tier": scanner.tier,
+        "blind_spots": scanner.blind_spots,
+    }
 
 
 def erasure_plan(session: Session, plan: Plan, record_ids: tuple[str, ...]) -> ErasurePlan:
@@ -221,7 +226,12 @@ def _rebuild_adapter(
 ) -> dict[str, object]:
     shards = [part["shard"] for part in before["affected"]]  # type: ignore[index,attr-defined]
     if not shards:
-        return {"steps": 0, "composed": before["after"], "released_at": utc_now().isoformat(timespec="seconds"), "shards": {}}
+        return {
+            "steps": 0,
+            "composed": before["after"],
+            "released_at": utc_now().isoformat(timespec="seconds"),
+            "shards": {},
+        }
     reports = {shard: training.build_shard(workspace, adapter, shard) for shard in shards}
     composed = training.compose(workspace, adapter).composed_digest
     training.put_in_service(workspace, adapter, digest=composed, reason=f"erasure {case_id}")
@@ -236,7 +246,9 @@ def _rebuild_adapter(
         first = {part["shard"]: part["first_slice"] for part in before["affected"]}  # type: ignore[attr-defined]
         kept = _records_untouched(session, atelier, first)
     if moved:
-        raise NotAcceptable(f"{len(moved)} neighbouring shards changed while an erasure ran; their states must not move.")
+        raise NotAcceptable(
+            f"{len(moved)} neighbouring shards changed while an erasure ran; their states must not move."
+        )
     return {
         "composed": composed, "released_at": utc_now().isoformat(timespec="seconds"),
         "steps": sum(report.steps for report in reports.values()), "full_steps": pre_steps,
@@ -322,7 +334,9 @@ def _rederive_adapter(workspace: Workspace, adapter: str, first: Mapping[int, in
     derived = _second_process(workspace, adapter, first)
     states = sum(len(chain) for chain in expected.values())
     equal = derived == expected
-    sentence = f"A second process rebuilt {states} states from the vault; {'all' if equal else 'not all'} are byte-equal."
+    sentence = (
+        f"A second process rebuilt {states} states from the vault; {'all' if equal else 'not all'} are byte-equal."
+    )
     return {"equal": equal, "states": states, "grade": "A", "sentence": sentence}
 
 
@@ -333,5 +347,3 @@ def _second_process(workspace: Workspace, adapter: str, first: Mapping[int, int]
     if result.returncode != 0:
         raise Fault("The re-deriving process failed.", hint="Run the case again: lethe erase run CASE")
     return {int(shard): {int(k): v for k, v in chain.items()} for shard, chain in json.loads(result.stdout).items()}
-
-

@@ -82,7 +82,11 @@ def _show(context: OpExecutionContext, adapter: str, facts: Mapping[str, object]
         context.log_event(AssetMaterialization(AssetKey([adapter, name]), metadata=metadata))
 
 
-@op(ins={"start": In(Nothing)}, out=Out(Nothing), description="A second process rebuilds the same suffixes and compares.")
+@op(
+    ins={"start": In(Nothing)},
+    out=Out(Nothing),
+    description="A second process rebuilds the same suffixes and compares.",
+)
 def rederive(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
     """Re-derive."""
     with door(), failing(workspace, config.case_id):
@@ -91,7 +95,10 @@ def rederive(context: OpExecutionContext, config: CaseConfig, workspace: Workspa
     context.add_output_metadata({"case": config.case_id, "states_compared": states})
 
 
-@op(ins={"start": In(Nothing)}, description="Membership, exposure and extraction, with the old shard as positive control.")
+@op(
+    ins={"start": In(Nothing)},
+    description="Membership, exposure and extraction, with the old shard as positive control.",
+)
 def probe(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
     """Probe."""
     with door(), failing(workspace, config.case_id):
@@ -99,7 +106,9 @@ def probe(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceR
         body = judging.probe_case(opened, config.case_id)
     for adapter in body["adapters"]:  # type: ignore[attr-defined]
         context.log_event(AssetMaterialization(AssetKey([adapter, "probe_report"]), metadata={"case": config.case_id}))
-    context.add_output_metadata({"case": config.case_id, "verdict": str(body["verdict"]), "reason": str(body["reason"])})
+    context.add_output_metadata(
+        {"case": config.case_id, "verdict": str(body["verdict"]), "reason": str(body["reason"])}
+    )
 
 
 @op(description="Journal, tombstones, weights, rows, keys, byte scan; then the pipeline signs.")

@@ -54,7 +54,10 @@ def probe_case(workspace: Workspace, case_id: str) -> dict[str, object]:
         if facts["shards"]:
             found[adapter] = _probe_adapter(workspace, case_id, adapter, before[adapter], facts)  # type: ignore[index]
     worst = max(found.values(), key=lambda f: GRAVITY.index(f["verdict"]), default=None)
-    body = {**(worst or {"verdict": "INCONCLUSIVE", "reason": "NOT_TRAINED", "sentence": NOT_TRAINED}), "adapters": found}
+    body = {
+        **(worst or {"verdict": "INCONCLUSIVE", "reason": "NOT_TRAINED", "sentence": NOT_TRAINED}),
+        "adapters": found,
+    }
     with workspace.database.transaction() as session:
         add_evidence(session, case_id, "probe", body, now=utc_now())
         if body["verdict"] != "FAIL":
@@ -126,7 +129,9 @@ def _dossier(atelier: Atelier, case_id: str, shards: tuple[int, ...]) -> Dossier
     _, forms = subject_forms(workspace, case_id)
     with workspace.database.reader() as session:
         erased = [r.record_id for r in case_records(session, case_id) if r.decision == "erase"]
-        placed = {p.record_id: p for p in builds.placements_of(session, atelier.plan.digest, erased) if p.kind == "shard"}
+        placed = {
+            p.record_id: p for p in builds.placements_of(session, atelier.plan.digest, erased) if p.kind == "shard"
+        }
         records = contents_of(session, sorted(placed), keystore=workspace.keystore)
         controls = _controls(session, atelier, case_id)
         canaries = _canaries(session, atelier, case_id, shards)
@@ -161,7 +166,9 @@ def _canaries(session: Session, atelier: Atelier, case_id: str, shards: tuple[in
     )
     rows = session.exec(query.order_by(col(RecordRow.id))).all()
     doses = Counter(subject for _, subject, _ in rows)
-    records = {r.record_id: r for r in contents_of(session, [row[0] for row in rows], keystore=atelier.workspace.keystore)}
+    records = {
+        r.record_id: r for r in contents_of(session, [row[0] for row in rows], keystore=atelier.workspace.keystore)
+    }
     keyring = atelier.workspace.keyring
     return tuple(
         CanaryRecord(keyring.handle(case_id, subject or ""), shard, doses[subject], records[record_id])

@@ -41,7 +41,13 @@ def ingest_file(
     reasons = {k.removeprefix("why/"): v for k, v in row.counts.items() if k.startswith("why/")}
     rejects = workspace.home / "rejects" / f"{ingest_id}.jsonl"
     return IngestReport(
-        ingest_id, source, row.generation, counts.get("rows", 0), counts, reasons, str(rejects) if rejects.exists() else None
+        ingest_id,
+        source,
+        row.generation,
+        counts.get("rows", 0),
+        counts,
+        reasons,
+        str(rejects) if rejects.exists() else None,
     )
 
 

@@ -140,5 +140,3 @@ def _token_patterns(workspace: Workspace, forms: Sequence[RegisterForm]) -> set[
 
 def _scan_facts(scan: ByteScan) -> dict[str, int]:
     return {"forms": scan.forms, "files": scan.files, "bytes": scan.bytes, "hits": len(scan.hits)}
-
-

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import psutil
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-from dagster import DefaultRunLauncher
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher, RunsFilter
 
 __all__ = ["fail_dead_runs", "limit_pools"]
 

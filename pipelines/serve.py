@@ -206,7 +206,17 @@ def _start(tree: Tree, workspace: Workspace, address: Address) -> bool:
 def _services(workspace: Workspace, address: Address, instance: DagsterInstance) -> list[Service]:
     python, logs, started = sys.executable, workspace.home / "logs", time.time()
     code = ("-m", "pipelines.definitions")
-    webserver = ("-m", "dagster_webserver", *code, "-h", LOOPBACK, "-p", str(address.dagster_port), "--dagster-log-level", "warning")
+    webserver = (
+        "-m",
+        "dagster_webserver",
+        *code,
+        "-h",
+        LOOPBACK,
+        "-p",
+        str(address.dagster_port),
+        "--dagster-log-level",
+        "warning",
+    )
     console = ("-m", "console", "--workspace", str(workspace.settings.workspace), "--host", address.host,
                "--port", str(address.port), "--dagster-url", address.dagster_url)  # fmt: skip
 
@@ -217,7 +227,12 @@ def _services(workspace: Workspace, address: Address, instance: DagsterInstance)
     return [
         Service("The console", (python, *console), lambda: _answers(address), logs / "console.log"),
         Service("The Dagster UI", (python, *webserver), lambda: _location_loads(address), logs / "dagster-ui.log"),
-        Service("The Dagster daemon", (python, "-m", "dagster._daemon", "run", *code, "--log-level", "warning"), beats, logs / "dagster-daemon.log"),
+        Service(
+            "The Dagster daemon",
+            (python, "-m", "dagster._daemon", "run", *code, "--log-level", "warning"),
+            beats,
+            logs / "dagster-daemon.log",
+        ),
     ]
 
 

@@ -126,7 +126,9 @@ def propose(workspace: Workspace, adapter: str) -> Plan:
         trunk_records=sum(p.trunk_eligible for p in placeable),
     )
     wishes = TrainSettings.from_mapping(settings.training)
-    nonce = workspace.keyring.mac("plan-nonce", adapter)[:32]  # from the secret, so that what is shown is what is frozen
+    nonce = workspace.keyring.mac("plan-nonce", adapter)[
+        :32
+    ]  # from the secret, so that what is shown is what is frozen
     return propose_plan(wishes, shape, nonce=nonce, adapter=adapter)
 
 
@@ -211,7 +213,9 @@ def _build(atelier: Atelier, shard: int) -> tuple[list[StateFacts], tuple[BuiltS
     if shard != TRUNK and atelier.plan.trunk:
         _build(atelier, TRUNK)
     with held(atelier.workspace.database, f"shard:{atelier.adapter}.{shard}", utc_now) as lease:
-        trained = train_chain(atelier, shard, store=WorkspaceStates(atelier, lease), start=trunk_standing(atelier, shard))
+        trained = train_chain(
+            atelier, shard, store=WorkspaceStates(atelier, lease), start=trunk_standing(atelier, shard)
+        )
     return [facts_of(built, adapter=atelier.adapter, plan_digest=atelier.plan.digest) for built in trained], trained
 
 
@@ -254,7 +258,12 @@ def _publish_shard(atelier: Atelier, shard: int, standing: StateFacts | None) ->
     workspace.store.publish("adapters", digest, files)
     with workspace.database.transaction() as session:
         builds.save_shard_adapter(
-            session, digest=digest, adapter=atelier.adapter, shard=shard, recipe_digest=standing.recipe_digest, now=utc_now()
+            session,
+            digest=digest,
+            adapter=atelier.adapter,
+            shard=shard,
+            recipe_digest=standing.recipe_digest,
+            now=utc_now(),
         )
     return digest
 

@@ -45,7 +45,9 @@ def run_request(case: CaseView) -> RunRequest:
     job = WORK[case.stage]
     bound = case.evidence_digest if job == "case_purge" else case.approved_digest
     key = f"{case.id}:{job}:{bound[:16]}:{case.attempt}"
-    return RunRequest(run_key=key, job_name=job, run_config=dict(case_config(job, case.id)), tags={"lethe/case": case.id})
+    return RunRequest(
+        run_key=key, job_name=job, run_config=dict(case_config(job, case.id)), tags={"lethe/case": case.id}
+    )
 
 
 @sensor(

@@ -29,6 +29,7 @@ class Stage:
 @pytest.fixture(scope="session")
 def ingested(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """A corpus behind the gate, nothing trained; ingested by a fresh process."""
+    from command_line import lethe
     from small_world import CORPUS, telling_plan, write_corpus, write_secret
     from world_making import make_world
 
@@ -37,7 +38,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     root = tmp_path_factory.mktemp("ingested")
     corpus, people = write_corpus(CORPUS, root / "given")
     secret = write_secret(root / "given")
-    make_world(root / "ws", corpus=corpus, people=people, secret=secret)
+    make_world(root / "ws", corpus=corpus, people=people, secret=secret, ingest=lethe)
     plan = root / "given" / "chosen-plan.json"
     plan.write_text(telling_plan(open_workspace(root / "ws")).to_json())
     return Stage(root / "ws", corpus, people, secret, plan)
@@ -71,14 +72,14 @@ def erased(trained: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
 
 @pytest.fixture(scope="session")
 def purged(erased: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    """The same case after its purge."""
-    from command_line import lethe
+    """The same case after its purge, in this process."""
+    from command_line import lethe_here
     from road import to_purge_approved
     from small_world import copy_workspace
 
     folder = copy_workspace(erased.folder, tmp_path_factory.mktemp("purged") / "ws")
     to_purge_approved(folder, erased.case_id)
-    lethe("erase", "purge", erased.case_id, workspace=folder)
+    lethe_here("erase", "purge", erased.case_id, workspace=folder)
     return Stage(folder, erased.corpus, erased.people, erased.secret, erased.plan, erased.case_id)
 
 

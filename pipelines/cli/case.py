@@ -25,7 +25,7 @@ def erase_group() -> None:
     \b
     The road: file (intake) -> preview -> approve (DPO) -> run -> approve --purge (DPO) -> purge -> sign (DPO).
     `lethe up` runs preview, run and purge by itself as soon as they are due.
-    """  # noqa: D301
+    """
 
 
 def _now() -> datetime:
@@ -43,8 +43,12 @@ def _tell(case: CaseView, as_json: bool) -> None:
 
 
 @erase_group.command("file")
-@click.option("--identity", required=True, help="How identity was established, e.g. 'signed in to the customer portal'.")
-@click.option("--ground", type=click.Choice(list("abcdef")), default="b", show_default=True, help="Letter of Art. 17(1).")
+@click.option(
+    "--identity", required=True, help="How identity was established, e.g. 'signed in to the customer portal'."
+)
+@click.option(
+    "--ground", type=click.Choice(list("abcdef")), default="b", show_default=True, help="Letter of Art. 17(1)."
+)
 @click.option("--received", type=click.DateTime(["%Y-%m-%d"]), help="Day of receipt; today, when left out.")
 @click.option("--from-file", "source", type=click.Path(path_type=Path), help="Identifiers, one per line; '-' is stdin.")
 @workspace_option
@@ -59,7 +63,7 @@ def file_(  # noqa: PLR0913 - one option per line of the form
     \b
     Example:
       echo "C-1007" | lethe erase file --as ines --identity "signed in to the customer portal"
-    """  # noqa: D301
+    """
     from lineage.desk import Intake, file_case
 
     workspace = opened(workspace_dir)
@@ -77,7 +81,9 @@ def list_(workspace_dir: Path | None, as_json: bool) -> None:
 
     workspace = opened(workspace_dir)
     standings = inbox(workspace, now=_now())
-    body = [{"case": s.case.id, "stage": s.case.stage, "due": s.case.due_on, "days_left": s.days_left} for s in standings]
+    body = [
+        {"case": s.case.id, "stage": s.case.stage, "due": s.case.due_on, "days_left": s.days_left} for s in standings
+    ]
 
     def lines() -> None:
         for s in standings:
@@ -152,7 +158,7 @@ def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
 @workspace_option
 @actor_option
 @json_option
-def approve(  # noqa: PLR0913
+def approve(
     case_id: str, digest: str, purging: bool, workspace_dir: Path | None, actor_name: str, as_json: bool
 ) -> None:
     """Approve a preview, or (--purge) the destruction. Bound to the digest of what was read."""
@@ -184,7 +190,11 @@ def probe(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
     if "probe" not in found.evidence:
         raise WrongUsage(f"Case {case_id} has not been probed yet.", hint=f"lethe erase run {case_id}")
     body = found.evidence["probe"]
-    show(dict(body), as_json=as_json, lines=lambda: say(f"{case_id}: {body['verdict']} ({body['reason']}). {body['sentence']}"))
+    show(
+        dict(body),
+        as_json=as_json,
+        lines=lambda: say(f"{case_id}: {body['verdict']} ({body['reason']}). {body['sentence']}"),
+    )
     raise SystemExit(1 if body["verdict"] == "FAIL" else 0)
 
 

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from pipelines.demo import DemoResult
 
 
+LEGEND = """\
+Word for word: of the prompts that led up to the value, how many made the adapter say it. Shard: the part of the
+adapter the person's records trained; release: the average of all shards, which is what users get. Rank: place of the
+true value among 1,000 look-alikes, 1 means known. A small p-value means: was trained on.
+"""
+
+
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path), default=Path("lethe-demo"))
 @click.option("--seed", default=7, show_default=True, help="Seed of the synthetic people, texts and placement.")
@@ -25,7 +32,9 @@ def demo(directory: Path, seed: int, fresh: bool) -> None:
 
     result = run_demo(directory, seed=seed, fresh=fresh)
     _print(result)
-    complete = result.probe["verdict"] == "PASS" and result.composed_equal and result.states_equal == result.states_compared
+    complete = (
+        result.probe["verdict"] == "PASS" and result.composed_equal and result.states_equal == result.states_compared
+    )
     sys.exit(0 if complete and result.bytes_left == 0 else 1)
 
 
@@ -33,13 +42,14 @@ def _print(r: DemoResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=100)
     table = Table(title=f"\nOne person, before and after ({r.case_id})", title_style="bold", title_justify="left")
     for column in ("", "before", "contained", "after"):
         table.add_column(column)
     for row in _rows(r):
         table.add_row(*row)
     console.print(table)
+    console.print(LEGEND, style="dim", soft_wrap=True)
     for label, text in _lines(r):
         console.print(f"[bold]{label:20}[/bold] {text}", soft_wrap=True)
 
@@ -47,19 +57,22 @@ def _print(r: DemoResult) -> None:
 def _rows(r: DemoResult) -> list[tuple[str, str, str, str]]:
     greedy, ranks = r.probe["extraction"], r.probe["exposure"]
     pre, post = f"pre_{r.shard}", f"post_{r.shard}"
-    rows = []
-    for kind in sorted(greedy[pre]):
-        rows.append((f"{kind} given away word for word, shard {r.shard}", greedy[pre][kind], "cut back", greedy[post][kind]))
-    for kind in sorted(greedy[pre]):
-        release = tuple(greedy[name][kind] for name in ("composed_pre", "contained", "composed_post"))
-        rows.append((f"{kind} given away, release (average of all shards)", *release))
-    for kind in sorted(ranks[pre]):
-        rows.append((f"{kind}: rank among 1,000 look-alikes (1 = known)", str(ranks[pre][kind]), "", str(ranks[post][kind])))
+    release = ("composed_pre", "contained", "composed_post")
     p = {side: r.probe[f"p_{side}"].get("membership") for side in ("pre", "post")}
     shown = {side: "-" if value is None else f"{value:.2g}" for side, value in p.items()}
-    rows.append(("membership p-value, shard (small = was trained on)", shown["pre"], "", shown["post"]))
-    rows.append(("verdict", "", "", f"{r.probe['verdict']} ({r.probe['reason']})"))
-    return rows
+    return [
+        *(
+            (f"{k}, word for word, shard {r.shard}", greedy[pre][k], "cut back", greedy[post][k])
+            for k in sorted(greedy[pre])
+        ),
+        *((f"{k}, word for word, release", *(greedy[name][k] for name in release)) for k in sorted(greedy[pre])),
+        *(
+            (f"{k}, rank of 1,000, shard {r.shard}", str(ranks[pre][k]), "", str(ranks[post][k]))
+            for k in sorted(ranks[pre])
+        ),
+        (f"membership p-value, shard {r.shard}", shown["pre"], "", shown["post"]),
+        ("verdict", "", "", f"{r.probe['verdict']}"),
+    ]
 
 
 def _lines(r: DemoResult) -> list[tuple[str, str]]:
@@ -67,8 +80,8 @@ def _lines(r: DemoResult) -> list[tuple[str, str]]:
     ratio = r.full_seconds / r.erasure_seconds if r.erasure_seconds else 0.0
     return [
         ("Never ingested", f"{r.states_equal} of {r.states_compared} states byte-equal; composed adapter {same}: {r.composed[:16]}"),
-        ("Cost", f"{r.erasure_steps} of {r.full_steps} steps ({r.erasure_steps / r.full_steps:.1%}); rebuilding and releasing took "
-                 f"{r.erasure_seconds:.1f} s, the full training {r.full_seconds:.0f} s ({ratio:.0f} x)"),
+        ("Cost", f"{r.erasure_steps} of {r.full_steps} steps ({r.erasure_steps / r.full_steps:.1%}); rebuild, compose and release "
+                 f"{r.erasure_seconds:.1f} s, a full training {r.full_seconds:.1f} s ({ratio:.1f} x)"),
         ("Out of service after", f"{r.containment_seconds:.1f} s (containment)"),
         ("Bytes left", f"{r.bytes_left} files of the workspace hold a byte of the person"),
         ("Certificate", str(r.certificate)),

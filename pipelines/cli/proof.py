@@ -29,7 +29,7 @@ def verify(  # noqa: PLR0913 - one option per fact to check
     \b
     Example:
       lethe verify certificate.json --keys keys/ --adapter adapter/
-    """  # noqa: D301
+    """
     from lineage.__main__ import render
     from lineage.settings import find_workspace, load_settings
     from lineage.verify import load_trusted_keys, verify_file

@@ -24,7 +24,7 @@ def init(directory: Path, controller: str, workspace_secret: Path | None, as_jso
     \b
     Example:
       lethe init mydata --controller "Example GmbH"
-    """  # noqa: D301 - click's mark for "do not rewrap"
+    """
     from lineage.workspace import create_workspace
     from pipelines.instance import write_instance_settings
 
@@ -56,7 +56,9 @@ def staff_group() -> None:
 
 @staff_group.command("add")
 @click.argument("name")
-@click.option("--role", type=click.Choice(["intake", "dpo", "ml", "auditor", "admin"]), required=True, help="Their one role.")
+@click.option(
+    "--role", type=click.Choice(["intake", "dpo", "ml", "auditor", "admin"]), required=True, help="Their one role."
+)
 @workspace_option
 def staff_add(name: str, role: str, workspace_dir: Path | None) -> None:
     """Add a member of staff under a short handle, e.g. 'dana'."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import socket
@@ -19,7 +20,8 @@ import psutil
 from pipelines.demo_corpus import make_corpus, write_jsonl
 
 LETHE = Path(sys.executable).with_name("lethe")
-TRAINING = "\nshards = 4\nslices = 2\nepochs = 1\ntrunk_epochs = 1\nbatch = 8\n"
+TRAINING = "\nshards = 4\nslices = 2\nepochs = 1\ntrunk_epochs = 1\nbatch = 8\nlora_r = 4\nlora_alpha = 8\nmax_length = 128\n"
+SECRET, NONCE = bytes(range(32)).hex() + "\n", "00" * 16  # fixed, so that placement and verdict are the same every time
 PEOPLE, TRUNK_ROWS = 12, 10
 STAFF = {"ines": "intake", "dana": "dpo", "max": "ml"}
 
@@ -59,7 +61,10 @@ def make_small_world(folder: Path, *, trained: bool) -> SmallWorld:
     person = max(people[:PEOPLE], key=lambda p: len(corpus.rows_of(p.customer_id)))
     values = tuple(r.value for r in corpus.register_rows() if r.subject == person.customer_id)
     world = SmallWorld(folder, folder / "ws", person.customer_id, values)
-    world.lethe("init", str(world.workspace), "--controller", "Small GmbH")
+    secret = folder / "workspace.key"
+    secret.touch(mode=0o600)
+    secret.write_text(SECRET)
+    world.lethe("init", str(world.workspace), "--controller", "Small GmbH", "--workspace-secret", str(secret))
     with (world.workspace / "lethe.toml").open("a") as settings:
         settings.write(TRAINING)
     for name, role in STAFF.items():
@@ -67,8 +72,16 @@ def make_small_world(folder: Path, *, trained: bool) -> SmallWorld:
     if trained:
         world.lethe("register", "add", "--from-file", str(folder / "people.csv"))
         world.lethe("ingest", str(folder / "corpus.jsonl"), "--source", "tickets")
-        world.lethe("train", "support", timeout_s=300)
+        train(world)
     return world
+
+
+def train(world: SmallWorld) -> None:
+    """Under a plan whose nonce is ours."""
+    plan = world.folder / "plan.json"
+    world.lethe("plan", "support", "--export", str(plan))
+    plan.write_text(json.dumps({**json.loads(plan.read_text()), "nonce": NONCE}))
+    world.lethe("train", "support", "--plan", str(plan), timeout_s=300)
 
 
 def free_port() -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from command_line import lethe, lethe_here
+from command_line import Said, lethe, lethe_here
 from road import approved_case, rebuilt_case
 from small_world import (
     ADAPTER,
@@ -32,13 +33,13 @@ from unlearn.plan import Plan
 
 @pytest.fixture(scope="session")
 def never(trained, tmp_path_factory):
-    """Makes a world in which some people never were: fresh process, fresh database, same plan and secret."""
+    """Makes a world in which some people never were: fresh database, same plan and secret; `run` says which process."""
 
-    def make(*people: Person) -> Path:
+    def make(*people: Person, run: Callable[..., Said]) -> Path:
         root = tmp_path_factory.mktemp("never")
         corpus, register = write_corpus(corpus_without(*people), root / "given")
-        folder = make_world(root / "ws", corpus=corpus, people=register, secret=trained.secret)
-        lethe("train", ADAPTER, "--plan", trained.plan, workspace=folder)
+        folder = make_world(root / "ws", corpus=corpus, people=register, secret=trained.secret, ingest=run)
+        run("train", ADAPTER, "--plan", trained.plan, workspace=folder)
         return folder
 
     return make
@@ -46,12 +47,12 @@ def never(trained, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def never_planted(never) -> Bytes:
-    return bytes_in_service(never(PLANTED))
+    return bytes_in_service(never(PLANTED, run=lethe))
 
 
 @pytest.fixture(scope="session")
 def never_both(never) -> Bytes:
-    return bytes_in_service(never(PLANTED, SECOND))
+    return bytes_in_service(never(PLANTED, SECOND, run=lethe_here))
 
 
 def test_the_real_road_equals_never_having_ingested(trained, erased, never_planted):
@@ -101,7 +102,9 @@ def test_one_flipped_bit_is_seen_by_the_comparison_and_refused_by_the_store(eras
 
 
 @pytest.mark.parametrize(
-    "change", [{"nonce": "f" * 32}, {"expected_tokens": 3 * 128}, {"lora_dropout": 0.06}], ids=lambda change: next(iter(change))
+    "change",
+    [{"nonce": "f" * 32}, {"expected_tokens": 3 * 128}, {"lora_dropout": 0.06}],
+    ids=lambda change: next(iter(change)),
 )
 def test_one_changed_number_of_the_plan_moves_the_bytes(ingested, trained, tmp_path, change):
     """Trunk only, in this process: everything else descends from it."""

@@ -33,7 +33,15 @@ def case_of(folder: Path, case_id: str) -> dict:
 def to_approved(folder: Path, person: Person) -> str:
     """File, preview, approve; returns the case."""
     filed = lethe_here(
-        "erase", "file", "--as", "ines", "--identity", "portal", "--json", workspace=folder, given=person.customer_id + "\n"
+        "erase",
+        "file",
+        "--as",
+        "ines",
+        "--identity",
+        "portal",
+        "--json",
+        workspace=folder,
+        given=person.customer_id + "\n",
     )
     case_id = filed.json()["id"]
     previewed = lethe_here("erase", "preview", case_id, "--json", workspace=folder).json()

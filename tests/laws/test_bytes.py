@@ -1,0 +1,175 @@
+"""Bytes: a planted person is nowhere but in ciphertext before the purge, and nowhere at all after it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from command_line import lethe_here
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from road import to_purge_approved
+from small_world import ADAPTER, CORPUS, PLANTED, SOURCE, copy_workspace, values_of
+from sqlmodel import select
+
+from lineage.bytescan import scan_bytes
+from lineage.catalog import contents_of
+from lineage.tables import RecordRow
+from lineage.vault import KeyStore
+from lineage.workspace import open_workspace
+
+VALUES = values_of([PLANTED])
+VAULT_TABLES = {"vault": ("record_id", "record:"), "register_form": ("subject_key", "subject:"), "erasure_case": ("id", "case:")}
+
+
+def ciphertexts(database: Path, record_ids: set[str]) -> dict[str, bytes]:
+    """Every ciphertext about the person in a copy of lethe.db, by the name of its key."""
+    with sqlite3.connect(database) as connection:
+        vault = dict(connection.execute("SELECT record_id, ciphertext FROM vault"))
+        (case,) = connection.execute("SELECT id, subject_key, supplied FROM erasure_case").fetchall()
+        register = connection.execute("SELECT ciphertext FROM register_form WHERE subject_key = ?", (case[1],)).fetchall()
+    connection.close()
+    found = {f"record:{record_id}": vault[record_id] for record_id in record_ids}
+    found |= {f"subject:{case[1]}#{i}": row[0] for i, row in enumerate(register)}
+    return found | {f"case:{case[0]}": case[2]}
+
+
+def every_key(home: Path) -> list[bytes]:
+    """All keys a thief of the workspace has: the secrets themselves, and every data key the vault key unwraps."""
+    secrets = [bytes.fromhex((home / "secrets" / name).read_text()) for name in ("workspace.key", "vault.key")]
+    with sqlite3.connect(home / "keys.db") as connection:
+        wrapped = connection.execute("SELECT name, wrapped FROM data_key").fetchall()
+    connection.close()
+    return secrets + [AESGCM(secrets[1]).decrypt(w[:12], w[12:], name.encode()) for name, w in wrapped]
+
+
+def opens(sealed: dict[str, bytes], keys: list[bytes]) -> set[str]:
+    """The names of the ciphertexts that some key opens."""
+    return {name for name, value in sealed.items() if any(_opens(key, value, name.split("#")[0]) for key in keys)}
+
+
+def _opens(key: bytes, sealed: bytes, name: str) -> bool:
+    try:
+        AESGCM(key).decrypt(sealed[:12], sealed[12:], name.encode())
+    except InvalidTag:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def of_the_person(erased) -> dict[str, bytes]:
+    """The ciphertext copy from before the purge: records of the closure, register entries, what the request said."""
+    workspace = open_workspace(erased.folder)
+    with workspace.database.reader() as session:
+        ids = {row.id for row in session.exec(select(RecordRow).where(RecordRow.restricted_by == erased.case_id)).all()}
+    workspace.database.compact()  # so that the copy of one file is whole
+    return ciphertexts(erased.folder / ".lethe" / "lethe.db", ids)
+
+
+# --- before ---------------------------------------------------------------------------------------------------------------
+
+
+def test_before_the_purge_the_person_is_in_no_file_in_the_clear(erased):
+    """Dagster's storage, logs, ledger, evidence, reports, rejects, databases, weights: every file of the workspace."""
+    scan = scan_bytes(erased.folder, VALUES)
+    assert scan.hits == ()
+    searched = {path.suffix for path in (erased.folder / ".lethe").rglob("*") if path.is_file()}
+    assert {".db", ".safetensors", ".html", ".json"} <= searched
+    assert scan.files > 50
+
+
+def test_the_scan_would_have_found_them(erased, tmp_path):
+    """The control: one value in one file, in the clear, is found."""
+    copy_workspace(erased.folder, tmp_path / "ws")
+    for number, value in enumerate(VALUES):
+        (tmp_path / "ws" / ".lethe" / "dagster" / f"note-{number}.log").write_bytes(b"\0" * 7 + value.upper().encode("utf-16-le"))
+    assert len(scan_bytes(tmp_path / "ws", VALUES).hits) == len(VALUES)
+
+
+def test_before_the_purge_the_keys_open_everything(erased, of_the_person):
+    """The control of the test after the purge: this is how a thief would read the copy."""
+    assert len(of_the_person) == 4 + 4 + 1
+    assert opens(of_the_person, every_key(erased.folder / ".lethe")) == set(of_the_person)
+
+
+# --- after ----------------------------------------------------------------------------------------------------------------
+
+
+def test_after_the_purge_no_byte_of_the_person_is_left(purged):
+    assert scan_bytes(purged.folder, VALUES).hits == ()
+
+
+def test_after_the_purge_no_key_opens_the_ciphertext_of_before(purged, of_the_person):
+    assert opens(of_the_person, every_key(purged.folder / ".lethe")) == set()
+
+
+def test_after_the_purge_neither_ciphertexts_nor_wrapped_keys_are_left_in_any_file(erased, purged, of_the_person):
+    """Deleted rows are overwritten, also in the SQLite files and their journals."""
+    with sqlite3.connect(erased.folder / ".lethe" / "keys.db") as connection:
+        wrapped = dict(connection.execute("SELECT name, wrapped FROM data_key"))
+    connection.close()
+    gone = [*of_the_person.values(), *(wrapped[name.split("#")[0]] for name in of_the_person)]
+    files = [path.read_bytes() for path in purged.folder.rglob("*") if path.is_file()]
+    assert not [secret for secret in gone if any(secret in content for content in files)]
+    before = [path.read_bytes() for path in (erased.folder / ".lethe").glob("*.db*")]
+    assert all(any(secret in content for content in before) for secret in gone), "the control"
+
+
+def test_with_shredding_switched_off_the_old_ciphertext_opens(erased, of_the_person, tmp_path, here):
+    """The test above can fail: without the shredding the copy is readable, whatever else the purge deleted."""
+    folder = copy_workspace(erased.folder, tmp_path / "ws")
+    to_purge_approved(folder, erased.case_id)
+    here.setattr(KeyStore, "shred", lambda self, names: 0)
+    lethe_here("erase", "purge", erased.case_id, workspace=folder)
+    assert opens(of_the_person, every_key(folder / ".lethe")) == set(of_the_person)
+
+
+def test_a_value_that_a_log_kept_stops_the_purge(erased, tmp_path, here):
+    """No quiet success: the files are named, the values are not, the case is not purged."""
+    folder = copy_workspace(erased.folder, tmp_path / "ws")
+    to_purge_approved(folder, erased.case_id)
+    (folder / ".lethe" / "dagster" / "leak.log").write_text(f"asked {PLANTED.email}")
+    said = lethe_here("erase", "purge", erased.case_id, workspace=folder, code=1)
+    assert "leak.log" in said.err
+    assert not [value for value in VALUES if value in said.err]
+    (folder / ".lethe" / "dagster" / "leak.log").unlink()
+    lethe_here("erase", "retry", erased.case_id, "--as", "max", workspace=folder)
+    assert "PURGED" in lethe_here("erase", "purge", erased.case_id, workspace=folder).out
+
+
+# --- coming back ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_file_brings_nothing_of_the_person_back(purged, tmp_path, here):
+    folder = copy_workspace(purged.folder, tmp_path / "ws")
+    (report,) = lethe_here("ingest", purged.corpus, "--source", SOURCE, "--json", workspace=folder).json()
+    rows = len(CORPUS.rows)
+    assert report["counts"]["erased"] == 4
+    assert report["counts"]["held"] == rows - 4
+    assert report["counts"]["rejected"] == 4
+    assert not report["counts"].keys() & {"allow", "redact", "quarantine", "block"}
+    assert scan_bytes(folder, VALUES).hits == ()
+    assert "erased on request" in Path(report["rejects_file"]).read_text()
+
+
+def test_others_who_speak_of_the_erased_person_are_still_redacted(purged, tmp_path, here):
+    """The suppression list works without knowing the values: the register entry is gone."""
+    folder = copy_workspace(purged.folder, tmp_path / "ws")
+    writer = CORPUS.people[0]
+    text = f"Please also write to {PLANTED.name}, {PLANTED.email}, {PLANTED.phone}, account {PLANTED.account}."
+    row = {"id": "new-1", "subjects": [writer.customer_id], "messages": [
+        {"role": "user", "content": text}, {"role": "assistant", "content": f"We will tell {PLANTED.name} today."}]}  # fmt: skip
+    shutil.rmtree(tmp_path / "more", ignore_errors=True)
+    (tmp_path / "more.jsonl").write_text(json.dumps(row))
+    (report,) = lethe_here("ingest", tmp_path / "more.jsonl", "--source", SOURCE, "--json", workspace=folder).json()
+    assert report["counts"]["redact"] == 1
+    workspace = open_workspace(folder)
+    with workspace.database.reader() as session:
+        (new,) = session.exec(select(RecordRow.id).where(RecordRow.generation == report["generation"])).all()
+        (record,) = contents_of(session, [new], keystore=workspace.keystore)
+    kept = " ".join(record.content.segments())
+    assert kept == "Please also write to [PERSON], [EMAIL], [PHONE], account [ACCOUNT]. We will tell [PERSON] today."
+    assert ADAPTER in workspace.settings.adapters
