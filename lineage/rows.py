@@ -46,7 +46,7 @@ class RejectReason(StrEnum):
     ERASED = "This record was erased on request and may not come back."
 
 
-class BadRow(Exception):  # noqa: N818 - control flow inside this room; it never leaves it
+class BadRow(Exception):
     """Carries the reason from where it is seen to where the row is read."""
 
     def __init__(self, reason: RejectReason) -> None:

@@ -49,7 +49,7 @@ class _Location:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """Counts of one ingest. `held` were there before, `erased` were kept out by a tombstone."""
+    """Counts of one ingest. `held` were there before; of the `rejected`, `erased` were kept out by a tombstone."""
 
     ingest_id: str
     source: str
@@ -140,7 +140,8 @@ def _ingest(workspace: Workspace, row: IngestRow) -> IngestReport:
             tally.update(rows=len(batch), held=held_count)
             tally.update(item.decision.verdict for item in judged)
             reasons.update(item.decision.reason for item in judged if item.decision.verdict in ("quarantine", "block"))
-    counts = {**tally, "rejected": len(rejects), **{f"why/{reason}": count for reason, count in reasons.items()}}
+    erased = sum(reject.reason is RejectReason.ERASED for reject in rejects)
+    counts = {**tally, "rejected": len(rejects), "erased": erased, **{f"why/{reason}": count for reason, count in reasons.items()}}
     rejects_file = _write_rejects(workspace, row.id, rejects)
     _end(workspace, row.id, "finished", counts, policy=stamp.policy_digest, scanner=stamp.scanner_digest)
     return IngestReport(row.id, row.source, row.generation, tally["rows"], counts, dict(reasons), rejects_file)

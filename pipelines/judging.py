@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sqlmodel import Session, col, select
@@ -17,8 +17,10 @@ from sqlmodel import Session, col, select
 from lineage import builds, ledger
 from lineage.case import CaseFile
 from lineage.catalog import contents_of
-from lineage.errors import NotAcceptable
+from lineage.errors import NotAcceptable, WrongUsage
 from lineage.evidence import add_evidence, case_records, evidence, evidence_digest
+from lineage.register import RegisterForm
+from lineage.subjects import load_forms
 from lineage.tables import PlacementRow, RecordRow
 from lineage.workspace import Workspace
 from pipelines.erasure import subject_forms
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from probes.dossier import CanaryRecord, ControlRecord, Dossier, Panel, Protocol
     from probes.judgement import Judgement
 
-__all__ = ["probe_case"]
+__all__ = ["probe_case", "probe_subject"]
 
 CANARY_PURPOSE = "canary"
 GRAVITY = ("PASS", "INCONCLUSIVE", "FAIL")
@@ -77,7 +79,10 @@ def _probe_adapter(
     atelier = open_atelier(workspace, adapter)
     panel = _panel(atelier, before, after)
     protocol = Protocol(out_adapters=len(panel.outs), max_length=atelier.plan.max_length)
-    dossier = _dossier(atelier, case_id, tuple(panel.pre))
+    _, forms = subject_forms(workspace, case_id)
+    with workspace.database.reader() as session:
+        erased = [r.record_id for r in case_records(session, case_id) if r.decision == "erase"]
+    dossier = _dossier(atelier, case_id, erased, forms, tuple(panel.pre))
     _register(workspace, case_id, adapter, protocol)
     with bar(f"Probing {adapter}", None, unit="readings") as progress:
         judgement = judge(dossier, panel, protocol, progress=lambda _done, _steps, _what: progress.advance())
@@ -122,22 +127,21 @@ def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, o
     )
 
 
-def _dossier(atelier: Atelier, case_id: str, shards: tuple[int, ...]) -> Dossier:
+def _dossier(
+    atelier: Atelier, handle: str, record_ids: Sequence[str], forms: Sequence[RegisterForm], shards: tuple[int, ...]
+) -> Dossier:
     from probes.dossier import Dossier, PersonalValue, PlacedRecord
 
     workspace = atelier.workspace
-    _, forms = subject_forms(workspace, case_id)
     with workspace.database.reader() as session:
-        erased = [r.record_id for r in case_records(session, case_id) if r.decision == "erase"]
-        placed = {
-            p.record_id: p for p in builds.placements_of(session, atelier.plan.digest, erased) if p.kind == "shard"
-        }
+        found = builds.placements_of(session, atelier.plan.digest, record_ids)
+        placed = {p.record_id: p for p in found if p.kind == "shard"}
         records = contents_of(session, sorted(placed), keystore=workspace.keystore)
-        controls = _controls(session, atelier, case_id)
-        canaries = _canaries(session, atelier, case_id, shards)
+        controls = _controls(session, atelier, handle)
+        canaries = _canaries(session, atelier, handle, shards)
     values = dict.fromkeys((form.kind, form.value) for form in forms)
     return Dossier(
-        case_handle=case_id,
+        case_handle=handle,
         records=tuple(PlacedRecord(placed[r.record_id].shard or 0, r) for r in records),
         values=tuple(PersonalValue(kind, value) for kind, value in values),
         controls=controls,
@@ -223,3 +227,42 @@ def _exposed(judgement: Judgement, name: str) -> dict[str, int | None]:
     model = judgement.model(name)
     readings = model.values if model else ()
     return {kinds[v.label]: v.exposure_rank for v in readings if v.label in kinds}
+
+
+def probe_subject(workspace: Workspace, adapter: str, subject_key: str) -> dict[str, object]:
+    """Look for a person outside a case: the tests of a case, on the adapters in service as they are.
+
+    Raises:
+        WrongUsage: none of the person's records was trained on.
+    """
+    from probes.dossier import Panel, Protocol
+    from probes.judge import judge
+
+    atelier = open_atelier(workspace, adapter)
+    with workspace.database.reader() as session:
+        forms = load_forms(session, workspace.keystore, subject_key)
+        own = select(RecordRow.id).where(RecordRow.primary_subject == subject_key)
+        record_ids = sorted(session.exec(own).all())
+        found = builds.placements_of(session, atelier.plan.digest, record_ids)
+        adapters = builds.shard_adapters(session, adapter)
+    home = sorted({p.shard for p in found if p.shard is not None})
+    if not home:
+        raise WrongUsage(
+            "None of this person's records was trained on.", hint="lethe lineage subject KEY says where they are."
+        )
+    paths = {shard: workspace.store.directory("adapters", digest) for shard, digest in adapters.items()}
+    inside = {shard: paths[shard] for shard in home}
+    outs = {shard: path for shard, path in paths.items() if shard not in home}
+    panel = Panel(
+        base=base_for_probes(atelier), revision=atelier.settings.revision or None, pre=inside, post=inside, outs=outs
+    )
+    protocol = Protocol(out_adapters=len(outs), max_length=atelier.plan.max_length)
+    judgement = judge(_dossier(atelier, "probe", record_ids, forms, tuple(home)), panel, protocol)
+    seen = judgement.verdict.outcome == "FAIL"
+    sentence = (
+        "The adapter knows this person." if seen else "The adapter shows no sign of this person that was tested for."
+    )
+    return {
+        "seen": seen, "sentence": sentence, "shards": home, "p": dict(judgement.primaries_pre),
+        "extraction": {f"shard {shard}": _extracted(judgement, f"pre_{shard}") for shard in home},
+    }  # fmt: skip

@@ -102,15 +102,16 @@ def train(adapter: str | None, plan_file: Path | None, workspace_dir: Path | Non
 @workspace_option
 @json_option
 def probe(adapter: str, subject: str, workspace_dir: Path | None, as_json: bool) -> None:
-    """Look for a person in ADAPTER outside a case: membership of their records in the shard that holds them."""
+    """Look for a person in ADAPTER outside a case: membership, exposure and extraction in the shards that hold them."""
     from pipelines.judging import probe_subject
 
     found = probe_subject(opened(workspace_dir), adapter, subject)
 
     def lines() -> None:
         say(f"{adapter}: {found['sentence']}")
-        for shard, p in found["membership_p"].items():
-            say(f"  shard {shard}: p = {p:.2g}")
+        say("  " + ", ".join(f"{test} p = {p:.2g}" for test, p in found["p"].items()))
+        for shard, given in found["extraction"].items():
+            say(f"  {shard}, word for word: " + ", ".join(f"{kind} {hits}" for kind, hits in given.items()))
 
     show(found, as_json=as_json, lines=lines)
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,9 @@ import psutil
 from pipelines.demo_corpus import make_corpus, write_jsonl
 
 LETHE = Path(sys.executable).with_name("lethe")
-TRAINING = "\nshards = 4\nslices = 2\nepochs = 1\ntrunk_epochs = 1\nbatch = 8\nlora_r = 4\nlora_alpha = 8\nmax_length = 128\n"
+TRAINING = (
+    "\nshards = 4\nslices = 2\nepochs = 1\ntrunk_epochs = 1\nbatch = 8\nlora_r = 4\nlora_alpha = 8\nmax_length = 128\n"
+)
 SECRET, NONCE = bytes(range(32)).hex() + "\n", "00" * 16  # fixed, so that placement and verdict are the same every time
 PEOPLE, TRUNK_ROWS = 12, 10
 STAFF = {"ines": "intake", "dana": "dpo", "max": "ml"}
@@ -28,12 +30,12 @@ STAFF = {"ines": "intake", "dana": "dpo", "max": "ml"}
 
 @dataclass
 class SmallWorld:
-    """`person` is somebody with several records, `values` what is known of them."""
+    """`person` is somebody with several records who was trained on, `values` what is known of them."""
 
     folder: Path
     workspace: Path
-    person: str
-    values: tuple[str, ...] = field(repr=False)
+    person: str = ""
+    values: tuple[str, ...] = field(default=(), repr=False)
 
     def lethe(self, *arguments: str, given: str = "", timeout_s: float = 120, expect: int = 0) -> str:
         """Run a command; standard output and error together."""
@@ -58,9 +60,7 @@ def make_small_world(folder: Path, *, trained: bool) -> SmallWorld:
         register = csv.writer(file)
         register.writerow(["subject", "kind", "value"])
         register.writerows((r.subject, r.kind, r.value) for r in corpus.register_rows() if r.subject in chosen)
-    person = max(people[:PEOPLE], key=lambda p: len(corpus.rows_of(p.customer_id)))
-    values = tuple(r.value for r in corpus.register_rows() if r.subject == person.customer_id)
-    world = SmallWorld(folder, folder / "ws", person.customer_id, values)
+    world = SmallWorld(folder, folder / "ws")
     secret = folder / "workspace.key"
     secret.touch(mode=0o600)
     secret.write_text(SECRET)
@@ -73,7 +73,15 @@ def make_small_world(folder: Path, *, trained: bool) -> SmallWorld:
         world.lethe("register", "add", "--from-file", str(folder / "people.csv"))
         world.lethe("ingest", str(folder / "corpus.jsonl"), "--source", "tickets")
         train(world)
+        known = {p.customer_id: [r.value for r in corpus.register_rows() if r.subject == p.customer_id] for p in people}
+        world.person = trained_person(world, sorted(chosen, key=lambda c: -len(corpus.rows_of(c))))
+        world.values = tuple(known[world.person])
     return world
+
+
+def trained_person(world: SmallWorld, candidates: Sequence[str]) -> str:
+    """The first who is not among the controls, on whom nothing is ever trained."""
+    return next(c for c in candidates if "placement shard" in world.lethe("lineage", "subject", given=c))
 
 
 def train(world: SmallWorld) -> None:

@@ -17,7 +17,9 @@ import pytest
 from journey_world import SmallWorld, Up, free_port, make_small_world, running, wait_for
 
 JOBS = ("case_preview", "case_erasure", "case_purge")
-IN_DAGSTER = "query($id: ID!) { runOrError(runId: $id) { __typename ... on Run { jobName status tags { key value } } } }"
+IN_DAGSTER = (
+    "query($id: ID!) { runOrError(runId: $id) { __typename ... on Run { jobName status tags { key value } } } }"
+)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,11 @@ from lineage.vault import KeyStore
 from lineage.workspace import open_workspace
 
 VALUES = values_of([PLANTED])
-VAULT_TABLES = {"vault": ("record_id", "record:"), "register_form": ("subject_key", "subject:"), "erasure_case": ("id", "case:")}
+VAULT_TABLES = {
+    "vault": ("record_id", "record:"),
+    "register_form": ("subject_key", "subject:"),
+    "erasure_case": ("id", "case:"),
+}
 
 
 def ciphertexts(database: Path, record_ids: set[str]) -> dict[str, bytes]:
@@ -30,7 +34,9 @@ def ciphertexts(database: Path, record_ids: set[str]) -> dict[str, bytes]:
     with sqlite3.connect(database) as connection:
         vault = dict(connection.execute("SELECT record_id, ciphertext FROM vault"))
         (case,) = connection.execute("SELECT id, subject_key, supplied FROM erasure_case").fetchall()
-        register = connection.execute("SELECT ciphertext FROM register_form WHERE subject_key = ?", (case[1],)).fetchall()
+        register = connection.execute(
+            "SELECT ciphertext FROM register_form WHERE subject_key = ?", (case[1],)
+        ).fetchall()
     connection.close()
     found = {f"record:{record_id}": vault[record_id] for record_id in record_ids}
     found |= {f"subject:{case[1]}#{i}": row[0] for i, row in enumerate(register)}
@@ -85,7 +91,9 @@ def test_the_scan_would_have_found_them(erased, tmp_path):
     """The control: one value in one file, in the clear, is found."""
     copy_workspace(erased.folder, tmp_path / "ws")
     for number, value in enumerate(VALUES):
-        (tmp_path / "ws" / ".lethe" / "dagster" / f"note-{number}.log").write_bytes(b"\0" * 7 + value.upper().encode("utf-16-le"))
+        (tmp_path / "ws" / ".lethe" / "dagster" / f"note-{number}.log").write_bytes(
+            b"\0" * 7 + value.upper().encode("utf-16-le")
+        )
     assert len(scan_bytes(tmp_path / "ws", VALUES).hits) == len(VALUES)
 
 

@@ -169,7 +169,9 @@ def test_what_is_in_service_was_trained_on_exactly_the_live_records_that_are_pla
     assert records_below(workspace, in_service(workspace)) == placed - restricted
     members = Counter()
     for state in {state.recipe_digest: state for state in ancestors_of(workspace, in_service(workspace))}.values():
-        members.update(r.record_id for r in rows(workspace, SliceMemberRow) if r.manifest_digest == state.manifest_digest)
+        members.update(
+            r.record_id for r in rows(workspace, SliceMemberRow) if r.manifest_digest == state.manifest_digest
+        )
     assert set(members.values()) == {1}, "a record was trained on twice"
 
 
@@ -178,7 +180,9 @@ def test_every_state_descends_from_records_that_were_admitted_and_placed(request
     stage = request.getfixturevalue(name)
     workspace = open_workspace(stage.folder)
     with workspace.database.reader() as session:
-        chains = {state.recipe_digest: builds.ancestors(session, state.recipe_digest) for state in live_states(workspace)}
+        chains = {
+            state.recipe_digest: builds.ancestors(session, state.recipe_digest) for state in live_states(workspace)
+        }
         for chain in chains.values():
             assert chain[0].shard == TRUNK
             for state in chain:
@@ -210,6 +214,9 @@ def test_the_evidence_holds_no_value_of_the_person(erased):
 
     workspace = open_workspace(erased.folder)
     with workspace.database.reader() as session:
-        bodies = [evidence(session, erased.case_id, kind) for kind in ("contract", "forecast", "containment", "rebuild", "probe")]
+        bodies = [
+            evidence(session, erased.case_id, kind)
+            for kind in ("contract", "forecast", "containment", "rebuild", "probe")
+        ]
     told = json.dumps([bodies, case_of(erased.folder, erased.case_id)])
     assert not [value for value in values_of([PLANTED]) if value in told]
