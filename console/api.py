@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from console.access import signed_in, workspace_of
 from console.pages import case_id_of
-from lineage import desk
+from lineage import dossier
 
 __all__ = ["case", "cases"]
 
@@ -15,7 +15,7 @@ __all__ = ["case", "cases"]
 def cases(request: Request) -> Response:
     """All cases by due date."""
     signed_in(request)
-    standings = desk.inbox(workspace_of(request), now=request.app.state.clock())
+    standings = dossier.inbox(workspace_of(request), now=request.app.state.clock())
     return JSONResponse({"cases": [_line(standing) for standing in standings]})
 
 
@@ -23,7 +23,7 @@ def case(request: Request) -> Response:
     """One case; report and certificate as addresses of this console."""
     signed_in(request)
     case_id = case_id_of(request)
-    found = desk.dossier(workspace_of(request), case_id, now=request.app.state.clock())
+    found = dossier.read_case(workspace_of(request), case_id, now=request.app.state.clock())
     links = {
         "report": f"/cases/{case_id}/report" if found.report else None,
         "certificate": f"/cases/{case_id}/certificate" if found.certificate else None,
@@ -31,7 +31,7 @@ def case(request: Request) -> Response:
     return JSONResponse({**found.as_json(), **links})
 
 
-def _line(standing: desk.Standing) -> dict[str, object]:
+def _line(standing: dossier.Standing) -> dict[str, object]:
     case = standing.case
     return {
         "id": case.id,

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from console.access import log_in, log_out, read_form, signed_form, workspace_of
 from console.pages import case_id_of, file_page, verify_page
-from lineage import desk
+from lineage import desk, dossier
 from lineage.access import Actor
 from lineage.desk import Intake
 from lineage.errors import LetheError, RefusedByRule, WrongUsage
@@ -84,7 +84,7 @@ def _decide(request: Request, form: FormData) -> Response:
     browser = signed_form(request, form)
     workspace, case_id, action = workspace_of(request), case_id_of(request), request.path_params["action"]
     now = request.app.state.clock()
-    case = desk.dossier(workspace, case_id, now=now).case
+    case = dossier.read_case(workspace, case_id, now=now).case
     try:
         _act(workspace, case_id, action, actor=browser.actor, now=now, form=form)
     except RefusedByRule as refusal:
@@ -116,7 +116,7 @@ def _act(workspace: Workspace, case_id: str, action: str, *, actor: Actor, now: 
 
 def _may_ever(action: str, actor: Actor, *, filed_by: str) -> bool:
     """Whether the refusal is about the step (409) and not about the person (403)."""
-    roles = desk.RETRIERS if action == "retry" else desk.DECIDERS
+    roles = dossier.RETRIERS if action == "retry" else dossier.DECIDERS
     own = action in ("approve", "approve_purge", "sign") and actor.name == filed_by
     return actor.role in roles and not own
 
@@ -125,7 +125,7 @@ def _verify(request: Request, form: FormData, content: bytes) -> Response:
     browser = signed_form(request, form)
     workspace, case_id = workspace_of(request), _text(form, "case")
     if not content and case_id:
-        path = workspace.case_directory(case_id) / "certificate.json" if desk.has_case(workspace, case_id) else None
+        path = workspace.case_directory(case_id) / "certificate.json" if dossier.has_case(workspace, case_id) else None
         content = path.read_bytes() if path and path.is_file() else b""
     if not content:
         raise WrongUsage("Choose a certificate file, or a case that has one.")

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from console.access import signed_in, workspace_of
 from console.picture import lineage_picture
 from console.wording import EVENT_WORDS, FILTERS, STAGES, timeline
-from lineage import desk, ledger
+from lineage import dossier, ledger
 from lineage.access import BrowserSession
 from lineage.case import GROUNDS, RUNNING, Stage
 from lineage.chain import Intact
@@ -50,7 +50,7 @@ def render(
         "me": browser.actor if browser else None,
         "form_token": browser.form_token if browser else "",
         "controller": workspace_of(request).settings.controller,
-        "may_file": bool(browser and browser.actor.role in desk.FILERS),
+        "may_file": bool(browser and browser.actor.role in dossier.FILERS),
         "path": request.url.path,
     }
     return HTMLResponse(template.render({**shared, **values}), status_code=status)
@@ -69,7 +69,7 @@ def login(request: Request) -> Response:
 def inbox(request: Request) -> Response:
     """All cases by due date, open ones first."""
     browser = signed_in(request)
-    standings = desk.inbox(workspace_of(request), now=request.app.state.clock())
+    standings = dossier.inbox(workspace_of(request), now=request.app.state.clock())
     still_open = [s for s in standings if s.waits_for]
     counts = {
         "waiting for a decision": sum(
@@ -94,7 +94,7 @@ def file_page(
     """The request form with what was typed before, and why it was not taken."""
     today = request.app.state.clock().date()
     values = {"grounds": GROUNDS, "methods": METHODS, "today": today, "typed": typed, "problem": problem}
-    if browser.actor.role not in desk.FILERS:
+    if browser.actor.role not in dossier.FILERS:
         raise HTTPException(403, "Only intake may file a request.")
     return render(request, "file.html", browser=browser, status=status, **values)
 
@@ -103,13 +103,13 @@ def case(request: Request) -> Response:
     """One case, as far as it has come."""
     browser = signed_in(request)
     workspace, case_id = workspace_of(request), case_id_of(request)
-    found = desk.dossier(workspace, case_id, now=request.app.state.clock())
+    found = dossier.read_case(workspace, case_id, now=request.app.state.clock())
     contract, forecast = found.evidence.get("contract", {}), found.evidence.get("forecast", {})
     return render(
         request, "case.html", browser=browser, dossier=found, case=found.case, standing=found.standing,
         evidence=found.evidence, buckets=_buckets(contract), stops=timeline(found.case, found.events),
         picture=lineage_picture(contract, forecast), dagster_url=request.app.state.dagster_url,
-        steps={step.action: (step, desk.may(browser.actor, found.case, step)) for step in found.next_steps},
+        steps={step.action: (step, dossier.may(browser.actor, found.case, step)) for step in found.next_steps},
         refresh_s=REFRESH_S if found.case.stage in RUNNING and not found.case.hold_reason else 0,
         locked_key=_key_is_locked(workspace.home / "secrets" / "dpo.pem"),
     )  # fmt: skip
@@ -119,13 +119,13 @@ def decide(request: Request) -> Response:
     """The page of a decision that needs a reason."""
     browser = signed_in(request)
     case_id, action = case_id_of(request), request.path_params["action"]
-    found = desk.dossier(workspace_of(request), case_id, now=request.app.state.clock())
+    found = dossier.read_case(workspace_of(request), case_id, now=request.app.state.clock())
     step = next((step for step in found.next_steps if step.action == action), None)
     if action not in WITH_REASON:
         raise HTTPException(404)
     if step is None:
         raise HTTPException(409, f"Case {case_id} is at {found.case.stage}; that cannot be decided now.")
-    if not desk.may(browser.actor, found.case, step):
+    if not dossier.may(browser.actor, found.case, step):
         raise HTTPException(403, f"Only the role {' or '.join(step.roles)} may decide that.")
     return render(request, "decide.html", browser=browser, case=found.case, step=step, advice=WITH_REASON[action])
 
@@ -140,7 +140,9 @@ def verify_page(request: Request, browser: BrowserSession, *, result: Verificati
     workspace = workspace_of(request)
     with workspace.database.reader() as session:
         chain = ledger.verify(session)
-    signed = [s.case for s in desk.inbox(workspace, now=request.app.state.clock()) if s.case.stage == Stage.SIGNED_OFF]
+    signed = [
+        s.case for s in dossier.inbox(workspace, now=request.app.state.clock()) if s.case.stage == Stage.SIGNED_OFF
+    ]
     values: dict[str, Any] = {"result": result, "chain": chain, "intact": isinstance(chain, Intact), "signed": signed}
     return render(request, "verify.html", browser=browser, **values)
 
@@ -148,7 +150,7 @@ def verify_page(request: Request, browser: BrowserSession, *, result: Verificati
 def report(request: Request) -> Response:
     """The probe report, as it lies in the case's folder."""
     signed_in(request)
-    path = desk.dossier(workspace_of(request), case_id_of(request), now=request.app.state.clock()).report
+    path = dossier.read_case(workspace_of(request), case_id_of(request), now=request.app.state.clock()).report
     if path is None:
         raise HTTPException(404)
     return FileResponse(path, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
@@ -158,7 +160,7 @@ def certificate(request: Request) -> Response:
     """The certificate, to keep."""
     signed_in(request)
     case_id = case_id_of(request)
-    path = desk.dossier(workspace_of(request), case_id, now=request.app.state.clock()).certificate
+    path = dossier.read_case(workspace_of(request), case_id, now=request.app.state.clock()).certificate
     if path is None:
         raise HTTPException(404)
     return FileResponse(path, media_type="application/json", filename=f"certificate-{case_id}.json")
@@ -181,7 +183,7 @@ def case_id_of(request: Request) -> str:
         HTTPException: 404, there is no such case.
     """
     case_id: str = request.path_params["case_id"]
-    if not desk.has_case(workspace_of(request), case_id):
+    if not dossier.has_case(workspace_of(request), case_id):
         raise HTTPException(404, "There is no such case.")
     return case_id
 

@@ -141,7 +141,12 @@ def _ingest(workspace: Workspace, row: IngestRow) -> IngestReport:
             tally.update(item.decision.verdict for item in judged)
             reasons.update(item.decision.reason for item in judged if item.decision.verdict in ("quarantine", "block"))
     erased = sum(reject.reason is RejectReason.ERASED for reject in rejects)
-    counts = {**tally, "rejected": len(rejects), "erased": erased, **{f"why/{reason}": count for reason, count in reasons.items()}}
+    counts = {
+        **tally,
+        "rejected": len(rejects),
+        "erased": erased,
+        **{f"why/{reason}": count for reason, count in reasons.items()},
+    }
     rejects_file = _write_rejects(workspace, row.id, rejects)
     _end(workspace, row.id, "finished", counts, policy=stamp.policy_digest, scanner=stamp.scanner_digest)
     return IngestReport(row.id, row.source, row.generation, tally["rows"], counts, dict(reasons), rejects_file)

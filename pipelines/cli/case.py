@@ -77,7 +77,7 @@ def file_(  # noqa: PLR0913 - one option per line of the form
 @json_option
 def list_(workspace_dir: Path | None, as_json: bool) -> None:
     """All cases by due date."""
-    from lineage.desk import inbox
+    from lineage.dossier import inbox
 
     workspace = opened(workspace_dir)
     standings = inbox(workspace, now=_now())
@@ -100,9 +100,9 @@ def list_(workspace_dir: Path | None, as_json: bool) -> None:
 @json_option
 def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
     """Everything about a case: stage, clock, evidence, runs."""
-    from lineage.desk import dossier
+    from lineage.dossier import read_case
 
-    found = dossier(opened(workspace_dir), case_id, now=_now())
+    found = read_case(opened(workspace_dir), case_id, now=_now())
 
     def lines() -> None:
         say(f"{found.case.id}  {found.case.stage}  due {found.case.due_on}  ({found.case.due_basis})")
@@ -127,12 +127,12 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
 @json_option
 def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
     """Find every record the erasure must reach and what it costs; prints the digest that an approval binds."""
-    from lineage.desk import dossier
+    from lineage.dossier import read_case
     from pipelines.launch import run_case_job
 
     workspace = opened(workspace_dir)
     run_case_job(workspace, "case_preview", case_id)
-    found = dossier(workspace, case_id, now=_now())
+    found = read_case(workspace, case_id, now=_now())
     contract, forecast = found.evidence["contract"], found.evidence["forecast"]
     body = {"case": case_id, "digest": found.case.preview_digest, "contract": contract, "forecast": forecast}
 
@@ -184,9 +184,9 @@ def run(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
 @json_option
 def probe(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
     """Print the verdict of a case. Exit 1 for FAIL."""
-    from lineage.desk import dossier
+    from lineage.dossier import read_case
 
-    found = dossier(opened(workspace_dir), case_id, now=_now())
+    found = read_case(opened(workspace_dir), case_id, now=_now())
     if "probe" not in found.evidence:
         raise WrongUsage(f"Case {case_id} has not been probed yet.", hint=f"lethe erase run {case_id}")
     body = found.evidence["probe"]
@@ -208,12 +208,12 @@ def purge(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
 
 
 def _run_job(workspace: Workspace, case_id: str, job: str, as_json: bool) -> None:
-    from lineage import desk
     from lineage.case import Stage
+    from lineage.dossier import read_case
     from pipelines.launch import run_case_job
 
     run_case_job(workspace, job, case_id)
-    case = desk.dossier(workspace, case_id, now=_now()).case
+    case = read_case(workspace, case_id, now=_now()).case
     _tell(case, as_json)
     if not as_json and case.stage == Stage.EVIDENCE_READY:
         say(f"  approve the purge: lethe erase approve {case_id} --purge --digest {case.evidence_digest}")

@@ -11,10 +11,10 @@ from desk_world import NOW, PERSON, World
 from starlette.testclient import TestClient
 
 from console import pages
-from lineage import desk
+from lineage import desk, dossier
 from lineage.access import Actor, Role
 from lineage.case import CaseFile, CaseView, Stage
-from lineage.desk import NextStep
+from lineage.dossier import NextStep
 from lineage.errors import Fault, RefusedByRule
 from lineage.tables import UserRow
 
@@ -65,7 +65,7 @@ def test_a_form_without_its_token_changes_nothing(world: World, path: str, token
     fields = {"reason": "none"} if token is None else {"reason": "none", "form_token": token}
     response = dpo.client.post(path.format(id=case_id), data=fields)
     assert response.status_code == 403
-    assert desk.inbox(world.workspace, now=NOW)[0].case.stage == Stage.ASSESSMENT
+    assert dossier.inbox(world.workspace, now=NOW)[0].case.stage == Stage.ASSESSMENT
     assert dpo.get("/").status_code == 200
 
 
@@ -108,18 +108,18 @@ def test_only_intake_files(world: World) -> None:
         browser = world.browser(name)
         assert browser.get("/file").status_code == 403
         assert browser.file(*PERSON).status_code == 403
-    assert not desk.inbox(world.workspace, now=NOW)
+    assert not dossier.inbox(world.workspace, now=NOW)
 
 
 def test_the_offered_steps_are_the_ones_that_lineage_takes(world: World) -> None:
     """`may` foretells what `lineage.case` and `lineage.desk` enforce, for every role."""
     case_id = world.browser("ines").filed(*PERSON)
     world.play_preview(case_id)
-    case = desk.dossier(world.workspace, case_id, now=NOW).case
+    case = dossier.read_case(world.workspace, case_id, now=NOW).case
     for role, name in itertools.product(Role, ("ines", "dana")):
         actor = Actor(name, role)
-        for step in desk.next_steps(case):
-            assert desk.may(actor, case, step) != _is_refused(world, actor, case, step), (role, name, step.action)
+        for step in dossier.next_steps(case):
+            assert dossier.may(actor, case, step) != _is_refused(world, actor, case, step), (role, name, step.action)
 
 
 def test_out_of_order_is_a_conflict_that_says_where_the_case_is(world: World) -> None:

@@ -9,7 +9,7 @@ import re
 import pytest
 from desk_world import CONTRACT, NOW, OTHER, PERSON, Desk, World, digest
 
-from lineage import desk, ledger
+from lineage import desk, dossier, ledger
 from lineage.case import Stage
 from lineage.chain import Intact
 from lineage.verify import load_trusted_keys, verify_bytes
@@ -125,7 +125,7 @@ def test_a_bad_filing_keeps_what_was_typed_and_says_why(world: World, field: str
     response = world.browser("ines").file(form.pop("identifiers"), **form)
     assert response.status_code == 400
     assert sentence in response.text
-    assert not desk.inbox(world.workspace, now=NOW)
+    assert not dossier.inbox(world.workspace, now=NOW)
 
 
 def test_reasons_hold_and_extension_show_on_the_page(world: World) -> None:

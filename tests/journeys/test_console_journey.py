@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,16 +68,16 @@ class Browser:
         return re.sub(r"\s*\n\s*", "\n", re.sub(r"<[^>]+>", " ", self.page))[-3000:] + "\n" + self.up.tails()
 
 
-def log_in(up: Up, name: str) -> Browser:
+@contextmanager
+def logged_in(up: Up, name: str) -> Iterator[Browser]:
     """With the one-time link that `lethe up` printed."""
     link = re.search(rf"{name} .*(http://\S+/login/\S+)", up.said())
     assert link, up.tails()
-    browser = Browser(up, httpx.Client(base_url=up.console, timeout=30))
-    assert browser.client.get(link.group(1)).status_code == 200
-    assert browser.client.post(link.group(1)).status_code == 303
-    again = httpx.post(link.group(1))
-    assert again.status_code == 403, "a login link worked twice"
-    return browser
+    with httpx.Client(base_url=up.console, timeout=30) as client:
+        assert client.get(link.group(1)).status_code == 200
+        assert client.post(link.group(1)).status_code == 303
+        assert httpx.post(link.group(1)).status_code == 403, "a login link worked twice"
+        yield Browser(up, client)
 
 
 def run_in_dagster(up: Up, run_id: str) -> dict[str, object]:
@@ -88,8 +89,7 @@ def run_in_dagster(up: Up, run_id: str) -> dict[str, object]:
 @pytest.mark.slow
 def test_a_case_goes_from_filing_to_a_certificate_in_the_console(tmp_path: Path) -> None:
     world = make_small_world(tmp_path, trained=True)
-    with running(world) as up:
-        intake, dpo = log_in(up, "ines"), log_in(up, "dana")
+    with running(world) as up, logged_in(up, "ines") as intake, logged_in(up, "dana") as dpo:
         case_id = file_request(intake, world.person)
 
         intake.await_stage(case_id, "PREVIEW_READY", 90)
@@ -184,7 +184,7 @@ def test_logs_are_for_the_operator_alone_and_hold_no_login_token(served: Up) -> 
 
 
 @pytest.mark.slow
-def test_a_service_that_dies_stops_the_rest_and_the_lock_is_free_again(bare: SmallWorld, tmp_path: Path) -> None:
+def test_a_service_that_dies_stops_the_rest_and_the_lock_is_free_again(tmp_path: Path) -> None:
     world = make_small_world(tmp_path, trained=False)
     with running(world) as up:
         console = next(p for p in up.descendants() if "console" in p.cmdline())

@@ -1,0 +1,200 @@
+"""A case, read: its clock, its evidence, what it waits for and what may be done next. Nothing here changes anything.
+
+Who may do what is enforced by `lineage.case`; `may` only foretells it, so that a page offers what will work.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from lineage import clock, ledger
+from lineage.access import Actor, Role
+from lineage.case import GROUNDS, CaseView, Stage, list_cases, view
+from lineage.chain import Event
+from lineage.errors import WrongUsage
+from lineage.evidence import evidence, has_evidence
+from lineage.tables import CaseRow, CaseRunRow
+from lineage.workspace import Workspace
+
+__all__ = [
+    "DECIDERS", "EVIDENCE_KINDS", "FILERS", "RETRIERS", "CaseDossier", "CaseRun", "NextStep", "Standing", "has_case",
+    "inbox", "may", "next_steps", "read_case",
+]  # fmt: skip
+
+EVIDENCE_KINDS", "CaseDossier", "CaseRun", "Intake", "NextStep", "Standing", "approve", "approve_purge", "dossier",
+    "extend", "file_case", "has_case", "hold", "inbox", "may", "next_steps", "open_supplied", "refuse", "retry", "sign",
+]  # fmt: skip
+
+EVIDENCE_KINDS = ("contract", "forecast", "containment", "rebuild", "rederivation", "probe", "destruction")
+FILERS, DECIDERS, RETRIERS = (Role.INTAKE, Role.ADMIN), (Role.DPO,), (Role.ML, Role.DPO)
+WAITS_FOR = {
+    Stage.RECEIVED: "the preview job",
+    Stage.ASSESSMENT: "the preview job",
+    Stage.PREVIEW_READY: "a DPO to read and approve the preview",
+    Stage.APPROVED: "the erasure job",
+    Stage.CONTAINED: "the erasure job",
+    Stage.EXECUTING: "the erasure job",
+    Stage.VERIFYING: "the erasure job",
+    Stage.EVIDENCE_READY: "a DPO to read the evidence and approve the purge",
+    Stage.PURGE_APPROVED: "the purge job",
+    Stage.PURGED: "a DPO to sign",
+    Stage.NOT_FOUND: "a human: nobody is known by these identifiers",
+    Stage.FAILED: "somebody to read the problem and retry",
+}
+
+
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """Something a person may do now. With `four_eyes`, whoever filed the request may not."""
+
+    action: str
+    label: str
+    roles: tuple[Role, ...]
+    four_eyes: bool = True
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A case and its clock at a moment. `days_left` counts whole days to the due day; negative is overdue.
+
+    `waits_for` is empty when nothing is to be done any more; then the clock does not matter.
+    """
+
+    case: CaseView
+    days_left: int
+    alarm: clock.AlarmLevel
+    waits_for: str
+
+
+@dataclass(frozen=True)
+class CaseRun:
+    """A Dagster run that worked on the case."""
+
+    run_id: str
+    job: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class CaseDossier:
+    """Everything about a case. `evidence` maps a kind of `EVIDENCE_KINDS` to its newest body; absent kinds are left out."""
+
+    standing: Standing
+    ground: str
+    events: tuple[Event, ...]
+    evidence: Mapping[str, Mapping[str, Any]]
+    runs: tuple[CaseRun, ...]
+    next_steps: tuple[NextStep, ...]
+    report: Path | None
+    certificate: Path | None
+
+    @property
+    def case(self) -> CaseView:
+        """The case itself."""
+        return self.standing.case
+
+    def as_json(self) -> dict[str, Any]:
+        """The form of `--json`: dates as ISO 8601, paths as strings."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=_plain))
+        return plain
+
+
+def has_case(workspace: Workspace, case_id: str) -> bool:
+    """Whether there is such a case."""
+    with workspace.database.reader() as session:
+        return session.get(CaseRow, case_id) is not None
+
+
+def inbox(workspace: Workspace, *, now: datetime) -> list[Standing]:
+    """All cases by due date."""
+    with workspace.database.reader() as session:
+        return [_standing(case, now) for case in list_cases(session)]
+
+
+def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossier:
+    """Everything about one case.
+
+    Raises:
+        WrongUsage: no such case.
+    """
+    folder = workspace.case_directory(case_id)
+    with workspace.database.reader() as session:
+        case = view(_row(session, case_id))
+        query = select(CaseRunRow).where(CaseRunRow.case_id == case_id).order_by(col(CaseRunRow.at))
+        kinds = [kind for kind in EVIDENCE_KINDS if has_evidence(session, case_id, kind)]
+        return CaseDossier(
+            standing=_standing(case, now),
+            ground=GROUNDS[case.ground],
+            events=tuple(ledger.events_of_case(session, case_id)),
+            evidence={kind: evidence(session, case_id, kind) for kind in kinds},
+            runs=tuple(CaseRun(row.run_id, row.job, row.at) for row in session.exec(query).all()),
+            next_steps=next_steps(case),
+            report=_if_file(folder / "report.html"),
+            certificate=_if_file(folder / "certificate.json") if case.stage == Stage.SIGNED_OFF else None,
+        )
+
+
+def next_steps(case: CaseView) -> tuple[NextStep, ...]:
+    """What may be done by hand at this stage, the main step first. A legal hold takes away the purge."""
+    steps = {
+        Stage.PREVIEW_READY: [NextStep("approve", "Approve the erasure", DECIDERS)],
+        Stage.EVIDENCE_READY: [NextStep("approve_purge", "Approve the purge", DECIDERS)]
+        if not case.hold_reason
+        else [],
+        Stage.PURGED: [NextStep("sign", "Sign the certificate", DECIDERS)],
+        Stage.FAILED: [NextStep("retry", "Retry the failed step", RETRIERS, four_eyes=False)],
+    }.get(case.stage, [])
+    if case.stage in (Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.NOT_FOUND):
+        steps.append(NextStep("refuse", "Refuse the request", DECIDERS, four_eyes=False))
+    if not case.ended and not case.extension_reason:
+        steps.append(NextStep("extend", "Extend the time limit", DECIDERS, four_eyes=False))
+    if not case.ended and case.stage != Stage.PURGED:
+        label = "Lift the legal hold" if case.hold_reason else "Place a legal hold"
+        steps.append(NextStep("hold", label, DECIDERS, four_eyes=False))
+    return tuple(steps)
+
+
+def may(actor: Actor, case: CaseView, step: NextStep) -> bool:
+    """Whether the step is open to this person; `lineage.case` has the last word."""
+    return actor.role in step.roles and not (step.four_eyes and actor.name == case.filed_by)
+
+
+def _standing(case: CaseView, now: datetime) -> Standing:
+    ticking = not case.ended or case.stage == Stage.NOT_FOUND  # whoever was not found must still hear so in time
+    waits_for = WAITS_FOR[case.stage] if ticking else ""
+    return Standing(
+        case=case,
+        days_left=(case.due_on - now.date()).days,
+        alarm=clock.alarm_level(now, case.received_on, case.due_on) if ticking else clock.AlarmLevel.NONE,
+        waits_for="the legal hold to be lifted" if case.hold_reason and not case.ended else waits_for,
+    )
+
+
+def _row(session: Session, case_id: str) -> CaseRow:
+    row = session.get(CaseRow, case_id)
+    if row is None:
+        raise WrongUsage(f"There is no case {case_id!r}.", hint="See them all: lethe erase list")
+    return row
+
+
+def _if_file(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
+def _plain(value: object) -> object:
+    match value:
+        case date():
+            return value.isoformat()
+        case Path():
+            return str(value)
+        case _:
+            raise TypeError(type(value).__name__)
