@@ -15,29 +15,28 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
-from lineage import clock, ledger
-from lineage.access import Actor, Role
-from lineage.case import GROUNDS, CaseFile, CaseView, Filing, Stage, file_request, list_cases, view
-from lineage.chain import Event
-from lineage.dossier import DECIDERS, FILERS, RETRIERS
+from lineage import clock
+from lineage.access import Actor
+from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
+from lineage.dossier import DECIDERS, FILERS, RETRIERS, case_row
 from lineage.errors import Fault, NotAcceptable, WrongUsage
-from lineage.evidence import evidence, has_evidence
 from lineage.keys import load_private_key, load_public_key, private_path, public_path
 from lineage.subjects import find_subject
-from lineage.tables import CaseRow, CaseRunRow
 from lineage.vault import Shredded
 from lineage.workspace import Workspace
 
 __all__ = [
-    "MAX_IDENTIFIERS, MAX_IDENTIFIER_CHARS, MAX_SENTENCE_CHARS = 50, 320, 1000
+    "Intake", "approve", "approve_purge", "extend", "file_case", "hold", "open_supplied", "refuse", "retry", "sign",
+]  # fmt: skip
+
+MAX_IDENTIFIERS, MAX_IDENTIFIER_CHARS, MAX_SENTENCE_CHARS = 50, 320, 1000
 TELLING_CHARS = 4  # shorter identifiers occur in any sentence by chance
 
 
@@ -83,7 +82,7 @@ def open_supplied(workspace: Workspace, case_id: str) -> list[str]:
         WrongUsage: no such case, or they were dropped at the purge.
     """
     with workspace.database.reader() as session:
-        supplied = _row(session, case_id).supplied
+        supplied = case_row(session, case_id).supplied
     if supplied is None:
         raise WrongUsage(f"The identifiers of case {case_id} were dropped at its purge.")
     identifiers: list[str] = json.loads(workspace.keystore.open([(f"case:{case_id}", supplied)])[0])

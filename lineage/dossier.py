@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,8 @@ from lineage.tables import CaseRow, CaseRunRow
 from lineage.workspace import Workspace
 
 __all__ = [
-    "DECIDERS", "EVIDENCE_KINDS", "FILERS", "RETRIERS", "CaseDossier", "CaseRun", "NextStep", "Standing", "has_case",
+    "DECIDERS", "EVIDENCE_KINDS", "FILERS", "RETRIERS", "CaseDossier", "CaseRun", "NextStep", "Standing", "case_row", "has_case",
     "inbox", "may", "next_steps", "read_case",
-]  # fmt: skip
-
-EVIDENCE_KINDS", "CaseDossier", "CaseRun", "Intake", "NextStep", "Standing", "approve", "approve_purge", "dossier",
-    "extend", "file_case", "has_case", "hold", "inbox", "may", "next_steps", "open_supplied", "refuse", "retry", "sign",
 ]  # fmt: skip
 
 EVIDENCE_KINDS = ("contract", "forecast", "containment", "rebuild", "rederivation", "probe", "destruction")
@@ -48,8 +44,6 @@ WAITS_FOR = {
     Stage.NOT_FOUND: "a human: nobody is known by these identifiers",
     Stage.FAILED: "somebody to read the problem and retry",
 }
-
-
 
 
 @dataclass(frozen=True)
@@ -128,7 +122,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
     """
     folder = workspace.case_directory(case_id)
     with workspace.database.reader() as session:
-        case = view(_row(session, case_id))
+        case = view(case_row(session, case_id))
         query = select(CaseRunRow).where(CaseRunRow.case_id == case_id).order_by(col(CaseRunRow.at))
         kinds = [kind for kind in EVIDENCE_KINDS if has_evidence(session, case_id, kind)]
         return CaseDossier(
@@ -179,7 +173,12 @@ def _standing(case: CaseView, now: datetime) -> Standing:
     )
 
 
-def _row(session: Session, case_id: str) -> CaseRow:
+def case_row(session: Session, case_id: str) -> CaseRow:
+    """The row of a case.
+
+    Raises:
+        WrongUsage: there is no such case.
+    """
     row = session.get(CaseRow, case_id)
     if row is None:
         raise WrongUsage(f"There is no case {case_id!r}.", hint="See them all: lethe erase list")

@@ -11,7 +11,7 @@ from desk_world import NOW, PERSON, World
 from starlette.testclient import TestClient
 
 from console import pages
-from lineage import desk, dossier
+from lineage import dossier
 from lineage.access import Actor, Role
 from lineage.case import CaseFile, CaseView, Stage
 from lineage.dossier import NextStep
@@ -169,7 +169,7 @@ def test_what_nobody_foresaw_is_a_plain_page_and_a_log_line_without_values(
     def break_down(*_: Any, **__: Any) -> None:
         raise ValueError(PERSON[0])
 
-    monkeypatch.setattr(desk, "inbox", break_down)
+    monkeypatch.setattr(dossier, "inbox", break_down)
     response = dpo.get("/")
     assert response.status_code == 500
     assert "Something went wrong on our side" in response.text
@@ -184,7 +184,7 @@ def test_a_locked_database_is_a_sentence_and_a_hint(world: World, monkeypatch: p
     def locked(*_: Any, **__: Any) -> None:
         raise Fault("The database is locked by another process.", hint="Nothing was half done; try again.")
 
-    monkeypatch.setattr(desk, "inbox", locked)
+    monkeypatch.setattr(dossier, "inbox", locked)
     response = dpo.get("/")
     assert response.status_code == 503
     assert "locked by another process" in response.text

@@ -134,7 +134,8 @@ def test_the_steps_that_were_taken_are_the_steps_that_were_forecast(erased):
         forecast = evidence(session, erased.case_id, "forecast")["adapters"][ADAPTER]
         rebuilt = evidence(session, erased.case_id, "rebuild")["adapters"][ADAPTER]
     assert rebuilt["steps"] == forecast["steps"]
-    assert rebuilt["neighbours_unchanged"] == 2
+    assert rebuilt["neighbour_shards"] == 2
+    assert rebuilt["neighbours_unchanged"] > 0
     assert 0 < forecast["fraction"] < 0.3
 
 
