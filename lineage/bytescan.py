@@ -47,8 +47,9 @@ def _base64(plain: bytes) -> Iterable[bytes]:
     """The characters that do not depend on the neighbours, for each of the three alignments."""
     for offset in range(3):
         coded = base64.b64encode(b"\0" * offset + plain)
-        end = len(coded) - (4 if (len(plain) + offset) % 3 else 0)
-        yield coded[4 if offset else 0 : end]
+        # A character holds six bits: those that hold a bit of a neighbour, or padding, are left out at both ends.
+        end = len(coded) - (0, 3, 2)[(len(plain) + offset) % 3]
+        yield coded[(0, 2, 3)[offset] : end]
 
 
 def scan_bytes(folder: Path, forms: Sequence[str], extra: Iterable[bytes] = ()) -> ByteScan:

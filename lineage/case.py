@@ -152,8 +152,7 @@ def file_request(session: Session, filing: Filing, *, actor: Actor, now: datetim
         session, at=now, kind="case.received", case_id=row.id,
         payload={"by": actor.name, "ground": filing.ground, "due": filing.due_on.isoformat()},
     )  # fmt: skip
-    case = CaseFile(session, row.id)
-    return case.move(Stage.ASSESSMENT if filing.subject_key else Stage.NOT_FOUND, now=now)
+    return CaseFile(session, row.id).assess(now=now)
 
 
 class CaseFile:
@@ -185,13 +184,18 @@ class CaseFile:
             expected = " or ".join(stage.value for stage in stages)
             raise RefusedByRule(f"Case {self._row.id} is at {self._row.stage}; to {to} it must be at {expected}.")
 
+    def assess(self, *, now: datetime) -> CaseView:
+        """Go on with a person who is known; end, for a human to look at, with one nobody knows."""
+        self.require(Stage.RECEIVED, to="assess")
+        return self._move(Stage.ASSESSMENT if self._row.subject_key else Stage.NOT_FOUND, now=now)
+
     def preview_ready(self, digest: str, *, now: datetime) -> CaseView:
         """The closure was found and the contract written. A new preview takes back an approval of the old one."""
         self.require(Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED, to="preview")
         if self._row.preview_digest == digest and self._row.stage != Stage.ASSESSMENT:
             return self.view
         self._row.preview_digest, self._row.approved_digest, self._row.approved_by = digest, "", ""
-        return self.move(Stage.PREVIEW_READY, now=now, preview=digest)
+        return self._move(Stage.PREVIEW_READY, now=now, preview=digest)
 
     def approve(self, *, actor: Actor, digest: str, now: datetime) -> CaseView:
         """The DPO approves exactly the preview they read."""
@@ -203,7 +207,7 @@ class CaseFile:
         if digest != self._row.preview_digest:
             raise RefusedByRule("The preview changed since it was read.", hint="Read the new one and approve that.")
         self._row.approved_digest, self._row.approved_by = digest, actor.name
-        return self.move(Stage.APPROVED, now=now, by=actor.name, preview=digest)
+        return self._move(Stage.APPROVED, now=now, by=actor.name, preview=digest)
 
     def advance(self, stage: Stage, *, now: datetime, **payload: object) -> CaseView:
         """A job reports a step of the execution: CONTAINED, EXECUTING or VERIFYING, in this order, repeats allowed."""
@@ -213,7 +217,7 @@ class CaseFile:
         if ROAD.index(stage) <= here <= ROAD.index(Stage.VERIFYING):
             return self.view
         self.require(ROAD[ROAD.index(stage) - 1], to=f"reach {stage}")
-        return self.move(stage, now=now, **payload)
+        return self._move(stage, now=now, **payload)
 
     def evidence_ready(self, digest: str, *, now: datetime) -> CaseView:
         """Re-derivation and probes are in; `digest` binds all evidence."""
@@ -221,7 +225,7 @@ class CaseFile:
             return self.view
         self.require(Stage.VERIFYING, Stage.EVIDENCE_READY, to="present evidence")
         self._row.evidence_digest = digest
-        return self.move(Stage.EVIDENCE_READY, now=now, evidence=digest)
+        return self._move(Stage.EVIDENCE_READY, now=now, evidence=digest)
 
     def approve_purge(self, *, actor: Actor, digest: str, now: datetime) -> CaseView:
         """The DPO approves the destruction on exactly the evidence they read."""
@@ -234,7 +238,7 @@ class CaseFile:
         if digest != self._row.evidence_digest:
             raise RefusedByRule("The evidence changed since it was read.", hint="Read it again and approve that.")
         self._row.purge_digest, self._row.purge_approved_by = digest, actor.name
-        return self.move(Stage.PURGE_APPROVED, now=now, by=actor.name, evidence=digest)
+        return self._move(Stage.PURGE_APPROVED, now=now, by=actor.name, evidence=digest)
 
     def purged(self, *, now: datetime, **payload: object) -> CaseView:
         """Everything approved is destroyed; the case forgets who it was about."""
@@ -242,21 +246,21 @@ class CaseFile:
             return self.view
         self.require(Stage.PURGE_APPROVED, to="report the purge")
         self._row.subject_key, self._row.supplied = None, None
-        return self.move(Stage.PURGED, now=now, **payload)
+        return self._move(Stage.PURGED, now=now, **payload)
 
     def signed_off(self, *, actor: Actor, now: datetime, **payload: object) -> CaseView:
         """The DPO signed the certificate."""
         actor.require(Role.DPO, to="sign a certificate")
         self.require(Stage.PURGED, to="sign")
         self._four_eyes(actor)
-        return self.move(Stage.SIGNED_OFF, now=now, by=actor.name, **payload)
+        return self._move(Stage.SIGNED_OFF, now=now, by=actor.name, **payload)
 
     def refuse(self, *, actor: Actor, reason: str, now: datetime) -> CaseView:
         """Art. 17(3) or Art. 12(5): the controller does not erase, and says why."""
         actor.require(Role.DPO, to="refuse a request")
         self.require(Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.NOT_FOUND, to="refuse")
         self._row.problem = reason
-        return self.move(Stage.REFUSED, now=now, by=actor.name)
+        return self._move(Stage.REFUSED, now=now, by=actor.name)
 
     def extend(self, *, actor: Actor, due_on: date, basis: str, reason: str, now: datetime) -> CaseView:
         """Art. 12(3), second sentence: two further months, with reasons told to the person in the first."""
@@ -274,6 +278,8 @@ class CaseFile:
         actor.require(Role.DPO, to="place or lift a legal hold")
         if self._row.stage in (Stage.PURGED, Stage.SIGNED_OFF):
             raise RefusedByRule(f"Case {self._row.id} is purged; there is nothing left to hold.")
+        if self._row.hold_reason == reason:
+            return self.view
         self._row.hold_reason = reason
         self._log("case.held" if reason else "case.hold_lifted", now, by=actor.name)
         return self.view
@@ -292,15 +298,15 @@ class CaseFile:
         if Stage(self._row.stage) not in RUNNING:
             return self.view
         self._row.resume_stage, self._row.problem = self._row.stage, problem
-        return self.move(Stage.FAILED, now=now, at=self._row.resume_stage)
+        return self._move(Stage.FAILED, now=now, at=self._row.resume_stage)
 
     def retry(self, *, now: datetime) -> CaseView:
         """Go back to the step that failed; its jobs are safe to repeat."""
         self.require(Stage.FAILED, to="retry")
         self._row.attempt, self._row.problem = self._row.attempt + 1, ""
-        return self.move(Stage(self._row.resume_stage), now=now, attempt=self._row.attempt)
+        return self._move(Stage(self._row.resume_stage), now=now, attempt=self._row.attempt)
 
-    def move(self, stage: Stage, *, now: datetime, **payload: object) -> CaseView:
+    def _move(self, stage: Stage, *, now: datetime, **payload: object) -> CaseView:
         """Write the event, then the stage, last."""
         self._log(f"case.{stage.value.lower()}", now, **payload)
         self._row.stage, self._row.stage_since = stage.value, now

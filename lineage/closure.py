@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from sqlmodel import Session, col, select
 
 from lineage.catalog import contents_of, in_chunks
-from lineage.forms import FormKind
+from lineage.errors import WrongUsage
+from lineage.forms import FormKind, normalise
 from lineage.register import RegisterForm, RegisterIndex
 from lineage.tables import ParentRow, RecordRow, RecordSubjectRow
 from lineage.vault import KeyStore
@@ -47,26 +48,27 @@ class Closure:
 
 def supplied_forms(subject_key: str, supplied: Iterable[str]) -> list[RegisterForm]:
     """Identifiers the person wrote in their request, as forms to search for. What cannot be a form is passed over."""
-    from lineage.errors import WrongUsage
-    from lineage.forms import normalise
-
-    forms = []
-    for value in supplied:
-        try:
-            kind = _likely_kind(value)
-            normalise(kind, value)
-        except WrongUsage:
-            continue
-        forms.append(RegisterForm(subject_key, kind, value))
-    return forms
+    return [
+        RegisterForm(subject_key, kind, value)
+        for value in supplied
+        for kind in _possible_kinds(value)
+        if _can_be(kind, value)
+    ]
 
 
-def _likely_kind(value: str) -> FormKind:
+def _possible_kinds(value: str) -> tuple[FormKind, ...]:
+    """Digits alone do not tell a telephone from an account, so they are searched as both."""
     if "@" in value:
-        return "email"
-    if value.strip().startswith("+") or value.replace(" ", "").isdecimal():
-        return "phone"
-    return "account" if any(c.isdecimal() for c in value) else "name"
+        return ("email",)
+    return ("phone", "account") if any(c.isdecimal() for c in value) else ("name",)
+
+
+def _can_be(kind: FormKind, value: str) -> bool:
+    try:
+        normalise(kind, value)
+    except WrongUsage:
+        return False
+    return True
 
 
 def find_closure(session: Session, subject_key: str, forms: Sequence[RegisterForm], *, keystore: KeyStore) -> Closure:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlmodel import Session, select
 
@@ -117,10 +117,10 @@ def _translated() -> Iterator[None]:
 
 
 def _revision(session: Session) -> str | None:
-    try:
-        return session.connection().execute(text("SELECT version_num FROM alembic_version")).scalar()
-    except SQLAlchemyError:
+    connection = session.connection()
+    if not inspect(connection).has_table("alembic_version"):
         return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def migrate(url: str, keyring: Keyring) -> Database:

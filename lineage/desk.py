@@ -28,7 +28,7 @@ from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
 from lineage.dossier import DECIDERS, FILERS, RETRIERS, case_row
 from lineage.errors import Fault, NotAcceptable, WrongUsage
 from lineage.keys import load_private_key, load_public_key, private_path, public_path
-from lineage.subjects import find_subject
+from lineage.subjects import find_subject, load_forms
 from lineage.vault import Shredded
 from lineage.workspace import Workspace
 
@@ -151,6 +151,7 @@ def sign(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime, pas
         if case.view.stage == Stage.SIGNED_OFF and target.is_file():
             return target
         case.require(Stage.PURGED, to="sign")
+        workspace.keystore.shred([f"case:{case_id}"])  # a purge that was killed just before its end left this one
         half_signed = _read_half_signed(folder / "certificate.half.json", public_path(keys, "pipeline"), case_id)
         certificate = _countersign(half_signed, keys, passphrase)
         case.signed_off(actor=actor, now=now, certificate=hashlib.sha256(certificate).hexdigest())
@@ -190,10 +191,16 @@ def _find_one(session: Session, identifiers: Sequence[str], workspace: Workspace
 
 def _reason(workspace: Workspace, case_id: str, text: str) -> str:
     try:
-        identifiers = open_supplied(workspace, case_id)
+        identifiers = open_supplied(workspace, case_id) + _registered(workspace, case_id)
     except (WrongUsage, Shredded):  # no case, which the decision itself reports; or nothing left to leak
         identifiers = []
     return _sentence(text, "A reason", forbidden=identifiers)
+
+
+def _registered(workspace: Workspace, case_id: str) -> list[str]:
+    with workspace.database.reader() as session:
+        key = case_row(session, case_id).subject_key
+        return [form.value for form in load_forms(session, workspace.keystore, key)] if key else []
 
 
 def _sentence(text: str, what: str, *, forbidden: Sequence[str]) -> str:

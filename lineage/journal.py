@@ -6,6 +6,7 @@ go again. It holds keyed digests and case ids only.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -31,26 +32,27 @@ class Entry:
 def append(path: Path, entry: Entry) -> None:
     """Write one line and sync it to the disk before returning. Repeating an entry is harmless."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(json.dumps(asdict(entry), sort_keys=True) + "\n")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "r+b") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        # A line that a crash tore off would swallow this one; its own purge had not begun, so it goes.
+        stream.truncate(stream.read().rfind(b"\n") + 1)
+        stream.write(json.dumps(asdict(entry), sort_keys=True).encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
 
 
 def entries(path: Path) -> Iterator[Entry]:
-    """Every entry, oldest first. A torn last line (a crash while writing) is passed over: its purge had not begun.
+    """Every entry, oldest first. A line without its end (a crash while writing) is passed over: its purge had not begun.
 
     Raises:
-        NotAcceptable: a line in the middle does not parse.
+        NotAcceptable: a whole line does not parse.
     """
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
             fields = json.loads(line)
             yield Entry(**{**fields, "record_ids": tuple(fields["record_ids"])})
-        except (json.JSONDecodeError, TypeError, KeyError):
-            if number < len(lines):
-                raise NotAcceptable(f"Line {number} of the erasure journal is damaged.") from None
+        except (TypeError, KeyError, ValueError):
+            raise NotAcceptable(f"Line {number} of the erasure journal is damaged.") from None

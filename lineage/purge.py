@@ -22,6 +22,7 @@ from lineage.store import Store
 from lineage.tables import (
     AdmissionRow,
     CaseRecordRow,
+    CaseRow,
     ComposedAdapterRow,
     ComposedPartRow,
     FindingRow,
@@ -174,10 +175,24 @@ def forget_rows(session: Session, *, case_id: str, subject_key: str, record_ids:
     drop(RecordSubjectRow, "subject_key", [subject_key])
     drop(RegisterRow, "subject_key", [subject_key])
     drop(SubjectRow, "key", [subject_key])
-    for row in session.exec(select(CaseRecordRow).where(CaseRecordRow.case_id == case_id)).all():
-        row.record_id = None
-    session.flush()
+    _forget_in_cases(session, case_id, subject_key, record_ids)
     return counts
+
+
+def _forget_in_cases(session: Session, case_id: str, subject_key: str, record_ids: Sequence[str]) -> None:
+    """Every case keeps its handles only: this one, others that list a record, and what an earlier one knew of the person.
+
+    This case itself forgets the person last, in `CaseFile.purged`.
+    """
+    listed = list(session.exec(select(CaseRecordRow).where(CaseRecordRow.case_id == case_id)).all())
+    for chunk in in_chunks(record_ids):
+        listed += session.exec(select(CaseRecordRow).where(col(CaseRecordRow.record_id).in_(chunk))).all()
+    for row in listed:
+        row.record_id = None
+    earlier = select(CaseRow).where(CaseRow.subject_key == subject_key, CaseRow.id != case_id)
+    for case in session.exec(earlier).all():
+        case.subject_key, case.supplied = None, None
+    session.flush()
 
 
 def _forget_in_other_records(session: Session, subject_key: str) -> None:

@@ -11,6 +11,7 @@ from lineage import ledger
 from lineage.access import Actor, Role
 from lineage.catalog import contents_of
 from lineage.errors import RefusedByRule, WrongUsage
+from lineage.spans import clusters, overlaps, replaced
 from lineage.tables import AdmissionRow, FindingRow, QuarantineRow, RecordRow, VaultRow
 from lineage.vault import KeyStore
 
@@ -18,6 +19,7 @@ __all__ = ["Waiting", "block", "masked", "queue", "release"]
 
 # A scan that failed left nothing redacted: nobody has seen what is in the record, so it cannot be waved through.
 NOT_RELEASABLE = frozenset({"scan_failed", "scan_timeout", "oversize", "redaction_unstable", "language_not_covered"})
+NOT_SCANNED = "[hidden: the scan did not end, so nobody can say what is in it]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ def queue(session: Session) -> list[Waiting]:
 def masked(session: Session, record: str, *, keystore: KeyStore) -> list[str]:
     """A record's segments with every finding replaced by its type, one line per segment.
 
+    A record that was not scanned to its end has no findings to hide, so its text is hidden whole.
+
     Raises:
         WrongUsage: no such record in quarantine, or it was blocked and its text is gone.
     """
@@ -56,7 +60,8 @@ def masked(session: Session, record: str, *, keystore: KeyStore) -> list[str]:
     lines = [f"record {item.record_id[:16]}: {item.reason}"]
     lines += [f"  {f.entity_type} (score {f.score:.2f}, {f.recognizer}) -> {f.action}" for f in findings]
     for number, segment in enumerate(contents[0].content.segments()):
-        shown = _mask(segment, [f for f in findings if f.segment == number and f.action != "allow"])
+        here = [f for f in findings if f.segment == number]
+        shown = NOT_SCANNED if item.reason in NOT_RELEASABLE else _mask(segment, here)
         lines.append(f"  [{number}] {shown}")
     return lines
 
@@ -65,9 +70,12 @@ def _mask(segment: str, findings: list[FindingRow]) -> str:
     """Positions are those of the record as it came; a redaction in the segment has moved them, so all of it is hidden."""
     if any(f.action == "redact" or f.span_end_exclusive > len(segment) for f in findings):
         return "[hidden: positions moved by redaction]"
-    for f in sorted(findings, key=lambda f: f.span_start, reverse=True):
-        segment = f"{segment[: f.span_start]}<{f.entity_type}>{segment[f.span_end_exclusive :]}"
-    return segment
+    places = {f.id: (f.span_start, f.span_end_exclusive) for f in findings}
+    parts = []
+    for cluster in clusters(places.values()):
+        types = sorted({f.entity_type for f in findings if overlaps(places[f.id], cluster)})
+        parts.append((cluster, f"<{'+'.join(types)}>"))
+    return replaced(segment, parts)
 
 
 def release(session: Session, record: str, *, actor: Actor, policy_digest: str, now: datetime) -> str:
@@ -107,7 +115,8 @@ def _may_release(item: QuarantineRow) -> bool:
 
 
 def _find(session: Session, record: str) -> QuarantineRow:
-    found = session.exec(select(QuarantineRow).where(col(QuarantineRow.record_id).startswith(record)).limit(2)).all()
-    if len(found) != 1:
+    begins = col(QuarantineRow.record_id).startswith(record, autoescape=True)
+    found = session.exec(select(QuarantineRow).where(begins).limit(2)).all()
+    if len(found) != 1 or not record:
         raise WrongUsage(f"{'No' if not found else 'More than one'} quarantined record begins with {record[:12]!r}.")
     return found[0]

@@ -71,9 +71,9 @@ class Settings(_Section):
 
     @field_validator("data_dir")
     @classmethod
-    def _no_escape(cls, value: Path) -> Path:
-        if not str(value):
-            raise ValueError("data_dir must not be empty")
+    def _of_its_own(cls, value: Path) -> Path:
+        if value == Path():  # also what an empty string means
+            raise ValueError("data_dir must be a folder of its own")
         return value
 
     @property
@@ -134,6 +134,8 @@ def load_settings(workspace: Path) -> Settings:
         raise WrongUsage(f"{FILE_NAME} cannot be read.", hint=f"Looked in {workspace}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongUsage(f"{FILE_NAME} is not valid TOML: {error}.") from None
+    if "workspace" in fields:
+        raise WrongUsage(f"{FILE_NAME}: workspace: it is the folder of this file and cannot be set in it.")
     for key in ("database_url", "keystore_url", "store_url"):
         if value := os.environ.get(f"LETHE_{key.upper()}"):
             fields[key] = value

@@ -68,9 +68,9 @@ class Store:
         """
         path = self._path(kind, digest)
         try:
-            manifest = json.loads(self._fs.cat_file(self._manifest(kind, digest)))
+            manifest = dict(json.loads(self._fs.cat_file(self._manifest(kind, digest))))
             files = {name: self._fs.cat_file(f"{path}/{name}") for name in manifest}
-        except (OSError, json.JSONDecodeError):
+        except (OSError, TypeError, ValueError):
             raise NotAcceptable(f"The store has no complete entry {kind}/{digest[:12]}.") from None
         if any(hashlib.sha256(files[name]).hexdigest() != known for name, known in manifest.items()):
             raise NotAcceptable(

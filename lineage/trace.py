@@ -191,7 +191,7 @@ def _full_id(session: Session, column: object, given: str, what: str) -> str:
     Raises:
         WrongUsage: nothing or several things begin so.
     """
-    found = session.exec(select(column).where(col(column).startswith(given)).limit(2)).all()  # type: ignore[call-overload]
+    found = session.exec(select(column).where(col(column).startswith(given, autoescape=True)).limit(2)).all()  # type: ignore[call-overload]
     if len(found) != 1 or not given:
         problem = "There is no" if not found else "There is more than one"
         raise WrongUsage(f"{problem} {what} that begins with {given[:12]!r}.")

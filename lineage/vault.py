@@ -42,7 +42,7 @@ def _seal(key: bytes, plain: bytes, name: str) -> bytes:
 def _open(key: bytes, sealed: bytes, name: str) -> bytes:
     try:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], name.encode())
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # a ValueError: too short to hold a nonce
         raise NotAcceptable(
             "A ciphertext of the vault does not open with its key.", hint="Restore the vault."
         ) from None

@@ -68,6 +68,7 @@ def run_job(
 
     Raises:
         LetheError: what one of our steps raised, as itself.
+        KeyboardInterrupt: Ctrl-C, which Dagster turns into a failed run.
         Fault: the run failed for another reason; its id says where to look.
     """
     config = {**(run_config or {}), "loggers": QUIET}  # Dagster's log is in the UI; a command prints its own progress
@@ -76,6 +77,8 @@ def run_job(
         raise_on_error=False,
     )  # fmt: skip
     if not result.success:
+        if _interrupted(result):
+            raise KeyboardInterrupt
         raise _error_of(result)
     return result
 
@@ -100,6 +103,11 @@ def door() -> Iterator[None]:
         raise Failure(
             sentence, metadata={"kind": "Fault", "hint": "This is a fault in Lethe; please report it."}
         ) from None
+
+
+def _interrupted(result: ExecuteInProcessResult) -> bool:
+    failures = (event.job_failure_data for event in result.all_events if event.is_job_failure)
+    return any(failure.error and "Interrupt" in (failure.error.cls_name or "") for failure in failures)
 
 
 def _error_of(result: ExecuteInProcessResult) -> LetheError:

@@ -11,6 +11,7 @@ from dagster import AssetKey, AssetMaterialization, In, Nothing, OpExecutionCont
 
 from lineage.case import CaseFile
 from lineage.errors import LetheError, RefusedByRule
+from lineage.lease import held
 from lineage.tables import CaseRunRow
 from lineage.workspace import Workspace
 from pipelines import erasure, judging, purging
@@ -46,7 +47,7 @@ def _opened(context: OpExecutionContext, resource: WorkspaceResource, case_id: s
 @op(description="Search vault and quarantine afresh; write the contract and its forecast.")
 def find_and_preview(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
     """Find the closure and write the preview."""
-    with door():
+    with door(), working(workspace, config.case_id):
         digest = erasure.make_preview(_opened(context, workspace, config.case_id), config.case_id)
     context.add_output_metadata({"case": config.case_id, "preview": digest})
 
@@ -54,7 +55,7 @@ def find_and_preview(context: OpExecutionContext, config: CaseConfig, workspace:
 @op(out=Out(Nothing), description="Restrict the records and release an adapter cut back to clean states (Art. 18).")
 def contain(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
     """Contain."""
-    with door(), failing(workspace, config.case_id):
+    with door(), working(workspace, config.case_id):
         body = erasure.contain(_opened(context, workspace, config.case_id), config.case_id)
     context.add_output_metadata({"case": config.case_id, "seconds": str(body["seconds"])})
 
@@ -62,7 +63,7 @@ def contain(context: OpExecutionContext, config: CaseConfig, workspace: Workspac
 @op(ins={"start": In(Nothing)}, out=Out(Nothing), pool="training", description="Rebuild the affected suffixes only.")
 def rebuild(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
     """Rebuild."""
-    with door(), failing(workspace, config.case_id):
+    with door(), working(workspace, config.case_id):
         body = erasure.rebuild(workspace.open(), config.case_id)
     adapters: Mapping[str, Mapping[str, object]] = body["adapters"]  # type: ignore[assignment]
     for adapter, facts in adapters.items():
@@ -89,7 +90,7 @@ def _show(context: OpExecutionContext, adapter: str, facts: Mapping[str, object]
 )
 def rederive(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
     """Re-derive."""
-    with door(), failing(workspace, config.case_id):
+    with door(), working(workspace, config.case_id):
         found = erasure.rederive(workspace.open(), config.case_id)
     states = sum(result["states"] for result in found.values())
     context.add_output_metadata({"case": config.case_id, "states_compared": states})
@@ -101,7 +102,7 @@ def rederive(context: OpExecutionContext, config: CaseConfig, workspace: Workspa
 )
 def probe(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
     """Probe."""
-    with door(), failing(workspace, config.case_id):
+    with door(), working(workspace, config.case_id):
         opened = workspace.open()
         body = judging.probe_case(opened, config.case_id)
     for adapter in body["adapters"]:  # type: ignore[attr-defined]
@@ -114,17 +115,29 @@ def probe(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceR
 @op(description="Journal, tombstones, weights, rows, keys, byte scan; then the pipeline signs.")
 def purge(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
     """Purge."""
-    with door(), failing(workspace, config.case_id):
+    with door(), working(workspace, config.case_id):
         body = purging.purge_case(_opened(context, workspace, config.case_id), config.case_id)
     context.add_output_metadata({"case": config.case_id, "bytes_left": str(body["byte_scan"]["hits"])})  # type: ignore[index]
 
 
 @contextmanager
-def failing(workspace: WorkspaceResource, case_id: str) -> Iterator[None]:
-    """Move the case to FAILED when the block fails, with a sentence that holds no value; the error goes on.
+def working(workspace: WorkspaceResource, case_id: str) -> Iterator[None]:
+    """Hold the case's lease for the block, and move the case to FAILED when the block fails; the error goes on.
 
-    A refusal by rule (a hold, a preview that changed) leaves the case where it is.
+    A refusal by rule (a hold, a preview that changed) leaves the case where it is, and so does another process that is
+    working on it already: a case is never carried by two.
     """
+    with held(workspace.open().database, case_lease(case_id), utc_now), _failing(workspace, case_id):
+        yield
+
+
+def case_lease(case_id: str) -> str:
+    """The name of a case's lease."""
+    return f"case:{case_id}"
+
+
+@contextmanager
+def _failing(workspace: WorkspaceResource, case_id: str) -> Iterator[None]:
     try:
         yield
     except RefusedByRule:

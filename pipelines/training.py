@@ -288,7 +288,11 @@ def current_chain(atelier: Atelier, shard: int) -> list[StateFacts] | None:
 
 
 def current_prefix(atelier: Atelier, shard: int) -> tuple[list[StateFacts], bool]:
-    """The longest part of a shard's chain that holds only live records, and whether it is all of it."""
+    """The longest part of a shard's chain that holds only live records, and whether it is all of it.
+
+    A state whose bytes were lost from the store is none: the next training builds it again.
+    """
+    store = atelier.workspace.store
     chain: list[StateFacts] = []
     parent = None
     if shard != TRUNK and atelier.plan.trunk:
@@ -302,7 +306,7 @@ def current_prefix(atelier: Atelier, shard: int) -> tuple[list[StateFacts], bool
                 session, plan_digest=atelier.plan.digest, place=shard, manifest_digest=item.manifest_digest,
                 parent_recipe=parent.recipe_digest if parent else None,
             )  # fmt: skip
-        if parent is None:
+        if parent is None or not store.holds("states", parent.state_digest):
             return chain, False
         chain.append(parent)
     return chain, True

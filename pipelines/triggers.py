@@ -21,10 +21,11 @@ from dagster import (
 
 from lineage import builds
 from lineage.case import CaseFile, CaseView, Stage, list_cases
-from lineage.errors import LetheError
+from lineage.errors import Fault, LetheError
+from lineage.lease import held
 from pipelines.assets import partition_key, partitions_name
 from pipelines.ingest import utc_now
-from pipelines.jobs import case_config, case_erasure, case_preview, case_purge
+from pipelines.jobs import case_config, case_erasure, case_lease, case_preview, case_purge
 from pipelines.resources import WorkspaceResource
 from unlearn.plan import Plan
 
@@ -77,8 +78,12 @@ def failure_sensor(context: RunFailureSensorContext, workspace: WorkspaceResourc
     case_id = run.tags.get("lethe/case")
     if not case_id or run.tags.get("dagster/will_retry") == "true":
         return
-    with workspace.open().database.transaction() as session:
-        CaseFile(session, case_id).fail("The run that worked on this case died.", now=utc_now())
+    database = workspace.open().database
+    try:
+        with held(database, case_lease(case_id), utc_now), database.transaction() as session:
+            CaseFile(session, case_id).fail("The run that worked on this case died.", now=utc_now())
+    except Fault:  # another process, the command line say, is carrying this case on
+        return
 
 
 def shard_sensor(adapter: str) -> SensorDefinition:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from lineage.errors import WrongUsage
-from lineage.records import Chat, Completion, Content, PlainText
+from lineage.records import Chat, Completion, Content, Message, PlainText
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -97,7 +98,7 @@ def _assistant_spans(tokenizer: PreTrainedTokenizerBase, chat: Chat, text: str) 
     for i, message in enumerate(chat.messages):
         if message.role != "assistant":
             continue
-        before = _render(tokenizer, chat, upto=i, reply=True)
+        before = _render(tokenizer, chat, upto=i, reply=True) if i else _first_words_of_all(tokenizer, chat)
         after = _render(tokenizer, chat, upto=i + 1, reply=False)
         if not (text.startswith(after) and after.startswith(before)):
             raise WrongUsage(
@@ -105,6 +106,20 @@ def _assistant_spans(tokenizer: PreTrainedTokenizerBase, chat: Chat, text: str) 
                 hint="Use a template that renders a conversation's beginning as the beginning of its rendering.",
             )
         yield len(before), len(after)
+
+
+def _first_words_of_all(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> str:
+    """What stands before an assistant who speaks first. An empty conversation has no rendering in transformers, so the
+    first turn is rendered as it is and as another: what both begin with stands before the words."""
+    first = chat.messages[0]
+    other = Message(first.role, "b" if first.content.lstrip().startswith("a") else "a")
+    as_it_is, as_another = (
+        _render(tokenizer, chat, upto=1, reply=False),
+        _render(tokenizer, Chat((other,)), upto=1, reply=False),
+    )
+    return as_it_is[
+        : sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(as_it_is, as_another, strict=False)))
+    ]
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, chat: Chat, *, upto: int, reply: bool) -> str:

@@ -200,7 +200,8 @@ def test_a_service_that_dies_stops_the_rest_and_the_lock_is_free_again(tmp_path:
     world.lethe("up", "--port", "1", "--dagster-port", "1", expect=2)
 
 
-def test_a_port_in_use_is_refused_before_anything_starts(bare: SmallWorld) -> None:
+def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    bare = make_small_world(tmp_path, trained=False)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

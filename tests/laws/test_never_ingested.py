@@ -12,6 +12,7 @@ from command_line import Said, lethe, lethe_here
 from road import approved_case, rebuilt_case
 from small_world import (
     ADAPTER,
+    ELSEWHERE,
     PLANTED,
     SECOND,
     Bytes,
@@ -55,6 +56,11 @@ def never_both(never) -> Bytes:
     return bytes_in_service(never(PLANTED, SECOND, run=lethe_here))
 
 
+@pytest.fixture(scope="session")
+def never_apart(never) -> Bytes:
+    return bytes_in_service(never(PLANTED, ELSEWHERE, run=lethe_here))
+
+
 def test_the_real_road_equals_never_having_ingested(trained, erased, never_planted):
     """Two fresh processes each, separate workspaces; the erased one went up to EVIDENCE_READY by commands."""
     found = bytes_in_service(erased.folder)
@@ -82,6 +88,29 @@ def test_two_erasures_approved_at_once(trained, never_both, tmp_path):
     bodies = [erasure.rebuild(workspace, case_id) for case_id in cases]
     assert bytes_in_service(tmp_path / "ws") == never_both
     assert [body["adapters"][ADAPTER]["steps"] > 0 for body in bodies] == [True, False]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["first-first", "second-first"])
+def test_two_erasures_of_different_shards_approved_at_once(trained, never_apart, tmp_path, order):
+    """Each rebuild meets a shard that the other case has contained or rebuilt since: it may neither stop nor undo it."""
+    workspace = open_workspace(copy_workspace(trained.folder, tmp_path / "ws"))
+    cases = [approved_case(workspace, person) for person in (PLANTED, ELSEWHERE)]
+    for case_id in cases:
+        erasure.contain(workspace, case_id)
+    for index in order:
+        erasure.rebuild(workspace, cases[index])
+    assert bytes_in_service(tmp_path / "ws") == never_apart
+    for case_id in cases:
+        assert erasure.rederive(workspace, case_id)[ADAPTER]["equal"]
+
+
+def test_an_erasure_that_starts_while_another_is_between_containment_and_rebuild(trained, never_apart, tmp_path):
+    workspace = open_workspace(copy_workspace(trained.folder, tmp_path / "ws"))
+    first = approved_case(workspace, PLANTED)
+    erasure.contain(workspace, first)
+    rebuilt_case(workspace, ELSEWHERE)
+    erasure.rebuild(workspace, first)
+    assert bytes_in_service(tmp_path / "ws") == never_apart
 
 
 # --- the law can fail ---------------------------------------------------------------------------------------------------

@@ -253,6 +253,7 @@ def test_a_preview_that_is_no_longer_true_is_not_executed(trained, tmp_path, her
 
 
 def test_a_reason_may_not_name_the_person(case):
+    """Neither by what the request said (an e-mail address) nor by what the register knows (a name)."""
     folder, case_id = case
     said = lethe_here(
         "erase", "refuse", case_id, "--as", "dana", "--reason", f"{PLANTED.name} owes us money", workspace=folder, code=None

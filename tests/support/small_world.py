@@ -1,8 +1,8 @@
 """A small world that walks the real road: 14 invented people, a few mentions of others, ten rows about nobody.
 
 Every identifier in a text is marked (`pipelines.demo_rows.Mention`), so the corpus *without* a person is written from
-the marks and not by the gate that is under test. `PLANTED` has names and numbers that occur nowhere else; `SECOND` is
-somebody else who asks to be erased.
+the marks and not by the gate that is under test. `PLANTED` has names and numbers that occur nowhere else; `SECOND` and
+`ELSEWHERE` also ask to be erased, one in the planted person's shard, one in another.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def small_corpus(seed: int = 5) -> DemoCorpus:
 
 
 CORPUS = small_corpus()
-SECOND = CORPUS.people[2]
+SECOND, ELSEWHERE = CORPUS.people[2], CORPUS.people[3]
 
 
 def corpus_without(*people: Person) -> DemoCorpus:
@@ -147,10 +147,11 @@ def values_of(people: Sequence[Person]) -> list[str]:
 
 
 def telling_plan(workspace: Workspace) -> Plan:
-    """The first plan, counting nonces up, under which the two victims test the most.
+    """The first plan, counting nonces up, under which the victims test the most.
 
-    Both are trained on, in one shard of which others are in every slice; the planted person is in its second slice, so
-    that its first state must survive, and `SECOND` in its first, so that one suffix contains the other.
+    All are trained on. The planted person and `SECOND` share a shard of which others are in every slice: the planted
+    person is in the second, so that the first state must survive, and `SECOND` in the first, so that one suffix
+    contains the other. `ELSEWHERE` is in another shard.
     """
     proposed = propose(workspace, ADAPTER)
     for number in range(10_000):
@@ -159,7 +160,9 @@ def telling_plan(workspace: Workspace) -> Plan:
         planted, second = where.pop(PLANTED.customer_id), where.pop(SECOND.customer_id)
         shards = {p.shard for p in where.values() if p.kind == "shard"}
         same = {p.slice for p in where.values() if p.shard == planted.shard}
-        if (planted.slice, second.slice, second.shard) == (1, 0, planted.shard) and len(shards) == 3 and same == {0, 1}:
+        apart = where[ELSEWHERE.customer_id].shard not in (planted.shard, None)
+        together = (planted.slice, second.slice, second.shard) == (1, 0, planted.shard)
+        if together and apart and len(shards) == 3 and same == {0, 1}:
             return plan
     raise AssertionError("no such plan")
 

@@ -1,0 +1,146 @@
+"""The schema Alembic makes is the schema the code means; a transaction is all or nothing; deleted bytes are gone."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from lineage_world import NOW, World
+from sqlmodel import SQLModel, col, delete, select
+
+import lineage.database
+from lineage import tables
+from lineage.database import HEAD, Database, migrate, open_engine
+from lineage.errors import Fault, WrongUsage
+from lineage.tables import MetaRow, SubjectRow
+
+MIGRATIONS = Path(lineage.database.__file__).parent / "migrations"
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(world: World) -> None:
+    with world.database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_the_comparison_would_see_a_difference(world: World) -> None:
+    with world.database.engine.connect() as connection:
+        connection.exec_driver_sql("ALTER TABLE record ADD COLUMN extra VARCHAR")
+        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+        connection.rollback()
+
+
+def test_head_is_the_newest_migration_and_there_is_one_line_of_them() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_heads() == [HEAD]
+    files = sorted(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+    assert files[-1] == HEAD
+    assert len(files) == len(list(scripts.walk_revisions()))
+
+
+def test_every_row_class_is_public_and_has_a_table() -> None:
+    rows = {name for name, thing in vars(tables).items() if isinstance(thing, type) and issubclass(thing, SQLModel)}
+    assert rows - {"SQLModel"} == set(tables.__all__)
+    assert {getattr(tables, name).__tablename__ for name in tables.__all__} == set(SQLModel.metadata.tables)
+
+
+def test_migrating_again_changes_nothing(world: World) -> None:
+    before = world.rows(MetaRow)
+    migrate(world.settings.database(), world.keyring)
+    assert world.rows(MetaRow) == before
+    assert len(before) == 2
+
+
+@pytest.mark.parametrize("statement", ["UPDATE alembic_version SET version_num = '0000'", "DROP TABLE alembic_version"])
+def test_another_schema_is_refused(world: World, statement: str) -> None:
+    with world.database.engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+    with pytest.raises(WrongUsage, match="not at this version's schema"):
+        Database.open(world.settings.database(), world.keyring)
+
+
+def test_a_database_out_of_reach_is_a_fault_and_not_a_wrong_schema(world: World, tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="cannot be read or written"):
+        Database.open(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}", world.keyring)
+
+
+def test_an_unusable_url_is_not_echoed() -> None:
+    for url in ("nonsense://user:quagga@host/db", "quagga"):
+        with pytest.raises(WrongUsage) as refusal:
+            open_engine(url)
+        assert "quagga" not in str(refusal.value)
+
+
+def test_a_transaction_is_all_or_nothing(world: World) -> None:
+    with pytest.raises(RuntimeError), world.database.transaction() as session:
+        session.add(SubjectRow(key="k", since=NOW))
+        session.flush()
+        raise RuntimeError
+    assert world.rows(SubjectRow) == []
+    with world.database.transaction() as session:
+        session.add(SubjectRow(key="k", since=NOW))
+    assert [row.key for row in world.rows(SubjectRow)] == ["k"]
+    assert world.rows(SubjectRow)[0].since == NOW
+
+
+def test_a_reader_leaves_nothing(world: World) -> None:
+    with world.database.reader() as session:
+        session.add(SubjectRow(key="k", since=NOW))
+        session.flush()
+    assert world.rows(SubjectRow) == []
+
+
+def test_a_naive_time_does_not_reach_the_database(world: World) -> None:
+    with pytest.raises(Exception, match="naive time"), world.database.transaction() as session:
+        session.add(SubjectRow(key="k", since=NOW.replace(tzinfo=None)))
+    assert world.rows(SubjectRow) == []
+
+
+def test_a_second_writer_waits_and_then_is_told_to_come_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lineage.database, "BUSY_TIMEOUT_MS", 50)
+    impatient = Database.open(world.settings.database(), world.keyring)
+    with (
+        world.database.transaction(),
+        pytest.raises(Fault, match="locked by another process"),
+        impatient.transaction(),
+    ):
+        pass
+    with impatient.transaction() as session:
+        session.add(SubjectRow(key="later", since=NOW))
+
+
+def test_a_reader_is_not_kept_waiting_by_a_writer(world: World) -> None:
+    with world.database.transaction() as session:
+        session.add(SubjectRow(key="unseen", since=NOW))
+        session.flush()
+        assert world.rows(SubjectRow) == []
+
+
+def test_what_was_deleted_is_on_no_page_after_compacting(world: World) -> None:
+    file = Path(world.settings.database().removeprefix("sqlite:///"))
+    mark = "quagga" * 40
+    with world.database.transaction() as session:
+        session.add_all(SubjectRow(key=f"{mark}{i}", since=NOW) for i in range(200))
+    with world.database.transaction() as session:
+        session.exec(delete(SubjectRow).where(col(SubjectRow.key).startswith("quagga")))
+    world.database.compact()
+    left = [path.name for path in file.parent.glob("lethe.db*") if b"quagga" in path.read_bytes()]
+    assert left == []
+
+
+def test_rows_that_others_lean_on_cannot_go_first(world: World) -> None:
+    with world.database.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+        assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1
+    raw = sqlite3.connect(Path(world.settings.database().removeprefix("sqlite:///")))
+    assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    raw.close()
+    with world.database.reader() as session:
+        assert session.exec(select(SubjectRow)).all() == []
