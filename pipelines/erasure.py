@@ -233,14 +233,15 @@ def _rebuild_adapter(
             "shards": {},
         }
     reports = {shard: training.build_shard(workspace, adapter, shard) for shard in shards}
-    composed = training.compose(workspace, adapter).composed_digest
+    waiting = set(training.stale_shards(workspace, adapter)) - set(shards)  # contained by other cases, not rebuilt yet
+    composed = training.compose(workspace, adapter, partial=bool(waiting)).composed_digest
     training.put_in_service(workspace, adapter, digest=composed, reason=f"erasure {case_id}")
     atelier = open_atelier(workspace, adapter)
     old = before["parts"]
     with workspace.database.reader() as session:
         new = builds.parts_of(session, composed)
         neighbours = [shard for shard in new if shard not in shards]
-        moved = [shard for shard in neighbours if (new[shard] or "") != old.get(str(shard), "")]  # type: ignore[attr-defined]
+        moved = [shard for shard in neighbours if not _explained(session, old.get(str(shard)), new[shard])]  # type: ignore[attr-defined]
         slices = {str(shard): _slice_changes(session, old.get(str(shard)), new[shard]) for shard in shards}  # type: ignore[attr-defined]
         pre_steps = _chain_steps(session, atelier)
         first = {part["shard"]: part["first_slice"] for part in before["affected"]}  # type: ignore[attr-defined]
@@ -256,6 +257,18 @@ def _rebuild_adapter(
         "code_digest": code_digest(),
         "shards": {str(shard): _shard_facts(workspace, new[shard]) for shard in shards},
     }  # fmt: skip
+
+
+def _explained(session: Session, old: str | None, new: str | None) -> bool:
+    """Whether a neighbour is as it was, or differs only as it may: it goes on after the old chain (a later ingest), stops
+    before its end (contained by another case), or parts from it at a slice that lost records (erased by another case)."""
+    pairs = zip(builds.ancestors(session, old or None), builds.ancestors(session, new), strict=False)
+    parted = next(((was, now) for was, now in pairs if was.recipe_digest != now.recipe_digest), None)
+    if parted is None:
+        return True
+    was, now = parted
+    before, after = (builds.manifest_facts(session, state.manifest_digest)[0] for state in parted)
+    return was.slice < now.slice or (was.slice == now.slice and after < before)
 
 
 def code_digest() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,7 +184,7 @@ def review_list(workspace_dir: Path | None, as_json: bool) -> None:
     with workspace.database.reader() as session:
         items = queue(session)
     if as_json:
-        show([item.__dict__ for item in items], as_json=True, lines=lambda: None)
+        show([asdict(item) for item in items], as_json=True, lines=lambda: None)
         return
     for item in items:
         say(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lineage.trace import Node
     from lineage.workspace import Workspace
 
+PIPED_WIDTH = 400
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 workspace_option = click.option(
@@ -76,7 +77,8 @@ def print_tree(node: Node) -> None:
             grow(branch, child)
         return branch
 
-    Console(highlight=False, soft_wrap=True).print(grow(None, node))
+    width = None if sys.stdout.isatty() else PIPED_WIDTH  # rich would cut a pipe's lines at 80
+    Console(highlight=False, width=width).print(grow(None, node))
 
 
 def read_lines(source: Path | None, *, prompt: str) -> list[str]:

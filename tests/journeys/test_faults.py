@@ -44,7 +44,9 @@ def half_written(folder: Path) -> list[Path]:
 @pytest.mark.parametrize("name", ["workspace.key", "vault.key"])
 def test_a_secret_that_belongs_to_another_workspace(folder, name):
     (folder / ".lethe" / "secrets" / name).write_text("ab" * 32 + "\n")
-    one_sentence(lethe_here(*LOOKUP, workspace=folder, code=None), 2, "not the ones its database was made with", "Restore")
+    one_sentence(
+        lethe_here(*LOOKUP, workspace=folder, code=None), 2, "not the ones its database was made with", "Restore"
+    )
 
 
 @pytest.mark.parametrize("name", ["workspace.key", "vault.key"])
@@ -149,8 +151,12 @@ def test_the_lease_of_a_dead_process_is_free_at_once_and_of_one_elsewhere_when_i
     workspace = open_workspace(folder)
     now = datetime.now(UTC)
     with workspace.database.transaction() as session:
-        session.add(LeaseRow(name="dead", token=7, holder=f"{os.uname().nodename}:{2**22 - 1}:1.00", expires_at=now + LIFETIME))
-        session.add(LeaseRow(name="elsewhere", token=7, holder="other-host:1:1.00", expires_at=now + timedelta(seconds=1)))
+        session.add(
+            LeaseRow(name="dead", token=7, holder=f"{os.uname().nodename}:{2**22 - 1}:1.00", expires_at=now + LIFETIME)
+        )
+        session.add(
+            LeaseRow(name="elsewhere", token=7, holder="other-host:1:1.00", expires_at=now + timedelta(seconds=1))
+        )
     with held(workspace.database, "dead", utc_now) as lease:
         assert lease.token == 8
     with pytest.raises(Exception, match="Another process"), held(workspace.database, "elsewhere", lambda: now):

@@ -146,7 +146,8 @@ def test_kill_9_in_an_ingest(ingested, many_rows, tmp_path, stored):
     running = Running("ingest", corpus, "--source", "many", workspace=folder)
     started = "SELECT count(*) FROM ingest WHERE status = 'running'"
     assert running.stop_when(
-        lambda: count(folder, started) and count(folder, "SELECT count(*) FROM vault") >= before + stored, signal.SIGKILL
+        lambda: count(folder, started) and count(folder, "SELECT count(*) FROM vault") >= before + stored,
+        signal.SIGKILL,
     )
     running.end()
     assert lethe_here("train", ADAPTER, workspace=folder, code=1), "a half-read corpus is a closed gate"
@@ -265,5 +266,3 @@ def test_the_schedules_reach_the_last_boundary(trained, erased, tmp_path, here):
     case_id = approved_case(other, PLANTED)
     erasing = boundaries(lambda: (erasure.contain(other, case_id), erasure.rebuild(other, case_id)))
     assert (purging, erasing) == (PURGE_BOUNDARIES, ERASURE_BOUNDARIES)
-
-

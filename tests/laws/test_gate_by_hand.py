@@ -108,5 +108,3 @@ def test_a_restricted_record_is_never_read(trained, tmp_path):
         session.add(row)
     with workspace.database.reader() as session, pytest.raises(GateClosed):
         training_contents(session, [row.id], keystore=workspace.keystore)
-
-

@@ -79,10 +79,14 @@ def test_an_unusable_url_is_not_echoed() -> None:
 
 
 def test_a_transaction_is_all_or_nothing(world: World) -> None:
-    with pytest.raises(RuntimeError), world.database.transaction() as session:
-        session.add(SubjectRow(key="k", since=NOW))
-        session.flush()
-        raise RuntimeError
+    def add_and_fail() -> None:
+        with world.database.transaction() as session:
+            session.add(SubjectRow(key="k", since=NOW))
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        add_and_fail()
     assert world.rows(SubjectRow) == []
     with world.database.transaction() as session:
         session.add(SubjectRow(key="k", since=NOW))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from lineage_world import NOW, World, after
 from sqlmodel import col, select
 
 from lineage import ledger
-from lineage.chain import GENESIS, Broken, Intact
+from lineage.chain import GENESIS, Broken, Intact, link
 from lineage.errors import WrongUsage
 from lineage.tables import LedgerRow
 
@@ -30,7 +28,7 @@ def verdict(world: World) -> Intact | Broken:
         return ledger.verify(session)
 
 
-def change(world: World, seq: int, **fields: object) -> None:
+def change(world: World, seq: int, /, **fields: object) -> None:
     with world.database.transaction() as session:
         row = session.get_one(LedgerRow, seq)
         for name, value in fields.items():
@@ -99,19 +97,20 @@ def test_two_events_that_changed_places_are_noticed(told: World) -> None:
 def test_a_recomputed_event_breaks_the_next_one(told: World) -> None:
     """Whoever forges an event and its digest must forge every later one, and the head stands in certificates."""
     with told.database.reader() as session:
-        before, forged = ledger.head(session), ledger.events_of_case(session, "case-1")[0]
-    from lineage.chain import link
-
-    forged = link(forged.previous, 2, forged.at, forged.kind, {"by": "nobody", "case": "case-1"})
+        true = ledger.events_of_case(session, "case-1")[0]
+    forged = link(true.previous, 2, true.at, true.kind, {"by": "nobody", "case": "case-1"})
     change(told, 2, payload='{"by":"nobody","case":"case-1"}', digest=forged.digest)
     assert verdict(told) == Broken(3, "event 3 does not name the digest of the event before it")
-    assert before[1] != replace(forged).digest
 
 
 def test_a_rolled_back_transaction_leaves_no_event_and_no_gap(told: World) -> None:
-    with pytest.raises(RuntimeError), told.database.transaction() as session:
-        ledger.append(session, at=NOW, kind="case.approved", payload={}, case_id="case-2")
-        raise RuntimeError
+    def approve_and_fail() -> None:
+        with told.database.transaction() as session:
+            ledger.append(session, at=NOW, kind="case.approved", payload={}, case_id="case-2")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        approve_and_fail()
     assert verdict(told).length == 4
     with told.database.transaction() as session:
         ledger.append(session, at=NOW, kind="case.refused", payload={}, case_id="case-2")

@@ -108,7 +108,7 @@ def test_the_workspace_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("LETHE_WORKSPACE", str(b))
     assert find_workspace(None) == b
     assert find_workspace(a) == a
-    with pytest.raises(WrongUsage, match="lethe.toml"):
+    with pytest.raises(WrongUsage, match="There is no lethe"):
         find_workspace(tmp_path)  # given: its parents are not searched
 
 

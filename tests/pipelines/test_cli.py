@@ -57,13 +57,15 @@ def test_an_unknown_command_is_wrong_usage(here):
 
 def test_init_never_overwrites(empty):
     secrets = empty / ".lethe" / "secrets"
-    before = {path.name: path.read_bytes() for path in secrets.iterdir()} | {"toml": (empty / "lethe.toml").read_bytes()}
+    before = {path.name: path.read_bytes() for path in secrets.iterdir()} | {
+        "toml": (empty / "lethe.toml").read_bytes()
+    }
     lethe_here("init", empty)
     after = {path.name: path.read_bytes() for path in secrets.iterdir()} | {"toml": (empty / "lethe.toml").read_bytes()}
     assert after == before
-    assert {path.name: oct(path.stat().st_mode & 0o777) for path in secrets.iterdir() if path.suffix != ".pub"} == {
-        name: "0o600" for name in ("workspace.key", "vault.key", "pipeline.pem", "dpo.pem")
-    }
+    assert {
+        path.name: oct(path.stat().st_mode & 0o777) for path in secrets.iterdir() if path.suffix != ".pub"
+    } == dict.fromkeys(("workspace.key", "vault.key", "pipeline.pem", "dpo.pem"), "0o600")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,9 @@ def test_training_before_an_ingest_is_a_closed_gate(empty):
 
 
 def test_a_file_that_is_not_there(empty):
-    one_sentence(lethe_here("ingest", empty / "no.jsonl", "--source", "s", workspace=empty, code=None), 2, "does not exist")
+    one_sentence(
+        lethe_here("ingest", empty / "no.jsonl", "--source", "s", workspace=empty, code=None), 2, "does not exist"
+    )
 
 
 def test_a_file_that_cannot_be_read(empty, tmp_path):
@@ -115,7 +119,9 @@ def test_an_empty_file(empty, tmp_path):
 
 def test_an_unknown_column(empty, tmp_path):
     path = write(tmp_path, "rows.jsonl", {**ROW, "customer": "x"})
-    one_sentence(lethe_here("ingest", path, "--source", "s", workspace=empty, code=None), 2, '"customer"', "Known columns")
+    one_sentence(
+        lethe_here("ingest", path, "--source", "s", workspace=empty, code=None), 2, '"customer"', "Known columns"
+    )
 
 
 def test_a_refused_file_leaves_the_gate_as_it_was(empty, tmp_path):
@@ -196,7 +202,8 @@ def test_a_stale_digest_is_refused(case):
 
 
 @pytest.mark.parametrize(
-    "command", [("run",), ("purge",), ("sign", "--as", "dana"), ("approve", "--purge", "--as", "dana", "--digest", "0" * 64)]
+    "command",
+    [("run",), ("purge",), ("sign", "--as", "dana"), ("approve", "--purge", "--as", "dana", "--digest", "0" * 64)],
 )
 def test_steps_out_of_order(case, command):
     folder, case_id = case
@@ -256,7 +263,15 @@ def test_a_reason_may_not_name_the_person(case):
     """Neither by what the request said (an e-mail address) nor by what the register knows (a name)."""
     folder, case_id = case
     said = lethe_here(
-        "erase", "refuse", case_id, "--as", "dana", "--reason", f"{PLANTED.name} owes us money", workspace=folder, code=None
+        "erase",
+        "refuse",
+        case_id,
+        "--as",
+        "dana",
+        "--reason",
+        f"{PLANTED.name} owes us money",
+        workspace=folder,
+        code=None,
     )
     one_sentence(said, 2, "repeats an identifier")
     assert PLANTED.name not in said.err
