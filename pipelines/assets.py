@@ -5,6 +5,8 @@ the gate on the data, because an asset launched by hand runs whatever a check sa
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from dagster import (
     AssetExecutionContext,
@@ -18,10 +20,13 @@ from dagster import (
     multi_asset,
 )
 
-from pipelines import training
-from pipelines.ingest import pending_ingest, run_ingest
+from pipelines import placing, releasing, training
+from pipelines.ingest import oldest_pending, run_ingest
 from pipelines.instance import door
 from pipelines.resources import IngestConfig, WorkspaceResource
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = ["adapter_assets", "gate_assets", "partition_key", "partitions_name", "shard_of"]
 
@@ -56,9 +61,7 @@ def gate_assets(config: IngestConfig, workspace: WorkspaceResource) -> Iterator[
     """One streaming pass makes all three; text never rests in between."""
     with door():
         opened = workspace.open()
-        report = run_ingest(
-            opened, config.request or training.required(pending_ingest(opened), "No ingest was requested.")
-        )
+        report = run_ingest(opened, config.request or oldest_pending(opened))
     facts = {"ingest": report.ingest_id, "source": report.source, "generation": report.generation}
     read = {name: report.counts.get(name, 0) for name in ("rows", "held", "rejected")}
     verdicts = {name: report.counts.get(name, 0) for name in ("allow", "redact", "quarantine", "block")}
@@ -79,22 +82,22 @@ def adapter_assets(adapter: str) -> Sequence[AssetsDefinition]:
     @asset(**common, deps=["admissions"], description="The frozen plan, and every admitted record placed by it.")
     def plan(context: AssetExecutionContext, workspace: WorkspaceResource) -> MaterializeResult:
         with door():
-            report = training.freeze_and_place(workspace.open(), adapter)
+            report = placing.freeze_and_place(workspace.open(), adapter)
         keys = [partition_key(adapter, shard) for shard in range(report.shards)]
         context.instance.add_dynamic_partitions(partitions_name(adapter), keys)
-        return MaterializeResult(metadata=training.shown(report), data_version=DataVersion(report.plan_digest))
+        return MaterializeResult(metadata=_shown(report), data_version=DataVersion(report.plan_digest))
 
     @asset(**common, deps=[plan], description="State 0, shared by all shards, from records about nobody.")
     def trunk(workspace: WorkspaceResource) -> MaterializeResult:
         with door():
             report = training.build_trunk(workspace.open(), adapter)
-        return MaterializeResult(metadata=training.shown(report), data_version=DataVersion(report.state_digest))
+        return MaterializeResult(metadata=_shown(report), data_version=DataVersion(report.state_digest))
 
     @asset(**common, deps=[plan], partitions_def=shards, description="What each slice of the shard is trained on.")
     def shard_manifest(context: AssetExecutionContext, workspace: WorkspaceResource) -> MaterializeResult:
         with door():
             report = training.write_manifests(workspace.open(), adapter, shard_of(context.partition_key))
-        return MaterializeResult(metadata=training.shown(report), data_version=DataVersion(report.digest))
+        return MaterializeResult(metadata=_shown(report), data_version=DataVersion(report.digest))
 
     @asset(
         **common, deps=[shard_manifest, trunk], partitions_def=shards, pool="training",
@@ -103,26 +106,31 @@ def adapter_assets(adapter: str) -> Sequence[AssetsDefinition]:
     def shard_adapter(context: AssetExecutionContext, workspace: WorkspaceResource) -> MaterializeResult:
         with door():
             report = training.build_shard(workspace.open(), adapter, shard_of(context.partition_key))
-        return MaterializeResult(metadata=training.shown(report), data_version=DataVersion(report.state_digest))
+        return MaterializeResult(metadata=_shown(report), data_version=DataVersion(report.state_digest))
 
     @asset(**common, deps=[shard_adapter], description="The exact average of the shards, one standard PEFT adapter.")
     def composed_adapter(workspace: WorkspaceResource) -> MaterializeResult:
         with door():
-            report = training.compose(workspace.open(), adapter)
-        return MaterializeResult(metadata=training.shown(report), data_version=DataVersion(report.composed_digest))
+            report = releasing.compose(workspace.open(), adapter)
+        return MaterializeResult(metadata=_shown(report), data_version=DataVersion(report.composed_digest))
 
     @asset(**common, deps=[composed_adapter], description="Held-out loss of base and adapter on the control records.")
     def probe_report(workspace: WorkspaceResource) -> MaterializeResult:
         with door():
-            return MaterializeResult(metadata=training.shown(training.assess(workspace.open(), adapter)))
+            return MaterializeResult(metadata=_shown(releasing.assess(workspace.open(), adapter)))
 
     @asset(**common, deps=[composed_adapter, probe_report], description="The composed adapter in service.")
     def release(workspace: WorkspaceResource) -> MaterializeResult:
         with door():
-            report = training.put_in_service(workspace.open(), adapter)
-        return MaterializeResult(metadata=training.shown(report), data_version=DataVersion(report.composed_digest))
+            report = releasing.put_in_service(workspace.open(), adapter)
+        return MaterializeResult(metadata=_shown(report), data_version=DataVersion(report.composed_digest))
 
     return [plan, trunk, shard_manifest, shard_adapter, composed_adapter, probe_report, release]
+
+
+def _shown(report: "DataclassInstance") -> dict[str, str | int | float]:
+    """A report as metadata: counts and digests only."""
+    return asdict(report)
 
 
 def asset_key(adapter: str, name: str) -> AssetKey:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dagster import AssetCheckResult, AssetChecksDefinition, AssetCheckSeverity, asset_check
 
 from lineage.gate import standing
-from pipelines import training
 from pipelines.assets import asset_key
+from pipelines.chains import stale_shards
 from pipelines.ingest import load_gate_policy
 from pipelines.instance import door
 from pipelines.resources import WorkspaceResource
@@ -38,7 +38,7 @@ def adapter_checks(adapter: str) -> Sequence[AssetChecksDefinition]:
     )  # fmt: skip
     def no_shard_is_stale(workspace: WorkspaceResource) -> AssetCheckResult:
         with door():
-            stale = training.stale_shards(workspace.open(), adapter)
+            stale = stale_shards(workspace.open(), adapter)
         names = ", ".join(str(shard) for shard in stale)
         return AssetCheckResult(
             passed=not stale, description=f"Stale shards: {names}" if stale else "All shards are current."

@@ -1,5 +1,5 @@
-"""An erasure carried into the weights: preview, contain, rebuild, re-derive. Judging, purging and signing have rooms of
-their own (`pipelines.judging`, `pipelines.purging`).
+"""An erasure carried into the weights: contain, rebuild, re-derive. What goes before and after has modules of its own:
+`pipelines.previewing`, `pipelines.judging`, `pipelines.purging`.
 
 Each step is safe to repeat: it asks the case where it stands, does what is missing, files its evidence and moves the case
 on its last line. The erased records are *restricted* first (Art. 18); from then on every reader of training text leaves
@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from sqlmodel import Session, col, select
@@ -23,97 +22,18 @@ from lineage import builds
 from lineage.builds import TRUNK
 from lineage.case import CaseFile, Stage
 from lineage.catalog import in_chunks
-from lineage.closure import Closure, find_closure, supplied_forms
-from lineage.desk import open_supplied
 from lineage.errors import Fault, NotAcceptable, RefusedByRule, WrongUsage
-from lineage.evidence import add_evidence, case_records, contract, digest_of, evidence, has_evidence, save_closure
-from lineage.register import RegisterForm
-from lineage.subjects import load_forms
-from lineage.tables import CaseRow, RecordRow
+from lineage.evidence import add_evidence, case_records, contract, digest_of, evidence, has_evidence
+from lineage.tables import RecordRow
 from lineage.workspace import Workspace
-from pipelines import training
-from pipelines.ingest import load_gate_policy, utc_now
+from pipelines import releasing, training
+from pipelines.chains import current_chain, stale_shards
+from pipelines.ingest import utc_now
+from pipelines.previewing import erasure_plan, make_preview, search_closure
 from pipelines.states import Atelier, open_atelier
-from unlearn.erase import ErasurePlan, SliceLoad, plan_erasure
-from unlearn.plan import Placement, Plan
+from unlearn.plan import Plan
 
-__all__ = ["contain", "make_preview", "rebuild", "rederive", "subject_forms"]
-
-
-def make_preview(workspace: Workspace, case_id: str) -> str:
-    """Find the closure afresh and write the contract and the forecast; returns the digest the DPO will approve."""
-    closure = _search(workspace, case_id)
-    with workspace.database.transaction() as session:
-        now = utc_now()
-        body = contract(session, case_id, closure, workspace.keyring)
-        digest = add_evidence(session, case_id, "contract", body, now=now)
-        save_closure(session, case_id, closure, workspace.keyring)
-        add_evidence(session, case_id, "forecast", _forecast(session, workspace, closure), now=now)
-        CaseFile(session, case_id).preview_ready(digest, now=now)
-    return digest
-
-
-def subject_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
-    """The subject's key, and every form known of them: registered, and supplied with the request.
-
-    Raises:
-        RefusedByRule: the case has forgotten who it was about (it is purged), or never knew.
-    """
-    with workspace.database.reader() as session:
-        row = session.get(CaseRow, case_id)
-        if row is None or row.subject_key is None:
-            raise RefusedByRule(f"Case {case_id} has no subject (any more).")
-        registered = load_forms(session, workspace.keystore, row.subject_key)
-    return row.subject_key, registered + supplied_forms(row.subject_key, open_supplied(workspace, case_id))
-
-
-def _search(workspace: Workspace, case_id: str) -> Closure:
-    key, forms = subject_forms(workspace, case_id)
-    with workspace.database.reader() as session:
-        return find_closure(session, key, forms, keystore=workspace.keystore)
-
-
-def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[str, object]:
-    """What it will cost, outside the contract's digest."""
-    from lineage.scan import Scanner
-
-    adapters = {}
-    for adapter in sorted(workspace.settings.adapters):
-        if found := builds.current_plan(session, adapter):
-            plan = Plan.from_json(found[1])
-            cost = erasure_plan(session, plan, closure.erased_ids)
-            adapters[adapter] = {
-                "affected": [asdict(part) for part in cost.affected], "trunk_hit": cost.trunk_hit,
-                "controls": cost.control_records, "steps": cost.steps, "full_steps": cost.full_steps,
-                "fraction": round(cost.fraction, 4), "release": builds.current_release(session, adapter) or "",
-                "seconds_estimate": round(_seconds(session, plan, cost), 1),
-            }  # fmt: skip
-    scanner = Scanner(load_gate_policy(workspace.settings))
-    return {
-        "adapters": adapters,
-        "searched": closure.searched,
-        "tier": scanner.tier,
-        "blind_spots": scanner.blind_spots,
-    }
-
-
-def erasure_plan(session: Session, plan: Plan, record_ids: tuple[str, ...]) -> ErasurePlan:
-    """Which slices of which shards the records are in, and what rebuilding them costs."""
-    placed = builds.placements_of(session, plan.digest, record_ids)
-    loads = [
-        SliceLoad(None if shard == TRUNK else shard, index, len(members), 0)
-        for shard in (TRUNK, *range(plan.shards))
-        for index, members in builds.live_members(session, plan.digest, shard, restricted_too=True).items()
-    ]
-    held = {(load.shard, load.slice) for load in loads}
-    closure = [Placement(p.kind, p.shard, p.slice) for p in placed]  # type: ignore[arg-type]
-    return plan_erasure(plan, [p for p in closure if p.kind == "control" or (p.shard, p.slice) in held], loads=loads)
-
-
-def _seconds(session: Session, plan: Plan, cost: ErasurePlan) -> float:
-    """Time for the steps, by the mean pace of the adapter's builds so far."""
-    seconds, steps = builds.build_pace(session, plan.digest)
-    return cost.steps * seconds / steps if steps else 0.0
+__all__ = ["contain", "rebuild", "rederive"]
 
 
 def contain(workspace: Workspace, case_id: str) -> dict[str, object]:
@@ -142,7 +62,7 @@ def contain(workspace: Workspace, case_id: str) -> dict[str, object]:
 
 
 def _require_contract(workspace: Workspace, case_id: str) -> None:
-    closure = _search(workspace, case_id)
+    closure = search_closure(workspace, case_id)
     with workspace.database.transaction() as session:
         case = CaseFile(session, case_id)
         case.require(Stage.APPROVED, to="execute")
@@ -196,12 +116,12 @@ def _contain_adapter(workspace: Workspace, adapter: str, case_id: str, *, affect
     if not affected or in_service is None:
         return in_service or ""
     try:
-        report = training.compose(workspace, adapter, partial=True)
+        report = releasing.compose(workspace, adapter, partial=True)
     except WrongUsage:
         with workspace.database.transaction() as session:
             builds.withdraw(session, adapter=adapter, now=utc_now())
         return ""
-    training.put_in_service(workspace, adapter, digest=report.composed_digest, reason=f"contained {case_id}")
+    releasing.put_in_service(workspace, adapter, digest=report.composed_digest, reason=f"contained {case_id}")
     return report.composed_digest
 
 
@@ -233,9 +153,9 @@ def _rebuild_adapter(
             "shards": {},
         }
     reports = {shard: training.build_shard(workspace, adapter, shard) for shard in shards}
-    waiting = set(training.stale_shards(workspace, adapter)) - set(shards)  # contained by other cases, not rebuilt yet
-    composed = training.compose(workspace, adapter, partial=bool(waiting)).composed_digest
-    training.put_in_service(workspace, adapter, digest=composed, reason=f"erasure {case_id}")
+    waiting = set(stale_shards(workspace, adapter)) - set(shards)  # contained by other cases, not rebuilt yet
+    composed = releasing.compose(workspace, adapter, partial=bool(waiting)).composed_digest
+    releasing.put_in_service(workspace, adapter, digest=composed, reason=f"erasure {case_id}")
     atelier = open_atelier(workspace, adapter)
     old = before["parts"]
     with workspace.database.reader() as session:
@@ -340,7 +260,7 @@ def _rederive_adapter(workspace: Workspace, adapter: str, first: Mapping[int, in
     atelier = open_atelier(workspace, adapter)
     expected = {}
     for shard in first:
-        chain = training.current_chain(atelier, shard)
+        chain = current_chain(atelier, shard)
         if chain is None:
             raise NotAcceptable(f"Shard {shard} of {adapter} is stale; it cannot be re-derived.")
         expected[shard] = {state.slice: state.state_digest for state in chain if state.slice >= first[shard]}

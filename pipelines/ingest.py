@@ -34,7 +34,7 @@ from lineage.tables import IngestRow
 from lineage.workspace import Workspace
 from pipelines.progress import Progress, bar
 
-__all__ = ["IngestReport", "load_gate_policy", "pending_ingest", "request_ingest", "run_ingest"]
+__all__ = ["IngestReport", "load_gate_policy", "oldest_pending", "request_ingest", "run_ingest"]
 
 BATCH_RECORDS = 64
 
@@ -98,11 +98,18 @@ def request_ingest(
     return ingest_id
 
 
-def pending_ingest(workspace: Workspace) -> str | None:
-    """The oldest request that is not finished, for a run started without a request id."""
+def oldest_pending(workspace: Workspace) -> str:
+    """The oldest request that is not finished, for a run started without a request id.
+
+    Raises:
+        WrongUsage: there is none.
+    """
     with workspace.database.reader() as session:
         query = select(IngestRow.id).where(col(IngestRow.status) != "finished")
-        return session.exec(query.order_by(col(IngestRow.requested_at))).first()
+        found = session.exec(query.order_by(col(IngestRow.requested_at))).first()
+    if found is None:
+        raise WrongUsage("No ingest was requested.", hint="Ask for one: lethe ingest FILE --source NAME")
+    return found
 
 
 def run_ingest(workspace: Workspace, ingest_id: str) -> IngestReport:

@@ -14,7 +14,7 @@ from lineage.errors import LetheError, RefusedByRule
 from lineage.lease import held
 from lineage.tables import CaseRunRow
 from lineage.workspace import Workspace
-from pipelines import erasure, judging, purging
+from pipelines import erasure, judging, previewing, purging
 from pipelines.assets import partition_key
 from pipelines.ingest import utc_now
 from pipelines.instance import door
@@ -48,7 +48,7 @@ def _opened(context: OpExecutionContext, resource: WorkspaceResource, case_id: s
 def find_and_preview(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
     """Find the closure and write the preview."""
     with door(), working(workspace, config.case_id):
-        digest = erasure.make_preview(_opened(context, workspace, config.case_id), config.case_id)
+        digest = previewing.make_preview(_opened(context, workspace, config.case_id), config.case_id)
     context.add_output_metadata({"case": config.case_id, "preview": digest})
 
 

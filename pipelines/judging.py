@@ -23,11 +23,11 @@ from lineage.register import RegisterForm
 from lineage.subjects import load_forms
 from lineage.tables import PlacementRow, RecordRow
 from lineage.workspace import Workspace
-from pipelines.erasure import subject_forms
+from pipelines.bases import base_for_probes
 from pipelines.ingest import utc_now
+from pipelines.previewing import subject_forms
 from pipelines.progress import bar
 from pipelines.states import Atelier, open_atelier
-from pipelines.training import base_for_probes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +116,7 @@ def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, o
         return store.directory("adapters", str(digest)) if digest else None
 
     return Panel(
-        base=base_for_probes(atelier),
+        base=base_for_probes(atelier.settings),
         revision=atelier.settings.revision or None,
         pre={shard: store.directory("adapters", old[str(shard)]) for shard in hit},
         post={shard: store.directory("adapters", new[shard]) for shard in hit},
@@ -254,7 +254,11 @@ def probe_subject(workspace: Workspace, adapter: str, subject_key: str) -> dict[
     inside = {shard: paths[shard] for shard in home}
     outs = {shard: path for shard, path in paths.items() if shard not in home}
     panel = Panel(
-        base=base_for_probes(atelier), revision=atelier.settings.revision or None, pre=inside, post=inside, outs=outs
+        base=base_for_probes(atelier.settings),
+        revision=atelier.settings.revision or None,
+        pre=inside,
+        post=inside,
+        outs=outs,
     )
     protocol = Protocol(out_adapters=len(outs), max_length=atelier.plan.max_length)
     judgement = judge(_dossier(atelier, "probe", record_ids, forms, tuple(home)), panel, protocol)

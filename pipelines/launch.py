@@ -12,8 +12,8 @@ from lineage.workspace import Workspace
 from pipelines.assets import partition_key
 from pipelines.ingest import IngestReport, request_ingest
 from pipelines.instance import run_job, workspace_instance
+from pipelines.placing import PlaceReport, freeze_and_place
 from pipelines.progress import bar
-from pipelines.training import PlaceReport, freeze_and_place
 from unlearn.plan import Plan
 
 __all__ = ["ingest_file", "run_case_job", "train_adapter"]

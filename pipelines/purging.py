@@ -19,8 +19,8 @@ from lineage.register import RegisterForm
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines.certifying import write_half_signed
-from pipelines.erasure import subject_forms
 from pipelines.ingest import utc_now
+from pipelines.previewing import subject_forms
 
 __all__ = ["purge_case"]
 
@@ -129,7 +129,7 @@ def _token_patterns(workspace: Workspace, forms: Sequence[RegisterForm]) -> set[
 
     from tokenizers import Tokenizer
 
-    from pipelines.training import tokenizer_file
+    from pipelines.bases import tokenizer_file
 
     patterns: set[bytes] = set()
     for adapter in workspace.settings.adapters:

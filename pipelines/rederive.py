@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineage.workspace import open_workspace
+from pipelines.chains import current_chain, trunk_standing
 from pipelines.states import Atelier, open_atelier
-from pipelines.training import current_chain, train_chain, trunk_standing
+from pipelines.training import train_chain
 
 if TYPE_CHECKING:
     from unlearn.states import BuiltState, State

@@ -15,6 +15,7 @@ from lineage.gate import require_open
 from lineage.lease import Lease, check
 from lineage.settings import AdapterSettings
 from lineage.workspace import Workspace
+from pipelines.bases import base_name
 from pipelines.ingest import load_gate_policy, utc_now
 from unlearn.plan import Plan, plan_key
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from unlearn.base import Base
     from unlearn.states import BuiltState, SliceInput, State
 
-__all__ = ["Atelier", "WorkspaceStates", "open_atelier", "state_bytes"]
+__all__ = ["Atelier", "WorkspaceStates", "open_atelier", "peft_files", "state_bytes"]
 
 
 @dataclass(frozen=True)
@@ -156,3 +157,11 @@ def built_from(workspace: Workspace, facts: StateFacts) -> BuiltState:
         manifest_digest=facts.manifest_digest, fingerprint_digest=facts.fingerprint_digest, reused=True, steps=0,
         tokens=0, truncated_records=0,
     )  # fmt: skip
+
+
+def peft_files(atelier: Atelier, weights: bytes) -> dict[str, bytes]:
+    """A state's weights as the files of a standard PEFT directory."""
+    from unlearn.adapters import adapter_files
+
+    name, revision = base_name(atelier.settings), atelier.settings.revision
+    return adapter_files(weights, atelier.plan, base_name=name, revision=revision)

@@ -1,51 +1,28 @@
-"""From admitted records to a release: freeze, place, train what is missing, compose, assess, put into service.
+"""Train what is missing: write the manifests, walk a shard's chain under its lease, publish what stands for it.
 
-Every function opens the gate for itself (`open_atelier`), does one thing and returns a report of counts and digests.
-Heavy libraries are imported inside, so that the Dagster code location loads in seconds.
+Every verb opens the gate for itself (`open_atelier`) and returns a report of counts and digests. Heavy libraries are
+imported inside, so that the Dagster code location loads in seconds.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from lineage import builds, ledger
-from lineage.builds import TRUNK, ComposedFacts, Placed, StateFacts
-from lineage.catalog import contents_of
-from lineage.errors import GateClosed, WrongUsage
+from lineage import builds
+from lineage.builds import TRUNK, StateFacts
 from lineage.evidence import digest_of
-from lineage.gate import require_open
 from lineage.lease import held
-from lineage.settings import AdapterSettings
 from lineage.workspace import Workspace
-from pipelines.ingest import load_gate_policy, utc_now
+from pipelines.chains import current_chain, trunk_standing
+from pipelines.ingest import utc_now
 from pipelines.progress import bar
-from pipelines.states import Atelier, WorkspaceStates, built_from, facts_of, open_atelier, state_bytes
-from unlearn.plan import CorpusShape, Plan, TrainSettings, place, plan_key, propose_plan
+from pipelines.states import Atelier, WorkspaceStates, built_from, facts_of, open_atelier, peft_files, state_bytes
 
 if TYPE_CHECKING:
     from unlearn.states import BuiltState, StateStore
 
-__all__ = [
-    "assess", "build_shard", "build_trunk", "compose", "freeze_and_place", "propose", "put_in_service", "shown",
-    "stale_shards", "write_manifests",
-]  # fmt: skip
-
-Thing = TypeVar("Thing")
-
-
-@dataclass(frozen=True)
-class PlaceReport:
-    """What a plan placed, now and in all."""
-
-    plan_digest: str
-    shards: int
-    placed_now: int
-    trunk_records: int
-    shard_records: int
-    control_records: int
+__all__ = ["BuildReport", "ManifestReport", "build_shard", "build_trunk", "train_chain", "write_manifests"]
 
 
 @dataclass(frozen=True)
@@ -70,101 +47,6 @@ class BuildReport:
     steps: int
     tokens: int
     truncated_records: int
-
-
-@dataclass(frozen=True)
-class ComposeReport:
-    """A composed adapter."""
-
-    composed_digest: str
-    shards: int
-    rank: int
-    megabytes: float
-
-
-@dataclass(frozen=True)
-class AssessReport:
-    """Held-out loss on the never-trained control records, in nats per token."""
-
-    control_records: int
-    base_nll: float
-    adapter_nll: float
-
-
-@dataclass(frozen=True)
-class ReleaseReport:
-    """What is in service now."""
-
-    composed_digest: str
-    changed: bool
-
-
-def shown(report: object) -> dict[str, str | int | float | bool]:
-    """A report as Dagster metadata: counts and digests only."""
-    return asdict(report)  # type: ignore[call-overload,no-any-return]
-
-
-def required(thing: Thing | None, sentence: str) -> Thing:
-    """The thing, or a clear refusal."""
-    if thing is None:
-        raise WrongUsage(sentence)
-    return thing
-
-
-def propose(workspace: Workspace, adapter: str) -> Plan:
-    """The plan in force, or the one that would be frozen now. Needs no admitted record to be read twice."""
-    settings = workspace.settings.adapter(adapter)
-    with workspace.database.reader() as session:
-        if found := builds.current_plan(session, adapter):
-            return Plan.from_json(found[1])
-        placeable = builds.unplaced(session, "", settings.sources)
-        contents = contents_of(session, [p.record_id for p in placeable], keystore=workspace.keystore)
-    shape = CorpusShape(
-        records=len(placeable),
-        characters=sum(len(segment) for record in contents for segment in record.content.segments()),
-        subjects=len({p.primary_subject for p in placeable if p.primary_subject}),
-        trunk_records=sum(p.trunk_eligible for p in placeable),
-    )
-    wishes = TrainSettings.from_mapping(settings.training)
-    nonce = workspace.keyring.mac("plan-nonce", adapter)[
-        :32
-    ]  # from the secret, so that what is shown is what is frozen
-    return propose_plan(wishes, shape, nonce=nonce, adapter=adapter)
-
-
-def freeze_and_place(workspace: Workspace, adapter: str, plan: Plan | None = None) -> PlaceReport:
-    """Freeze the plan if there is none, and place every admitted record that it has not placed.
-
-    Raises:
-        GateClosed: the corpus may not be learnt from.
-        RefusedByRule: another plan is frozen already.
-    """
-    settings = workspace.settings.adapter(adapter)
-    policy = load_gate_policy(workspace.settings)
-    with workspace.database.reader() as session:
-        require_open(session, sources=settings.sources, policy_digest=policy.digest)
-    plan = plan or propose(workspace, adapter)
-    key = plan_key(workspace.keyring.workspace_secret, plan)
-    with workspace.database.transaction() as session:
-        now = utc_now()
-        builds.freeze_plan(session, adapter=adapter, digest=plan.digest, body=plan.to_json(), now=now)
-        found = [_placed(plan, key, item) for item in builds.unplaced(session, plan.digest, settings.sources)]
-        builds.place_records(session, plan.digest, found)
-        counts = builds.placement_counts(session, plan.digest)
-        if found:
-            payload = {"adapter": adapter, "plan": plan.digest, "placed": len(found)}
-            ledger.append(session, at=now, kind="plan.placed", payload=payload)
-    return PlaceReport(
-        plan.digest, plan.shards, len(found), counts.get("trunk", 0), counts.get("shard", 0), counts.get("control", 0)
-    )
-
-
-def _placed(plan: Plan, key: bytes, item: builds.Placeable) -> Placed:
-    placement = place(
-        plan, key, record_id=item.record_id, primary_subject=item.primary_subject, generation=item.generation,
-        trunk_eligible=item.trunk_eligible,
-    )  # fmt: skip
-    return Placed(item.record_id, placement.kind, placement.shard, placement.slice)
 
 
 def write_manifests(workspace: Workspace, adapter: str, shard: int) -> ManifestReport:
@@ -236,16 +118,6 @@ def train_chain(
         )  # fmt: skip
 
 
-def trunk_standing(atelier: Atelier, shard: int = 0) -> StateFacts | None:
-    """The trunk's state, for a shard to start from; None for the trunk itself, or when the plan has none."""
-    if shard == TRUNK or not atelier.plan.trunk:
-        return None
-    chain = current_chain(atelier, TRUNK)
-    if chain is None:
-        raise _stale(atelier, "The trunk")
-    return chain[-1] if chain else None
-
-
 def _publish_shard(atelier: Atelier, shard: int, standing: StateFacts | None) -> str:
     """What stands for the shard as a PEFT directory in the store; empty if nothing does."""
     from unlearn.compose import files_digest
@@ -253,7 +125,7 @@ def _publish_shard(atelier: Atelier, shard: int, standing: StateFacts | None) ->
     if standing is None:
         return ""
     workspace = atelier.workspace
-    files = adapter_bytes(atelier, state_bytes(workspace, standing.state_digest).weights)
+    files = peft_files(atelier, state_bytes(workspace, standing.state_digest).weights)
     digest = files_digest(files)
     workspace.store.publish("adapters", digest, files)
     with workspace.database.transaction() as session:
@@ -266,167 +138,6 @@ def _publish_shard(atelier: Atelier, shard: int, standing: StateFacts | None) ->
             now=utc_now(),
         )
     return digest
-
-
-def adapter_bytes(atelier: Atelier, weights: bytes) -> dict[str, bytes]:
-    """A state as the files of a standard PEFT directory. A local base is named by its folder, not by its path."""
-    from unlearn.adapters import adapter_files
-
-    return adapter_files(weights, atelier.plan, base_name=base_name(atelier), revision=atelier.settings.revision)
-
-
-def base_name(atelier: Atelier) -> str:
-    """How adapters name their base: the hub id or "tiny" as given, a local folder by its last part."""
-    given = atelier.settings.base_model
-    return Path(given).name if Path(given).is_dir() else given
-
-
-def current_chain(atelier: Atelier, shard: int) -> list[StateFacts] | None:
-    """The states that were trained on exactly the shard's live records, slice by slice; None if one is missing."""
-    chain, complete = current_prefix(atelier, shard)
-    return chain if complete else None
-
-
-def current_prefix(atelier: Atelier, shard: int) -> tuple[list[StateFacts], bool]:
-    """The longest part of a shard's chain that holds only live records, and whether it is all of it.
-
-    A state whose bytes were lost from the store is none: the next training builds it again.
-    """
-    store = atelier.workspace.store
-    chain: list[StateFacts] = []
-    parent = None
-    if shard != TRUNK and atelier.plan.trunk:
-        trunk, complete = current_prefix(atelier, TRUNK)
-        if not complete:
-            return [], False
-        parent = trunk[-1] if trunk else None
-    for item in atelier.slices(shard):
-        with atelier.workspace.database.reader() as session:
-            parent = builds.child_state(
-                session, plan_digest=atelier.plan.digest, place=shard, manifest_digest=item.manifest_digest,
-                parent_recipe=parent.recipe_digest if parent else None,
-            )  # fmt: skip
-        if parent is None or not store.holds("states", parent.state_digest):
-            return chain, False
-        chain.append(parent)
-    return chain, True
-
-
-def standing_states(atelier: Atelier, *, partial: bool) -> dict[int, StateFacts | None]:
-    """What stands for each shard: its newest state, the trunk if it has none, None if there is no trunk either.
-
-    With `partial`, a stale shard stands for the part of its chain that holds only live records: that is containment.
-
-    Raises:
-        GateClosed: a shard is stale and `partial` was not asked for.
-    """
-    trunk, trunk_complete = current_prefix(atelier, TRUNK) if atelier.plan.trunk else ([], True)
-    ground = trunk[-1] if trunk and trunk_complete else None
-    found: dict[int, StateFacts | None] = {}
-    for shard in range(atelier.plan.shards):
-        chain, complete = current_prefix(atelier, shard)
-        if not complete and not partial:
-            raise _stale(atelier, f"Shard {shard}")
-        found[shard] = chain[-1] if chain else ground
-    return found
-
-
-def _stale(atelier: Atelier, what: str) -> GateClosed:
-    return GateClosed(f"{what} of {atelier.adapter} is stale.", hint=f"Train it: lethe train {atelier.adapter}")
-
-
-def stale_shards(workspace: Workspace, adapter: str) -> list[int]:
-    """Shards whose live records are not what they were trained on."""
-    atelier = open_atelier(workspace, adapter)
-    return [shard for shard in range(atelier.plan.shards) if current_chain(atelier, shard) is None]
-
-
-def compose(workspace: Workspace, adapter: str, *, partial: bool = False) -> ComposeReport:
-    """The exact average of the shards, published. With `partial` a stale shard is cut back (containment).
-
-    Raises:
-        GateClosed: a shard is stale and `partial` was not asked for.
-        WrongUsage: nothing is left to compose.
-    """
-    from unlearn.compose import compose as average
-
-    atelier = open_atelier(workspace, adapter)
-    states = standing_states(atelier, partial=partial)
-    present = {shard: facts for shard, facts in states.items() if facts is not None}
-    weights = {shard: state_bytes(workspace, facts.state_digest).weights for shard, facts in present.items()}
-    parts = {shard: adapter_bytes(atelier, content) for shard, content in weights.items()}
-    composed = average(parts, shards=atelier.plan.shards)
-    workspace.store.publish("adapters", composed.digest, composed.files)
-    recipes = {shard: facts.recipe_digest if facts else None for shard, facts in states.items()}
-    with workspace.database.transaction() as session:
-        kind = "contained" if partial else "full"
-        builds.save_composed(
-            session, ComposedFacts(composed.digest, adapter, atelier.plan.digest, kind, recipes), utc_now()
-        )
-    size = sum(len(content) for content in composed.files.values()) / 1e6
-    return ComposeReport(composed.digest, len(present), atelier.plan.lora_r * len(states), round(size, 2))
-
-
-def assess(workspace: Workspace, adapter: str) -> AssessReport:
-    """Held-out loss of the newest composition on the control records."""
-    from probes.dossier import DecodingScheme, Panel
-    from probes.target import BASE, Target
-    from probes.tokens import tokenise
-    from probes.utility import held_out_nll
-
-    atelier = open_atelier(workspace, adapter)
-    digest = required(_newest_composed(workspace, adapter), f"The adapter {adapter} is not composed yet.")
-    with workspace.database.reader() as session:
-        ids = [record_id for record_id, _ in builds.control_ids(session, atelier.plan.digest)]
-        controls = contents_of(session, ids, keystore=workspace.keystore)
-    composed = workspace.store.directory("adapters", digest)
-    panel = Panel(base=base_for_probes(atelier), pre={}, post={}, outs={}, composed_post=composed)
-    target = Target.open(panel, scheme=DecodingScheme())
-    items = [tokenise(target.tokenizer, record.content, atelier.plan.max_length) for record in controls]
-    losses = [held_out_nll(target.read(name, items)).nll for name in (BASE, "composed_post")]
-    return AssessReport(len(controls), *(round(nats, 4) if math.isfinite(nats) else 0.0 for nats in losses))
-
-
-def base_for_probes(atelier: Atelier) -> str:
-    """Where the judge finds the base: the embedded one by its path, any other as configured."""
-    from unlearn.tiny_base import TINY_BASE
-
-    given = atelier.settings.base_model
-    return str(TINY_BASE) if given == "tiny" else given
-
-
-def _newest_composed(workspace: Workspace, adapter: str) -> str | None:
-    with workspace.database.reader() as session:
-        return builds.newest_composed(session, adapter)
-
-
-def tokenizer_file(settings: AdapterSettings) -> Path | None:
-    """The adapter's tokenizer.json where it lies on this machine; None for a base that is only on a hub."""
-    from unlearn.tiny_base import TINY_BASE
-
-    path = (TINY_BASE if settings.base_model == "tiny" else Path(settings.base_model)) / "tokenizer.json"
-    return path if path.is_file() else None
-
-
-def put_in_service(
-    workspace: Workspace, adapter: str, *, digest: str | None = None, reason: str = "train"
-) -> ReleaseReport:
-    """Point the release at a composition: the given one, or the newest full one if no shard is stale.
-
-    Raises:
-        GateClosed: a shard is stale, so the newest composition is not of the live records.
-    """
-    if digest is None:
-        if stale := stale_shards(workspace, adapter):
-            raise GateClosed(f"{len(stale)} shards of {adapter} are stale.", hint=f"Train them: lethe train {adapter}")
-        digest = required(_newest_composed(workspace, adapter), f"The adapter {adapter} is not composed yet.")
-    with workspace.database.transaction() as session:
-        now = utc_now()
-        changed = builds.release(session, adapter=adapter, composed_digest=digest, reason=reason, now=now)
-        if changed:
-            payload = {"adapter": adapter, "composed": digest, "reason": reason}
-            ledger.append(session, at=now, kind="release.switched", payload=payload)
-    return ReleaseReport(digest, changed)
 
 
 def _report(

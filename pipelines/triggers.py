@@ -8,14 +8,18 @@ from collections.abc import Iterator
 
 from dagster import (
     AddDynamicPartitionsRequest,
+    DagsterRun,
+    DagsterRunStatus,
     DefaultSensorStatus,
     RunFailureSensorContext,
     RunRequest,
+    RunStatusSensorContext,
     SensorDefinition,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
     run_failure_sensor,
+    run_status_sensor,
     sensor,
 )
 
@@ -29,7 +33,7 @@ from pipelines.jobs import case_config, case_erasure, case_lease, case_preview, 
 from pipelines.resources import WorkspaceResource
 from unlearn.plan import Plan
 
-__all__ = ["case_sensor", "failure_sensor", "shard_sensor"]
+__all__ = ["cancel_sensor", "case_sensor", "failure_sensor", "shard_sensor"]
 
 WORK = {
     Stage.ASSESSMENT: "case_preview",
@@ -74,14 +78,28 @@ def case_sensor(context: SensorEvaluationContext, workspace: WorkspaceResource) 
 )  # fmt: skip
 def failure_sensor(context: RunFailureSensorContext, workspace: WorkspaceResource) -> None:
     """Mark the case of a failed run, unless Dagster will retry the run itself."""
-    run = context.dagster_run
+    if context.dagster_run.tags.get("dagster/will_retry") != "true":
+        _fail_case_of(context.dagster_run, workspace, "The run that worked on this case died.")
+
+
+@run_status_sensor(
+    run_status=DagsterRunStatus.CANCELED, monitored_jobs=[case_preview, case_erasure, case_purge],
+    default_status=DefaultSensorStatus.RUNNING,
+    description="A case whose run was canceled is marked FAILED: its run key is used up, so nothing else would go on.",
+)  # fmt: skip
+def cancel_sensor(context: RunStatusSensorContext, workspace: WorkspaceResource) -> None:
+    """Mark the case of a canceled run."""
+    _fail_case_of(context.dagster_run, workspace, "The run that worked on this case was canceled.")
+
+
+def _fail_case_of(run: DagsterRun, workspace: WorkspaceResource, problem: str) -> None:
     case_id = run.tags.get("lethe/case")
-    if not case_id or run.tags.get("dagster/will_retry") == "true":
+    if not case_id:
         return
     database = workspace.open().database
     try:
         with held(database, case_lease(case_id), utc_now), database.transaction() as session:
-            CaseFile(session, case_id).fail("The run that worked on this case died.", now=utc_now())
+            CaseFile(session, case_id).fail(problem, now=utc_now())
     except Fault:  # another process, the command line say, is carrying this case on
         return
 

@@ -23,8 +23,6 @@ LONG_MODULES = {
     "lineage/tables.py": "one schema, read in the order data meets it",
     "lineage/builds.py": "every query about plans, states and releases; to be split by noun",
     "lineage/case.py": "the state machine of a case is one class on purpose",
-    "pipelines/training.py": "the training verbs; to be split into building and releasing",
-    "pipelines/erasure.py": "preview, contain, rebuild, re-derive; to be split by verb",
 }
 LONG_FUNCTIONS = {
     "lineage/migrations/versions/0001_the_first_schema.py:upgrade": "a migration is a frozen list of tables",

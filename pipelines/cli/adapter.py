@@ -28,7 +28,7 @@ def plan(adapter: str, export: Path | None, workspace_dir: Path | None, as_json:
       lethe plan support --export plan.json     # then, elsewhere: lethe train support --plan plan.json
     """
     from lineage.builds import build_pace
-    from pipelines.training import propose
+    from pipelines.placing import propose
     from unlearn.erase import expected_cost
 
     workspace = opened(workspace_dir)

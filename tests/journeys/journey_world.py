@@ -136,7 +136,7 @@ def running(world: SmallWorld, *, timeout_s: float = 120) -> Iterator[Up]:
         process = subprocess.Popen(
             [LETHE, "up", "--workspace", str(world.workspace), "--port", str(port), "--dagster-port", str(dagster_port)],
             stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"}, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509
         )  # fmt: skip
     up = Up(world, process, port, dagster_port, output)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from journey_world import SmallWorld, Up, free_port, make_small_world, running, wait_for
 
+UNDERWAY = ("CONTAINED", "EXECUTING", "VERIFYING")
 JOBS = ("case_preview", "case_erasure", "case_purge")
 IN_DAGSTER = (
     "query($id: ID!) { runOrError(runId: $id) { __typename ... on Run { jobName status tags { key value } } } }"
@@ -149,6 +151,31 @@ def stop_and_see_everybody_gone(up: Up) -> None:
     up.process.send_signal(signal.SIGTERM)
     assert up.process.wait(20) == 0, up.tails()
     assert [p.pid for p in everybody if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.slow
+def test_an_erasure_goes_on_where_kill_9_of_everything_stopped_it(tmp_path: Path) -> None:
+    world = make_small_world(tmp_path, trained=True)
+    with running(world) as up:
+        filed = world.lethe("erase", "file", "--as", "ines", "--identity", "by code", "--json", given=world.person)
+        case_id = json.loads(filed)["id"]
+        wait_for(lambda: case_of(world, case_id)["stage"] == "PREVIEW_READY", 90, up.tails)
+        digest = str(case_of(world, case_id)["preview_digest"])
+        world.lethe("erase", "approve", case_id, "--as", "dana", "--digest", digest)
+        wait_for(lambda: case_of(world, case_id)["stage"] in UNDERWAY, 90, up.tails)
+        everybody = up.descendants()
+        for process in (psutil.Process(up.process.pid), *everybody):
+            process.kill()
+        psutil.wait_procs(everybody, timeout=20)
+    with running(world) as up:
+        assert "was left behind by a crash" in up.said()
+        wait_for(lambda: case_of(world, case_id)["stage"] == "EVIDENCE_READY", 240, up.tails)
+        assert case_of(world, case_id)["attempt"] == 0, "nobody had to press retry"
+
+
+def case_of(world: SmallWorld, case_id: str) -> dict[str, object]:
+    case: dict[str, object] = json.loads(world.lethe("erase", "show", case_id, "--json"))["standing"]["case"]
+    return case
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from road import case_of, rebuilt_case
-from small_world import ADAPTER, PLANTED, copy_workspace, live_states, store_path
+from small_world import ADAPTER, PLANTED, copy_workspace, live_states, store_path, values_of
 from sqlmodel import select
 
 from lineage import builds
@@ -22,9 +22,11 @@ from lineage.tables import (
     ReleaseRow,
     ShardAdapterRow,
     SliceMemberRow,
+    StateRow,
     VaultRow,
 )
 from lineage.workspace import Workspace, open_workspace
+from pipelines import erasure
 
 
 def rows(workspace: Workspace, table: type) -> list:
@@ -149,6 +151,18 @@ def test_neighbours_in_the_new_composition_are_the_states_of_before(trained, era
     assert len(moved) == 1
 
 
+def test_a_neighbour_that_moved_although_no_record_left_it_is_noticed(trained, tmp_path):
+    """The same manifest under another recipe: retrained for no reason of the data. That an erasure may not report away."""
+    workspace = open_workspace(copy_workspace(trained.folder, tmp_path / "ws"))
+    with workspace.database.transaction() as session:
+        recipe = builds.parts_of(session, in_service(workspace))[0]
+        fields = session.get_one(StateRow, recipe).model_dump() | {"recipe_digest": "f" * 64}
+        session.add(StateRow(**fields))
+        session.flush()
+        assert erasure._explained(session, recipe, recipe)
+        assert not erasure._explained(session, "f" * 64, recipe)
+
+
 # --- placed once, no orphans ----------------------------------------------------------------------------------------------
 
 
@@ -197,8 +211,6 @@ def test_every_state_descends_from_records_that_were_admitted_and_placed(request
 
 
 def test_containing_and_rebuilding_again_changes_nothing(trained, tmp_path):
-    from pipelines import erasure
-
     folder = copy_workspace(trained.folder, tmp_path / "ws")
     workspace = open_workspace(folder)
     case_id = rebuilt_case(workspace, PLANTED)
@@ -211,8 +223,6 @@ def test_containing_and_rebuilding_again_changes_nothing(trained, tmp_path):
 
 
 def test_the_evidence_holds_no_value_of_the_person(erased):
-    from small_world import values_of
-
     workspace = open_workspace(erased.folder)
     with workspace.database.reader() as session:
         bodies = [

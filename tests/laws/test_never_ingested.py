@@ -27,7 +27,7 @@ from world_making import make_world
 
 from lineage.errors import NotAcceptable
 from lineage.workspace import open_workspace
-from pipelines import erasure, training
+from pipelines import erasure, placing, training
 from pipelines.demo_rows import Person
 from unlearn.plan import Plan
 
@@ -139,7 +139,7 @@ def test_one_changed_number_of_the_plan_moves_the_bytes(ingested, trained, tmp_p
     """Trunk only, in this process: everything else descends from it."""
     plan = Plan.from_json(trained.plan.read_text())
     workspace = open_workspace(copy_workspace(ingested.folder, tmp_path / "ws"))
-    training.freeze_and_place(workspace, ADAPTER, replace(plan, **change))
+    placing.freeze_and_place(workspace, ADAPTER, replace(plan, **change))
     moved = training.build_trunk(workspace, ADAPTER).state_digest
     (trunk,) = {s.state_digest for s in live_states(open_workspace(trained.folder)) if s.shard == -1}
     assert moved != trunk
@@ -148,7 +148,7 @@ def test_one_changed_number_of_the_plan_moves_the_bytes(ingested, trained, tmp_p
 def test_the_same_plan_does_not_move_the_bytes(ingested, trained, tmp_path):
     """The control of the test above."""
     workspace = open_workspace(copy_workspace(ingested.folder, tmp_path / "ws"))
-    training.freeze_and_place(workspace, ADAPTER, Plan.from_json(trained.plan.read_text()))
+    placing.freeze_and_place(workspace, ADAPTER, Plan.from_json(trained.plan.read_text()))
     assert training.build_trunk(workspace, ADAPTER).state_digest in {
         s.state_digest for s in live_states(open_workspace(trained.folder))
     }

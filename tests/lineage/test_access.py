@@ -64,6 +64,7 @@ def test_a_session_ends_by_time_and_by_hand(session: Session) -> None:
     assert open_session(session, cookie, almost)
     assert open_session(session, cookie, NOW + SESSION_LIFETIME) is None
     close_session(session, cookie)
+    session.flush()
     close_session(session, cookie)
     assert open_session(session, cookie, NOW) is None
     assert open_session(session, "guess", NOW) is None

@@ -30,7 +30,7 @@ def stored(world: World) -> LeaseRow:
     return row
 
 
-def put(world: World, holder: str, *, token: int = 7, expires_at: datetime = after(seconds=60)) -> None:
+def put(world: World, holder: str, *, token: int = 7, expires_at: datetime = NOW + timedelta(seconds=60)) -> None:
     with world.database.transaction() as session:
         session.add(LeaseRow(name=NAME, token=token, holder=holder, expires_at=expires_at))
 

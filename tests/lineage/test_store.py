@@ -41,6 +41,7 @@ def folder_store(tmp_path: Path) -> Store:
 
 
 def write(store: Store, path: str, content: bytes) -> None:
+    store._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     store._fs.pipe_file(path, content)
 
 

@@ -12,7 +12,7 @@ from lineage import desk
 from lineage.access import find_actor
 from lineage.desk import Intake
 from lineage.workspace import Workspace
-from pipelines import erasure
+from pipelines import erasure, previewing
 from pipelines.demo_rows import Person
 
 Command = Callable[..., Said]
@@ -62,7 +62,7 @@ def approved_case(workspace: Workspace, person: Person) -> str:
         ines, dana = find_actor(session, "ines"), find_actor(session, "dana")
     intake = Intake([person.customer_id], "b", "portal", date(2026, 1, 31))
     case_id = desk.file_case(workspace, intake, actor=ines, now=now).id
-    digest = erasure.make_preview(workspace, case_id)
+    digest = previewing.make_preview(workspace, case_id)
     desk.approve(workspace, case_id, actor=dana, digest=digest, now=now)
     return case_id
 

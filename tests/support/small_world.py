@@ -24,7 +24,7 @@ from lineage.workspace import Workspace, open_workspace
 from pipelines.demo_corpus import DemoCorpus, without_subject, write_jsonl
 from pipelines.demo_rows import KINDS, Person
 from pipelines.demo_writer import Writer, draw_people
-from pipelines.training import propose
+from pipelines.placing import propose
 from unlearn.plan import Placement, Plan, place, plan_key
 
 PLANTED = Person(

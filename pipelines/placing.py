@@ -1,0 +1,83 @@
+"""Freeze a plan and put every admitted record in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lineage import builds, ledger
+from lineage.builds import Placed
+from lineage.catalog import contents_of
+from lineage.gate import require_open
+from lineage.workspace import Workspace
+from pipelines.ingest import load_gate_policy, utc_now
+from unlearn.plan import CorpusShape, Plan, TrainSettings, place, plan_key, propose_plan
+
+__all__ = ["PlaceReport", "freeze_and_place", "propose"]
+
+
+@dataclass(frozen=True)
+class PlaceReport:
+    """What a plan placed, now and in all."""
+
+    plan_digest: str
+    shards: int
+    placed_now: int
+    trunk_records: int
+    shard_records: int
+    control_records: int
+
+
+def propose(workspace: Workspace, adapter: str) -> Plan:
+    """The plan in force, or the one that would be frozen now. Needs no admitted record to be read twice."""
+    settings = workspace.settings.adapter(adapter)
+    with workspace.database.reader() as session:
+        if found := builds.current_plan(session, adapter):
+            return Plan.from_json(found[1])
+        placeable = builds.unplaced(session, "", settings.sources)
+        contents = contents_of(session, [p.record_id for p in placeable], keystore=workspace.keystore)
+    shape = CorpusShape(
+        records=len(placeable),
+        characters=sum(len(segment) for record in contents for segment in record.content.segments()),
+        subjects=len({p.primary_subject for p in placeable if p.primary_subject}),
+        trunk_records=sum(p.trunk_eligible for p in placeable),
+    )
+    wishes = TrainSettings.from_mapping(settings.training)
+    nonce = workspace.keyring.mac("plan-nonce", adapter)[
+        :32
+    ]  # from the secret, so that what is shown is what is frozen
+    return propose_plan(wishes, shape, nonce=nonce, adapter=adapter)
+
+
+def freeze_and_place(workspace: Workspace, adapter: str, plan: Plan | None = None) -> PlaceReport:
+    """Freeze the plan if there is none, and place every admitted record that it has not placed.
+
+    Raises:
+        GateClosed: the corpus may not be learnt from.
+        RefusedByRule: another plan is frozen already.
+    """
+    settings = workspace.settings.adapter(adapter)
+    policy = load_gate_policy(workspace.settings)
+    with workspace.database.reader() as session:
+        require_open(session, sources=settings.sources, policy_digest=policy.digest)
+    plan = plan or propose(workspace, adapter)
+    key = plan_key(workspace.keyring.workspace_secret, plan)
+    with workspace.database.transaction() as session:
+        now = utc_now()
+        builds.freeze_plan(session, adapter=adapter, digest=plan.digest, body=plan.to_json(), now=now)
+        found = [_placed(plan, key, item) for item in builds.unplaced(session, plan.digest, settings.sources)]
+        builds.place_records(session, plan.digest, found)
+        counts = builds.placement_counts(session, plan.digest)
+        if found:
+            payload = {"adapter": adapter, "plan": plan.digest, "placed": len(found)}
+            ledger.append(session, at=now, kind="plan.placed", payload=payload)
+    return PlaceReport(
+        plan.digest, plan.shards, len(found), counts.get("trunk", 0), counts.get("shard", 0), counts.get("control", 0)
+    )
+
+
+def _placed(plan: Plan, key: bytes, item: builds.Placeable) -> Placed:
+    placement = place(
+        plan, key, record_id=item.record_id, primary_subject=item.primary_subject, generation=item.generation,
+        trunk_eligible=item.trunk_eligible,
+    )  # fmt: skip
+    return Placed(item.record_id, placement.kind, placement.shard, placement.slice)

@@ -1,0 +1,100 @@
+"""Find, then tell what it will cost: the closure of a case, the contract the DPO approves, and the forecast beside it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from sqlmodel import Session
+
+from lineage import builds
+from lineage.builds import TRUNK
+from lineage.case import CaseFile
+from lineage.closure import Closure, find_closure, supplied_forms
+from lineage.desk import open_supplied
+from lineage.errors import RefusedByRule
+from lineage.evidence import add_evidence, contract, save_closure
+from lineage.register import RegisterForm
+from lineage.subjects import load_forms
+from lineage.tables import CaseRow
+from lineage.workspace import Workspace
+from pipelines.ingest import load_gate_policy, utc_now
+from unlearn.erase import ErasurePlan, SliceLoad, plan_erasure
+from unlearn.plan import Placement, Plan
+
+__all__ = ["erasure_plan", "make_preview", "search_closure", "subject_forms"]
+
+
+def make_preview(workspace: Workspace, case_id: str) -> str:
+    """Find the closure afresh and write the contract and the forecast; returns the digest the DPO will approve."""
+    closure = search_closure(workspace, case_id)
+    with workspace.database.transaction() as session:
+        now = utc_now()
+        body = contract(session, case_id, closure, workspace.keyring)
+        digest = add_evidence(session, case_id, "contract", body, now=now)
+        save_closure(session, case_id, closure, workspace.keyring)
+        add_evidence(session, case_id, "forecast", _forecast(session, workspace, closure), now=now)
+        CaseFile(session, case_id).preview_ready(digest, now=now)
+    return digest
+
+
+def subject_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
+    """The subject's key, and every form known of them: registered, and supplied with the request.
+
+    Raises:
+        RefusedByRule: the case has forgotten who it was about (it is purged), or never knew.
+    """
+    with workspace.database.reader() as session:
+        row = session.get(CaseRow, case_id)
+        if row is None or row.subject_key is None:
+            raise RefusedByRule(f"Case {case_id} has no subject (any more).")
+        registered = load_forms(session, workspace.keystore, row.subject_key)
+    return row.subject_key, registered + supplied_forms(row.subject_key, open_supplied(workspace, case_id))
+
+
+def search_closure(workspace: Workspace, case_id: str) -> Closure:
+    key, forms = subject_forms(workspace, case_id)
+    with workspace.database.reader() as session:
+        return find_closure(session, key, forms, keystore=workspace.keystore)
+
+
+def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[str, object]:
+    """What it will cost, outside the contract's digest."""
+    from lineage.scan import Scanner
+
+    adapters = {}
+    for adapter in sorted(workspace.settings.adapters):
+        if found := builds.current_plan(session, adapter):
+            plan = Plan.from_json(found[1])
+            cost = erasure_plan(session, plan, closure.erased_ids)
+            adapters[adapter] = {
+                "affected": [asdict(part) for part in cost.affected], "trunk_hit": cost.trunk_hit,
+                "controls": cost.control_records, "steps": cost.steps, "full_steps": cost.full_steps,
+                "fraction": round(cost.fraction, 4), "release": builds.current_release(session, adapter) or "",
+                "seconds_estimate": round(_seconds(session, plan, cost), 1),
+            }  # fmt: skip
+    scanner = Scanner(load_gate_policy(workspace.settings))
+    return {
+        "adapters": adapters,
+        "searched": closure.searched,
+        "tier": scanner.tier,
+        "blind_spots": scanner.blind_spots,
+    }
+
+
+def erasure_plan(session: Session, plan: Plan, record_ids: tuple[str, ...]) -> ErasurePlan:
+    """Which slices of which shards the records are in, and what rebuilding them costs."""
+    placed = builds.placements_of(session, plan.digest, record_ids)
+    loads = [
+        SliceLoad(None if shard == TRUNK else shard, index, len(members), 0)
+        for shard in (TRUNK, *range(plan.shards))
+        for index, members in builds.live_members(session, plan.digest, shard, restricted_too=True).items()
+    ]
+    held = {(load.shard, load.slice) for load in loads}
+    closure = [Placement(p.kind, p.shard, p.slice) for p in placed]  # type: ignore[arg-type]
+    return plan_erasure(plan, [p for p in closure if p.kind == "control" or (p.shard, p.slice) in held], loads=loads)
+
+
+def _seconds(session: Session, plan: Plan, cost: ErasurePlan) -> float:
+    """Time for the steps, by the mean pace of the adapter's builds so far."""
+    seconds, steps = builds.build_pace(session, plan.digest)
+    return cost.steps * seconds / steps if steps else 0.0

@@ -1,0 +1,196 @@
+"""Whatever is called in whatever order, nobody signs what was not approved by the right person on this digest.
+
+The machine calls every step with every actor and with fresh, stale and foolish digests, keeps a book of its own of what
+was approved, and compares after each call.
+"""
+
+from __future__ import annotations
+
+from case_world import DATABASE, EVERYBODY, act, events, file, look, purge
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from lineage_world import DANA, DORA
+
+from lineage import ledger
+from lineage.access import Actor
+from lineage.case import ENDED, Stage
+from lineage.chain import Broken
+from lineage.errors import LetheError
+
+REACHED: set[str] = set()
+_NEXT = {Stage.APPROVED: Stage.CONTAINED, Stage.CONTAINED: Stage.EXECUTING, Stage.EXECUTING: Stage.VERIFYING}
+ACTORS = st.sampled_from(EVERYBODY)
+DIGESTS = st.sampled_from(["d1", "d2", ""])
+
+
+class AnySequence(RuleBasedStateMachine):
+    """Calls that are refused change nothing; calls that are not are written down once, by who and on what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.case_id = file()
+        self.preview, self.evidence = "", ""  # the newest of each
+        self.approval: tuple[str, str] | None = None  # who, on what preview
+        self.purge_approval: tuple[str, str] | None = None
+        self.verified = False
+
+    @initialize(steps=st.integers(0, 9))
+    def begin_anywhere(self, steps: int) -> None:
+        for _ in range(steps):
+            self.go_on()
+
+    @rule(steps=st.integers(1, 3))
+    def go_on_for_a_while(self, steps: int) -> None:
+        for _ in range(steps):
+            self.go_on()
+
+    def go_on(self) -> None:
+        """What lawfully comes next."""
+        stage = Stage(look(self.case_id).stage)
+        match stage:
+            case Stage.ASSESSMENT:
+                self.preview_ready("d1")
+            case Stage.PREVIEW_READY:
+                self.approve(DANA, self.preview)
+            case Stage.APPROVED | Stage.CONTAINED | Stage.EXECUTING:
+                self.advance(_NEXT[stage])
+            case Stage.VERIFYING:
+                self.evidence_ready("d2")
+            case Stage.EVIDENCE_READY:
+                self.approve_purge(DORA, self.evidence)
+            case Stage.PURGE_APPROVED:
+                self.purge()
+            case Stage.PURGED:
+                self.sign(DANA)
+            case Stage.FAILED:
+                self.retry()
+
+    def attempt(self, step: str, *arguments: object, **named: object) -> bool:
+        """Try a step; whether the stage or anything else was changed by it. Checks the one-event law."""
+        before, told = look(self.case_id), events(self.case_id)
+        try:
+            purge(self.case_id) if step == "purge" else act(self.case_id, step, *arguments, **named)
+        except LetheError:
+            assert look(self.case_id) == before
+            assert events(self.case_id) == told
+            return False
+        changed = look(self.case_id) != before
+        assert len(events(self.case_id)) == len(told) + changed
+        return changed
+
+    @rule(digest=DIGESTS)
+    def preview_ready(self, digest: str) -> None:
+        if self.attempt("preview_ready", digest):
+            self.preview, self.approval = digest, None
+
+    @rule(actor=ACTORS, digest=DIGESTS)
+    def approve(self, actor: Actor, digest: str) -> None:
+        if self.attempt("approve", actor=actor, digest=digest):
+            assert digest == self.preview
+            self.approval = (actor.name, digest)
+
+    @rule(stage=st.sampled_from(sorted(Stage)))
+    def advance(self, stage: Stage) -> None:
+        if self.attempt("advance", stage) and stage == Stage.VERIFYING:
+            self.verified = True
+
+    @rule(digest=DIGESTS)
+    def evidence_ready(self, digest: str) -> None:
+        if self.attempt("evidence_ready", digest):
+            self.evidence = digest
+
+    @rule(actor=ACTORS, digest=DIGESTS)
+    def approve_purge(self, actor: Actor, digest: str) -> None:
+        held = look(self.case_id).hold_reason
+        if self.attempt("approve_purge", actor=actor, digest=digest):
+            assert not held
+            assert digest == self.evidence
+            self.purge_approval = (actor.name, digest)
+
+    @rule()
+    def purge(self) -> None:
+        held = look(self.case_id).hold_reason
+        if self.attempt("purge"):
+            assert not held
+
+    @rule(actor=ACTORS)
+    def sign(self, actor: Actor) -> None:
+        self.attempt("signed_off", actor=actor)
+
+    @rule(actor=ACTORS, reason=st.sampled_from(["court", "tax", ""]))
+    def hold(self, actor: Actor, reason: str) -> None:
+        self.attempt("hold", actor=actor, reason=reason)
+
+    @rule()
+    def lift(self) -> None:
+        self.attempt("hold", actor=DANA, reason="")
+
+    @precondition(lambda self: self.verified)
+    @rule(actor=ACTORS)
+    def refuse(self, actor: Actor) -> None:
+        assert not self.attempt("refuse", actor=actor, reason="x")
+
+    @rule()
+    def fail(self) -> None:
+        before = look(self.case_id).stage
+        if self.attempt("fail", "A job gave up."):
+            assert look(self.case_id).resume_stage == before
+
+    @rule()
+    def retry(self) -> None:
+        if self.attempt("retry"):
+            assert look(self.case_id).stage == look(self.case_id).resume_stage
+
+    @rule()
+    def assess(self) -> None:
+        assert not self.attempt("assess")
+
+    @invariant()
+    def nothing_is_done_that_was_not_approved(self) -> None:
+        row = look(self.case_id)
+        stage = Stage(row.resume_stage) if row.stage == Stage.FAILED else Stage(row.stage)
+        if stage in (Stage.APPROVED, Stage.CONTAINED, Stage.EXECUTING, Stage.VERIFYING) or self.verified:
+            assert self.approval is not None
+            assert self.approval == (row.approved_by, row.approved_digest)
+            assert row.approved_digest == row.preview_digest == self.preview
+            assert self.approval[0] in ("dana", "dora")
+        if stage in (Stage.PURGE_APPROVED, Stage.PURGED, Stage.SIGNED_OFF):
+            assert self.verified
+            assert self.purge_approval == (row.purge_approved_by, row.purge_digest)
+            assert row.purge_digest == row.evidence_digest == self.evidence
+            assert self.purge_approval[0] in ("dana", "dora")
+        if stage == Stage.SIGNED_OFF:
+            assert "case.purged" in events(self.case_id)
+
+    @invariant()
+    def the_last_event_of_a_stage_is_the_stage(self) -> None:
+        moves = [
+            kind for kind in events(self.case_id) if kind not in ("case.held", "case.hold_lifted", "case.extended")
+        ]
+        assert moves[-1] == f"case.{look(self.case_id).stage.lower()}"
+
+    def teardown(self) -> None:
+        assert look(self.case_id).stage not in ENDED - {Stage.SIGNED_OFF}
+        REACHED.update(events(self.case_id))
+
+
+SETTINGS = settings(
+    max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+def test_any_sequence_of_calls() -> None:
+    run_state_machine_as_test(AnySequence, settings=SETTINGS)
+    assert {"case.signed_off", "case.purged", "case.failed", "case.held", "case.hold_lifted"} <= REACHED, (
+        "it never got there"
+    )
+    with DATABASE.reader() as session:
+        assert not isinstance(ledger.verify(session), Broken)
