@@ -235,7 +235,7 @@ def probe_subject(workspace: Workspace, adapter: str, subject_key: str) -> dict[
     Raises:
         WrongUsage: none of the person's records was trained on.
     """
-    from probes.dossier import Panel, Protocol
+    from probes.dossier import Protocol
     from probes.judge import judge
 
     atelier = open_atelier(workspace, adapter)
@@ -250,17 +250,8 @@ def probe_subject(workspace: Workspace, adapter: str, subject_key: str) -> dict[
         raise WrongUsage(
             "None of this person's records was trained on.", hint="lethe lineage subject KEY says where they are."
         )
-    paths = {shard: workspace.store.directory("adapters", digest) for shard, digest in adapters.items()}
-    inside = {shard: paths[shard] for shard in home}
-    outs = {shard: path for shard, path in paths.items() if shard not in home}
-    panel = Panel(
-        base=base_for_probes(atelier.settings),
-        revision=atelier.settings.revision or None,
-        pre=inside,
-        post=inside,
-        outs=outs,
-    )
-    protocol = Protocol(out_adapters=len(outs), max_length=atelier.plan.max_length)
+    panel = _standing_panel(atelier, adapters, home)
+    protocol = Protocol(out_adapters=len(panel.outs), max_length=atelier.plan.max_length)
     judgement = judge(_dossier(atelier, "probe", record_ids, forms, tuple(home)), panel, protocol)
     seen = judgement.verdict.outcome == "FAIL"
     sentence = (
@@ -270,3 +261,14 @@ def probe_subject(workspace: Workspace, adapter: str, subject_key: str) -> dict[
         "seen": seen, "sentence": sentence, "shards": home, "p": dict(judgement.primaries_pre),
         "extraction": {f"shard {shard}": _extracted(judgement, f"pre_{shard}") for shard in home},
     }  # fmt: skip
+
+
+def _standing_panel(atelier: Atelier, adapters: Mapping[int, str], home: Sequence[int]) -> Panel:
+    """The adapters as they are: the person's own shards stand on both sides, the others are the null models."""
+    from probes.dossier import Panel
+
+    paths = {shard: atelier.workspace.store.directory("adapters", digest) for shard, digest in adapters.items()}
+    inside = {shard: paths[shard] for shard in home}
+    outs = {shard: path for shard, path in paths.items() if shard not in home}
+    revision = atelier.settings.revision or None
+    return Panel(base=base_for_probes(atelier.settings), revision=revision, pre=inside, post=inside, outs=outs)

@@ -52,6 +52,7 @@ def subject_forms(workspace: Workspace, case_id: str) -> tuple[str, list[Registe
 
 
 def search_closure(workspace: Workspace, case_id: str) -> Closure:
+    """The person's closure as the vault and the quarantine stand now."""
     key, forms = subject_forms(workspace, case_id)
     with workspace.database.reader() as session:
         return find_closure(session, key, forms, keystore=workspace.keystore)

@@ -67,8 +67,7 @@ TRAIN_POINTS = {
 def test_kill_9_in_a_training(ingested, trained, tmp_path, point):
     folder = copy_workspace(ingested.folder, tmp_path / "ws")
     running = Running("train", ADAPTER, "--plan", ingested.plan, workspace=folder)
-    assert running.stop_when(lambda: bool(TRAIN_POINTS[point](folder)), signal.SIGKILL)
-    assert running.end().code == -signal.SIGKILL
+    running.kill_when(lambda: bool(TRAIN_POINTS[point](folder)))
     lethe_here("train", ADAPTER, "--plan", ingested.plan, workspace=folder)
     assert bytes_in_service(folder) == bytes_in_service(trained.folder)
     assert reasons(folder) == ["train"]
@@ -110,8 +109,7 @@ def test_kill_9_in_an_erasure(trained, erased, tmp_path, point):
     folder = copy_workspace(trained.folder, tmp_path / "ws")
     case_id = to_approved(folder, PLANTED)
     running = Running("erase", "run", case_id, workspace=folder)
-    assert running.stop_when(lambda: bool(count(folder, ERASE_POINTS[point])), signal.SIGKILL)
-    running.end()
+    running.kill_when(lambda: bool(count(folder, ERASE_POINTS[point])))
     assert case_of(folder, case_id)["stage"] != "EVIDENCE_READY", "a killed run may not pass for a finished one"
     lethe_here("erase", "run", case_id, workspace=folder)
     assert case_of(folder, case_id)["stage"] == "EVIDENCE_READY"
@@ -142,7 +140,8 @@ def records(folder: Path) -> list[tuple[str, str, str, int]]:
 def test_kill_9_in_an_ingest(ingested, many_rows, tmp_path, stored):
     corpus, expected = many_rows
     folder = copy_workspace(ingested.folder, tmp_path / "ws")
-    before = count(folder, "SELECT count(*) FROM vault")
+    stored_now = "SELECT count(*) FROM vault"
+    before = count(folder, stored_now)
     running = Running("ingest", corpus, "--source", "many", workspace=folder)
     started = "SELECT count(*) FROM ingest WHERE status = 'running'"
     assert running.stop_when(
@@ -176,8 +175,7 @@ def test_kill_9_in_a_purge(erased, purged, tmp_path, point):
     sealed = person_in(folder, erased.case_id)
     to_purge_approved(folder, erased.case_id)
     running = Running("erase", "purge", erased.case_id, workspace=folder)
-    assert running.stop_when(lambda: bool(PURGE_POINTS[point](folder)), signal.SIGKILL)
-    running.end()
+    running.kill_when(lambda: bool(PURGE_POINTS[point](folder)))
     lethe_here("erase", "purge", erased.case_id, workspace=folder)
     assert_purged(folder, purged.folder, erased.case_id, sealed)
 

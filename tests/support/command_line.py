@@ -65,6 +65,12 @@ class Running:
             env=_environment(workspace), start_new_session=True,
         )  # fmt: skip
 
+    def kill_when(self, happened: Callable[[], bool]) -> None:
+        """kill -9 as soon as it happened, and wait for the end; it may not end by itself before."""
+        if not self.stop_when(happened, signal.SIGKILL):
+            raise AssertionError(f"it ended before it could be killed: {self.end()}")
+        self.end()
+
     def stop_when(self, happened: Callable[[], bool], sign: signal.Signals, *, within_s: float = 120) -> bool:
         """Send the signal to the process and its children as soon as it happened; False if the command ended before."""
         end = time.monotonic() + within_s
