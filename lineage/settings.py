@@ -37,9 +37,11 @@ class RowSettings(_Section):
 
 
 class ConsoleSettings(_Section):
-    """Where `lethe up` listens. Both servers bind to loopback unless the operator changes it on purpose."""
+    """Where `lethe up` listens. The Dagster UI has no login and always binds to loopback."""
 
-    host: str = Field("127.0.0.1", description="Address of the console and of the Dagster UI.")
+    host: str = Field(
+        "127.0.0.1", description="Address of the console; loopback, unless the operator changes it on purpose."
+    )
     port: int = Field(8321, ge=0, le=65535, description="Port of the console.")
     dagster_port: int = Field(3321, ge=0, le=65535, description="Port of the Dagster UI.")
 

@@ -267,9 +267,7 @@ def _rederive_adapter(workspace: Workspace, adapter: str, first: Mapping[int, in
     derived = _second_process(workspace, adapter, first)
     states = sum(len(chain) for chain in expected.values())
     equal = derived == expected
-    sentence = (
-        f"A second process rebuilt {states} states from the vault; {'all' if equal else 'not all'} are byte-equal."
-    )
+    sentence = f"A second process rebuilt {states} state(s) from the vault: {'every byte is' if equal else 'not every byte is'} equal."
     return {"equal": equal, "states": states, "grade": "A", "sentence": sentence}
 
 

@@ -6,7 +6,7 @@ was approved, and compares after each call.
 
 from __future__ import annotations
 
-from case_world import DATABASE, EVERYBODY, act, events, file, look, purge
+from case_world import DATABASE, EVERYBODY, INES_AS_DPO, ROOT, act, events, file, look, purge
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from lineage_world import DANA, DORA
+from lineage_world import DANA, DORA, MILO
 
 from lineage import ledger
 from lineage.access import Actor
@@ -133,6 +133,19 @@ class AnySequence(RuleBasedStateMachine):
     def lift(self) -> None:
         self.attempt("hold", actor=DANA, reason="")
 
+    @rule()
+    def everybody_who_may_not_tries_to_decide(self) -> None:
+        """Every wrong person on the right digest, and the right person on every wrong one."""
+        held = look(self.case_id).hold_reason
+        for actor in (INES_AS_DPO, MILO, ROOT, DANA):
+            for bound in ("d1", "d2", "") if actor is DANA else {self.preview, self.evidence}:
+                if actor is not DANA or bound != self.preview:
+                    assert not self.attempt("approve", actor=actor, digest=bound)
+                if actor is not DANA or bound != self.evidence or held:
+                    assert not self.attempt("approve_purge", actor=actor, digest=bound)
+            if actor is not DANA or "case.purged" not in events(self.case_id):
+                assert not self.attempt("signed_off", actor=actor)
+
     @precondition(lambda self: self.verified)
     @rule(actor=ACTORS)
     def refuse(self, actor: Actor) -> None:
@@ -183,7 +196,7 @@ class AnySequence(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=50, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
