@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -89,7 +89,9 @@ def held(database: Database, name: str, clock: Callable[[], datetime]) -> Iterat
     finally:
         done.set()
         beating.join()
-        with database.transaction() as session:
+        # An interrupt may have left a connection of ours in the middle of a transaction; then the lease stays behind,
+        # and falls to whoever asks next, because its process is gone.
+        with suppress(Fault), database.transaction() as session:
             row = session.get(LeaseRow, name)
             if row is not None and row.token == lease.token:
                 row.holder = ""

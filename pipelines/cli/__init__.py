@@ -70,7 +70,7 @@ def main() -> None:
     if not os.environ.get("LETHE_DEBUG"):
         warnings.simplefilter("ignore")  # notes from libraries to their developers; tests turn them into errors
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="lethe", standalone_mode=False)
     except LetheError as error:
         code = _tell(str(error), error.hint, error.exit_code)
     except click.exceptions.Abort:

@@ -144,11 +144,7 @@ def test_kill_9_in_an_ingest(ingested, many_rows, tmp_path, stored):
     before = count(folder, stored_now)
     running = Running("ingest", corpus, "--source", "many", workspace=folder)
     started = "SELECT count(*) FROM ingest WHERE status = 'running'"
-    assert running.stop_when(
-        lambda: count(folder, started) and count(folder, "SELECT count(*) FROM vault") >= before + stored,
-        signal.SIGKILL,
-    )
-    running.end()
+    running.kill_when(lambda: bool(count(folder, started)) and count(folder, stored_now) >= before + stored)
     assert lethe_here("train", ADAPTER, workspace=folder, code=1), "a half-read corpus is a closed gate"
     assert len(records(folder)) < len(expected)
     (report,) = lethe_here("ingest", corpus, "--source", "many", "--json", workspace=folder).json()
