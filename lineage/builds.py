@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlmodel import Session, col, func, select
 
 from lineage import merkle
-from lineage.catalog import in_chunks
+from lineage.database import in_chunks
 from lineage.errors import NotAcceptable, RefusedByRule
 from lineage.tables import (
     AdmissionRow,

@@ -64,8 +64,9 @@ def scan_bytes(folder: Path, forms: Sequence[str], extra: Iterable[bytes] = ()) 
         except FileNotFoundError:
             continue
         files, total = files + 1, total + len(content)
-        if search and any(search.find_matches_as_indexes(body) for body in _bodies(content)):
-            hits.append(str(path.relative_to(folder)))
+        name = str(path.relative_to(folder))
+        if search and any(search.find_matches_as_indexes(body) for body in (name.encode(), *_bodies(content))):
+            hits.append(name)
     return ByteScan(len(forms), files, total, tuple(hits))
 
 

@@ -7,13 +7,14 @@ the admission of every record it opens: the gate is enforced where data is read,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlmodel import Session, col, func, select
 
 from lineage.admit import Decision, finding_value, mentions
+from lineage.database import in_chunks
 from lineage.errors import GateClosed
 from lineage.forms import canonical_identifier
 from lineage.keyring import Keyring
@@ -33,8 +34,6 @@ from lineage.tables import (
 from lineage.vault import KeyStore
 
 __all__ = ["Identity", "Judged", "counts_by_status", "held_already", "identify", "store_judged", "training_contents"]
-
-QUERY_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +69,6 @@ class GateStamp:
     policy_digest: str
     scanner_digest: str
     at: datetime
-
-
-def in_chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Slices of a size every database accepts as parameters."""
-    return (keys[i : i + QUERY_CHUNK] for i in range(0, len(keys), QUERY_CHUNK))
 
 
 def identify(raw: RawRecord, keyring: Keyring) -> Identity:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from sqlmodel import Session, col, select
 
-from lineage.catalog import contents_of, in_chunks
+from lineage.catalog import contents_of
+from lineage.database import in_chunks
 from lineage.errors import WrongUsage
 from lineage.forms import FormKind, normalise
 from lineage.register import RegisterForm, RegisterIndex

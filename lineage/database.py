@@ -6,7 +6,7 @@ the write lock at its start: two processes queue instead of failing half-way. Po
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from lineage.errors import Fault, WrongUsage
 from lineage.keyring import Keyring
 from lineage.tables import MetaRow
 
-__all__ = ["HEAD", "Database", "migrate", "open_engine"]
+__all__ = ["HEAD", "Database", "in_chunks", "migrate", "open_engine"]
 
 HEAD = "0001"
 BUSY_TIMEOUT_MS = 15_000
+QUERY_CHUNK = 500
 
 
 def open_engine(url: str) -> Engine:
@@ -105,6 +106,11 @@ class Database:
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 cursor.execute("VACUUM")
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def in_chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Slices of a size every database accepts as parameters."""
+    return (keys[i : i + QUERY_CHUNK] for i in range(0, len(keys), QUERY_CHUNK))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from datetime import date, datetime
 
 from sqlmodel import Session, SQLModel, col, delete, select
 
-from lineage.catalog import in_chunks
+from lineage.database import in_chunks
 from lineage.forms import normal_forms
 from lineage.keyring import Keyring
 from lineage.register import RegisterForm
@@ -177,6 +177,12 @@ def forget_rows(session: Session, *, case_id: str, subject_key: str, record_ids:
     drop(SubjectRow, "key", [subject_key])
     _forget_in_cases(session, case_id, subject_key, record_ids)
     return counts
+
+
+def earlier_cases(session: Session, case_id: str, subject_key: str) -> list[str]:
+    """Other cases of the same person (refused ones, say), whose sealed identifiers go with this purge."""
+    query = select(CaseRow.id).where(CaseRow.subject_key == subject_key, CaseRow.id != case_id)
+    return sorted(session.exec(query).all())
 
 
 def _forget_in_cases(session: Session, case_id: str, subject_key: str, record_ids: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from typing import cast
 
 from sqlmodel import Session, col, func, select
 
+from lineage.database import in_chunks
 from lineage.errors import NotAcceptable, WrongUsage
 from lineage.forms import FormKind, canonical_identifier, normal_forms, normalise
 from lineage.keyring import Keyring
@@ -33,7 +34,9 @@ class SubjectEntry:
 def ensure_subjects(session: Session, keys: Iterable[str], now: datetime) -> None:
     """Make rows for subjects that have none yet."""
     wanted = sorted(set(keys))
-    known = set(session.exec(select(SubjectRow.key).where(col(SubjectRow.key).in_(wanted))).all())
+    known: set[str] = set()
+    for chunk in in_chunks(wanted):
+        known |= set(session.exec(select(SubjectRow.key).where(col(SubjectRow.key).in_(chunk))).all())
     session.add_all(SubjectRow(key=key, since=now) for key in wanted if key not in known)
     session.flush()
 

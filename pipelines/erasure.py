@@ -21,7 +21,7 @@ from sqlmodel import Session, col, select
 from lineage import builds
 from lineage.builds import TRUNK
 from lineage.case import CaseFile, Stage
-from lineage.catalog import in_chunks
+from lineage.database import in_chunks
 from lineage.errors import Fault, NotAcceptable, RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence, case_records, contract, digest_of, evidence, has_evidence
 from lineage.tables import RecordRow

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from lineage import journal, purge
 from lineage.bytescan import ByteScan, scan_bytes
@@ -44,7 +45,8 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     _remember_forms(workspace, case_id, forms)
     _write_journal(workspace, case_id, key, record_ids)
     destroyed = _destroy(workspace, case_id, key, record_ids, forms)
-    workspace.keystore.shred([*(f"record:{record_id}" for record_id in record_ids), f"subject:{key}"])
+    names = [f"record:{r}" for r in record_ids] + [f"case:{c}" for c in destroyed["earlier_cases"]]
+    workspace.keystore.shred([*names, f"subject:{key}"])
     workspace.database.compact()
     scan = scan_bytes(workspace.home, [form.value for form in forms], extra=_token_patterns(workspace, forms))
     if not scan.clean:
@@ -99,7 +101,7 @@ def _write_journal(workspace: Workspace, case_id: str, key: str, record_ids: Seq
 
 def _destroy(
     workspace: Workspace, case_id: str, key: str, record_ids: Sequence[str], forms: Iterable[RegisterForm]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Weights, then tombstones and rows in one transaction; what was destroyed stays as evidence for a repeat."""
     with workspace.database.reader() as session:
         if has_evidence(session, case_id, "destroyed"):
@@ -114,10 +116,11 @@ def _destroy(
             session, case_id=case_id, record_ids=record_ids, forms=forms, keyring=workspace.keyring, on=now.date()
         )
         purge.mark_destroyed(session, doomed, record_ids, now)
+        earlier = purge.earlier_cases(session, case_id, key)
         rows = purge.forget_rows(session, case_id=case_id, subject_key=key, record_ids=record_ids)
         body = {
             "states": list(doomed.states), "shard_adapters": list(doomed.shard_adapters),
-            "composed_adapters": list(doomed.composed_adapters), "rows": rows, **buried,
+            "composed_adapters": list(doomed.composed_adapters), "rows": rows, "earlier_cases": earlier, **buried,
         }  # fmt: skip
         add_evidence(session, case_id, "destroyed", body, now=now)
     return body

@@ -47,9 +47,18 @@ def test_no_value_of_a_finding_is_shown(world: World) -> None:
 def test_where_a_redaction_moved_the_places_all_is_hidden(world: World) -> None:
     world.register(ANN, BOB)
     text = shown(world, quarantined(world))
-    assert "hidden" in text
+    assert "[hidden: " in text
     for value in ("quagga", "Quistgaard", "ostrander", "May"):
         assert value not in text
+
+
+def test_a_redaction_in_front_moves_what_stands_behind_it(world: World) -> None:
+    world.register(ANN, BOB)
+    record_id = quarantined(
+        world,
+        "Mail bertram@ostrander.example after a good long while about the quagga, which sleeps the whole day long.",
+    )
+    assert "quagga" not in shown(world, record_id)
 
 
 @pytest.mark.parametrize("reason", ["scan_failed", "scan_timeout"])
@@ -57,7 +66,7 @@ def test_what_was_not_scanned_is_neither_shown_nor_released(world: World, reason
     """No finding is known, so nothing could be masked: the text would stand there in the clear."""
     record_id = quarantined(world, scanner=Scans(failure=ScanFailed(reason)))
     text = shown(world, record_id)
-    assert "hidden" in text
+    assert "[hidden: " in text
     for value in ("quagga", "Quistgaard", "ostrander", "May"):
         assert value not in text
     with world.database.reader() as session:
