@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from lineage import clock
 from lineage.access import Actor
 from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
 from lineage.dossier import DECIDERS, FILERS, RETRIERS, case_row
+from lineage.durable import write_whole
 from lineage.errors import Fault, NotAcceptable, WrongUsage
 from lineage.keys import load_private_key, load_public_key, private_path, public_path
 from lineage.subjects import find_subject, load_forms
@@ -155,7 +155,10 @@ def sign(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime, pas
         half_signed = _read_half_signed(folder / "certificate.half.json", public_path(keys, "pipeline"), case_id)
         certificate = _countersign(half_signed, keys, passphrase)
         case.signed_off(actor=actor, now=now, certificate=hashlib.sha256(certificate).hexdigest())
-        _write_whole(target, certificate)
+        try:
+            write_whole(target, certificate)
+        except OSError as error:
+            raise Fault(f"The certificate could not be written ({type(error).__name__}).", hint="Sign again.") from None
     return target
 
 
@@ -235,16 +238,3 @@ def _countersign(half_signed: bytes, keys: Path, passphrase: str | None) -> byte
 
     dpo = load_private_key(private_path(keys, "dpo"), passphrase=passphrase)
     return countersign(half_signed, dpo, pipeline_public=load_public_key(public_path(keys, "pipeline")))
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise Fault(f"The certificate could not be written ({type(error).__name__}).", hint="Sign again.") from None

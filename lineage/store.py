@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import fsspec
 
+from lineage.durable import write_synced
 from lineage.errors import Fault, NotAcceptable
 
 __all__ = ["Store"]
@@ -128,7 +128,7 @@ class Store:
         partial.mkdir(parents=True)
         try:
             for name, content in entry.items():
-                _write_synced(partial / name, content)
+                write_synced(partial / name, content)
             if target.exists():  # half-written or half-deleted by a crash: no manifest, so nobody counts on it
                 shutil.rmtree(target)
             partial.rename(target)
@@ -140,12 +140,5 @@ class Store:
 
 def _write_whole(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".partial-{uuid.uuid4().hex}")
-    _write_synced(temporary, content)
+    write_synced(temporary, content)
     temporary.rename(path)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from lineage import builds, ledger
 from lineage import facts as f
 from lineage.case import GROUNDS, CaseFile, CaseView
 from lineage.certificate import build_statement, measured, sign_first
+from lineage.durable import write_whole
 from lineage.evidence import digest_of, evidence
 from lineage.keys import load_private_key, private_path
 from lineage.scan import Scanner
@@ -43,7 +43,7 @@ def write_half_signed(workspace: Workspace, case_id: str, *, forbidden: Sequence
     certificate, files = _facts(workspace, case_id)
     statement = build_statement(certificate, files, forbidden=forbidden)
     key = load_private_key(private_path(workspace.home / "secrets", "pipeline"))
-    return _write_whole(workspace.case_directory(case_id) / "certificate.half.json", sign_first(statement, key))
+    return write_whole(workspace.case_directory(case_id) / "certificate.half.json", sign_first(statement, key))
 
 
 def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict[str, str]]:
@@ -235,14 +235,3 @@ def _subject_files(workspace: Workspace, found: Mapping[str, Any]) -> dict[str, 
         for name, content in workspace.store.read("adapters", digest).items():
             files[prefix + name] = hashlib.sha256(content).hexdigest()
     return files or {"contract.json": digest_of(found["contract"])}
-
-
-def _write_whole(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.rename(path)
-    return path

@@ -148,43 +148,24 @@ def lineage_subject(key: str | None, source: Path | None, workspace_dir: Path | 
     _print(node, as_json)
 
 
-@lineage_group.command("record")
-@click.argument("record_id")
-@workspace_option
-@json_option
-def lineage_record(record_id: str, workspace_dir: Path | None, as_json: bool) -> None:
-    """Where one record went."""
-    from lineage.trace import trace_record
+def _traced(name: str, argument: str, help_text: str) -> None:
+    """A command that prints one lineage, by the function of `lineage.trace` that bears its name."""
 
-    workspace = opened(workspace_dir)
-    with workspace.database.reader() as session:
-        node = trace_record(session, record_id)
-    _print(node, as_json)
+    @lineage_group.command(name, help=help_text)
+    @click.argument("given", metavar=argument)
+    @workspace_option
+    @json_option
+    def command(given: str, workspace_dir: Path | None, as_json: bool) -> None:
+        from lineage import trace
 
-
-@lineage_group.command("adapter")
-@click.argument("name_or_digest")
-@workspace_option
-@json_option
-def lineage_adapter(name_or_digest: str, workspace_dir: Path | None, as_json: bool) -> None:
-    """A composed adapter (by digest, or the one in service by name) down to its records."""
-    from lineage.trace import trace_adapter
-
-    workspace = opened(workspace_dir)
-    with workspace.database.reader() as session:
-        node = trace_adapter(session, name_or_digest)
-    _print(node, as_json)
+        workspace = opened(workspace_dir)
+        with workspace.database.reader() as session:
+            node = getattr(trace, f"trace_{name}")(session, given)
+        _print(node, as_json)
 
 
-@lineage_group.command("release")
-@click.argument("adapter")
-@workspace_option
-@json_option
-def lineage_release(adapter: str, workspace_dir: Path | None, as_json: bool) -> None:
-    """Every release of an adapter, newest first."""
-    from lineage.trace import trace_release
-
-    workspace = opened(workspace_dir)
-    with workspace.database.reader() as session:
-        node = trace_release(session, adapter)
-    _print(node, as_json)
+_traced("record", "RECORD_ID", "Where one record went.")
+_traced(
+    "adapter", "NAME_OR_DIGEST", "A composed adapter (by digest, or the one in service by name) down to its records."
+)
+_traced("release", "ADAPTER", "Every release of an adapter, newest first.")

@@ -189,14 +189,14 @@ def test_signing_again_after_a_crash_gives_the_same_bytes(world: World, monkeypa
     dpo.post(f"/cases/{case_id}/approve_purge", digest=dpo.hidden_digest(case_id))
     world.play_purge(case_id)
     path = world.workspace.case_directory(case_id) / "certificate.json"
-    write = desk._write_whole
+    write = desk.write_whole
 
     def write_and_die(*given: object) -> None:
         write(*given)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk, "_write_whole", write_and_die)
+        patch.setattr(desk, "write_whole", write_and_die)
         from desk_world import STAFF
 
         from lineage.access import Actor

@@ -78,7 +78,7 @@ def test_a_base_model_that_is_not_there(untrained):
 
 def test_a_full_disk_while_a_state_is_written(untrained, ingested, trained, here):
     """The third file does not fit: nothing half-written is visible, and the next run gives the same bytes."""
-    whole, written = store._write_synced, []
+    whole, written = store.write_synced, []
 
     def until_full(path: Path, content: bytes) -> None:
         written.append(path)
@@ -87,7 +87,7 @@ def test_a_full_disk_while_a_state_is_written(untrained, ingested, trained, here
             raise OSError(errno.ENOSPC, "No space left on device")
         whole(path, content)
 
-    here.setattr(store, "_write_synced", until_full)
+    here.setattr(store, "write_synced", until_full)
     said = lethe_here("train", ADAPTER, "--plan", ingested.plan, workspace=untrained, code=None)
     one_sentence(said, 4, "the disk is full", "again")
     workspace = open_workspace(untrained)
@@ -95,7 +95,7 @@ def test_a_full_disk_while_a_state_is_written(untrained, ingested, trained, here
     assert {state.state_digest for state in live_states(workspace)} == workspace.store.digests("states")
     for state in live_states(workspace):
         workspace.store.read("states", state.state_digest)
-    here.setattr(store, "_write_synced", whole)
+    here.setattr(store, "write_synced", whole)
     lethe_here("train", ADAPTER, workspace=untrained)
     assert bytes_in_service(untrained) == bytes_in_service(trained.folder)
 

@@ -130,7 +130,7 @@ def test_on_a_full_disk_nothing_is_visible_and_nothing_is_left(
     folder_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_writes: int
 ) -> None:
     """The disk is full at the first file, at the second, and at the manifest."""
-    really, written = lineage.store._write_synced, []
+    really, written = lineage.store.write_synced, []
 
     def write_until_full(path: Path, content: bytes) -> None:
         if len(written) == after_writes:
@@ -139,7 +139,7 @@ def test_on_a_full_disk_nothing_is_visible_and_nothing_is_left(
         written.append(path)
         really(path, content)
 
-    monkeypatch.setattr(lineage.store, "_write_synced", write_until_full)
+    monkeypatch.setattr(lineage.store, "write_synced", write_until_full)
     with pytest.raises(Fault, match="the disk is full") as refusal:
         folder_store.publish("adapters", DIGEST, FILES)
     assert refusal.value.exit_code == 4

@@ -42,7 +42,7 @@ def crashing(at: int) -> Iterator[Schedule]:
     schedule = Schedule(at)
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in (
-            (Store, "destroy"), (KeyStore, "shred"), (Database, "compact"), (journal, "append"), (store, "_write_synced"),
+            (Store, "destroy"), (KeyStore, "shred"), (Database, "compact"), (journal, "append"), (store, "write_synced"),
         ):  # fmt: skip
             patch.setattr(owner, name, _between(schedule, getattr(owner, name)))
         patch.setattr(Database, "transaction", _transaction(schedule, Database.transaction))
