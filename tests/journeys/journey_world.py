@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,11 @@ TRAINING = (
 SECRET, NONCE = bytes(range(32)).hex() + "\n", "00" * 16  # fixed, so that placement and verdict are the same every time
 PEOPLE, TRUNK_ROWS = 12, 10
 STAFF = {"ines": "intake", "dana": "dpo", "max": "ml"}
+
+
+# Fixed, with secret and nonce: on three out-adapters an honest erasure fails its probes by chance now and then (the
+# error budget, docs/limits.md), and who is erased here must not depend on the order of a set.
+PERSON = "C-1017"
 
 
 @dataclass
@@ -74,14 +79,10 @@ def make_small_world(folder: Path, *, trained: bool) -> SmallWorld:
         world.lethe("ingest", str(folder / "corpus.jsonl"), "--source", "tickets")
         train(world)
         known = {p.customer_id: [r.value for r in corpus.register_rows() if r.subject == p.customer_id] for p in people}
-        world.person = trained_person(world, sorted(chosen, key=lambda c: -len(corpus.rows_of(c))))
+        assert "placement shard" in world.lethe("lineage", "subject", given=PERSON), "nothing was trained on the person"
+        world.person = PERSON
         world.values = tuple(known[world.person])
     return world
-
-
-def trained_person(world: SmallWorld, candidates: Sequence[str]) -> str:
-    """The first who is not among the controls, on whom nothing is ever trained."""
-    return next(c for c in candidates if "placement shard" in world.lethe("lineage", "subject", given=c))
 
 
 def train(world: SmallWorld) -> None:
