@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from dagster import DagsterInstance, JobDefinition
+from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
 from lineage.tables import IngestRow
 from lineage.workspace import Workspace
@@ -16,7 +19,19 @@ from pipelines.placing import PlaceReport, freeze_and_place
 from pipelines.progress import bar
 from unlearn.plan import Plan
 
-__all__ = ["ingest_file", "run_case_job", "train_adapter"]
+__all__ = ["TrainReport", "ingest_file", "run_case_job", "train_adapter"]
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What `lethe train` did: the placement, what truncation took from the records trained now, and the adapter's size."""
+
+    placed: PlaceReport
+    truncated_records: int
+    cut_tokens: int
+    silenced_records: int
+    rank: int
+    megabytes: float
 
 
 def _job(workspace: Workspace, name: str) -> JobDefinition:
@@ -51,21 +66,29 @@ def ingest_file(
     )
 
 
-def train_adapter(workspace: Workspace, adapter: str, plan: Plan | None = None) -> PlaceReport:
+def train_adapter(workspace: Workspace, adapter: str, plan: Plan | None = None) -> TrainReport:
     """Freeze, place, train every shard, compose, assess, release: one run for the trunk, one a shard, one for the rest."""
     placed = freeze_and_place(workspace, adapter, plan)
     with workspace_instance(workspace.home) as instance:
-        run_job(_job(workspace, f"{adapter}_plan"), instance)
+        runs = [run_job(_job(workspace, f"{adapter}_plan"), instance)]
         with bar(f"Shards of {adapter}", placed.shards, unit="shards") as progress:
             for shard in range(placed.shards):
-                _train_shard(workspace, instance, adapter, shard)
+                runs.append(_train_shard(workspace, instance, adapter, shard))
                 progress.advance()
-        run_job(_job(workspace, f"{adapter}_release"), instance)
-    return placed
+        runs.append(run_job(_job(workspace, f"{adapter}_release"), instance))
+    cut = {name: sum(_told(runs, name)) for name in ("truncated_records", "cut_tokens", "silenced_records")}
+    return TrainReport(placed, **cut, rank=_told(runs, "rank")[-1], megabytes=_told(runs, "megabytes")[-1])
 
 
-def _train_shard(workspace: Workspace, instance: DagsterInstance, adapter: str, shard: int) -> None:
-    run_job(_job(workspace, f"{adapter}_shard"), instance, partition_key=partition_key(adapter, shard))
+def _train_shard(workspace: Workspace, instance: DagsterInstance, adapter: str, shard: int) -> ExecuteInProcessResult:
+    return run_job(_job(workspace, f"{adapter}_shard"), instance, partition_key=partition_key(adapter, shard))
+
+
+def _told(runs: Sequence[ExecuteInProcessResult], fact: str) -> list[Any]:
+    """A number of the assets' reports, from every materialization that has it, in order."""
+    events = [event for run in runs for event in run.all_events if event.is_step_materialization]
+    found = [event.step_materialization_data.materialization.metadata.get(fact) for event in events]
+    return [entry.value for entry in found if entry is not None]
 
 
 def run_case_job(workspace: Workspace, job: str, case_id: str) -> str:

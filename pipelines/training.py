@@ -37,7 +37,11 @@ class ManifestReport:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build of a shard (or the trunk) trained and what it found."""
+    """What a build of a shard (or the trunk) trained and what it found.
+
+    The last three count, over what was trained now: records longer than `max_length`, their tokens that were cut off, and
+    records of which nothing was left to learn.
+    """
 
     shard: str
     state_digest: str
@@ -47,6 +51,8 @@ class BuildReport:
     steps: int
     tokens: int
     truncated_records: int
+    cut_tokens: int
+    silenced_records: int
 
 
 def write_manifests(workspace: Workspace, adapter: str, shard: int) -> ManifestReport:
@@ -148,4 +154,5 @@ def _report(
         shard=name, state_digest=states[-1].state_digest if states else "", adapter_digest=adapter_digest,
         states_trained=len(fresh), states_reused=len(states) - len(fresh), steps=sum(built.steps for built in fresh),
         tokens=sum(built.tokens for built in fresh), truncated_records=sum(built.truncated_records for built in fresh),
+        cut_tokens=sum(built.cut_tokens for built in fresh), silenced_records=sum(built.silenced_records for built in fresh),
     )  # fmt: skip

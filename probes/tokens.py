@@ -5,7 +5,8 @@ scored other tokens than it says, this copy would show it.
 
 Rules: a plain text is BOS + text + EOS, every token but the first carries loss. A completion is prompt + completion
 tokenised as one string, BOS and EOS around it, loss on the completion and its EOS. A chat is rendered once by the
-tokenizer's chat template and tokenised once; loss on assistant turns including their end-of-turn mark.
+tokenizer's chat template and tokenised once; loss on assistant turns including their end-of-turn mark. Special tokens
+that a turn spells out are broken by a space behind their first character.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, content: Content, max_length: i
             whole = prompt + completion
             return _framed(tokenizer, whole, spans=((len(prompt), len(whole)),), max_length=max_length)
         case Chat():
-            text = _render(tokenizer, content, upto=len(content.messages), reply=False)
-            return _masked(tokenizer, text, spans=tuple(_assistant_spans(tokenizer, content, text)), cut=max_length)
+            chat = content.with_segments([_unmarked(tokenizer, turn) for turn in content.segments()])
+            text = _render(tokenizer, chat, upto=len(chat.messages), reply=False)
+            return _masked(tokenizer, text, spans=tuple(_assistant_spans(tokenizer, chat, text)), cut=max_length)
 
 
 def _framed(tokenizer: PreTrainedTokenizerBase, text: str, *, spans: tuple[Span, ...], max_length: int) -> Tokenised:
@@ -91,6 +93,14 @@ def _masked(tokenizer: PreTrainedTokenizerBase, text: str, *, spans: tuple[Span,
 def _cut(item: Tokenised, max_length: int) -> Tokenised:
     n = max_length
     return Tokenised(item.ids[:n], item.loss_mask[:n], item.offsets[:n], item.text)
+
+
+def _unmarked(tokenizer: PreTrainedTokenizerBase, words: str) -> str:
+    """A turn in which no special token begins anywhere: behind each place where one would, a space is put in."""
+    marks = tuple(t.content for t in tokenizer.added_tokens_decoder.values() if t.special and t.content)
+    if not any(mark in words for mark in marks):
+        return words
+    return "".join(c + " " * words.startswith(marks, i) for i, c in enumerate(words))
 
 
 def _assistant_spans(tokenizer: PreTrainedTokenizerBase, chat: Chat, text: str) -> Iterator[Span]:

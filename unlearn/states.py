@@ -97,7 +97,11 @@ class SliceInput:
 
 @dataclass(frozen=True)
 class BuiltState:
-    """A state and where it stands. `shard` is None for the trunk; a reused state cost no steps and no tokens now."""
+    """A state and where it stands. `shard` is None for the trunk; a reused state cost no steps and no tokens now.
+
+    `truncated_records` were longer than the plan's `max_length` and lost `cut_tokens` in all; of `silenced_records`
+    everything that would have been learnt was cut off.
+    """
 
     state: State
     recipe_digest: str
@@ -111,6 +115,8 @@ class BuiltState:
     steps: int
     tokens: int
     truncated_records: int
+    cut_tokens: int = 0
+    silenced_records: int = 0
 
     @property
     def state_digest(self) -> str:

@@ -45,6 +45,8 @@ class _Trained:
     steps: int
     tokens: int
     truncated_records: int
+    cut_tokens: int
+    silenced_records: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def _find_or_train(
     }
     recipe = recipe_digest(origin, slice_index=item.slice, **place)
     found = store.find(recipe)
-    trained = _Trained(found, 0, 0, 0) if found else _train(course, item.load(), parent.state, progress)
+    trained = _Trained(found, 0, 0, 0, 0, 0) if found else _train(course, item.load(), parent.state, progress)
     built = BuiltState(
         state=trained.state,
         recipe_digest=recipe,
@@ -146,6 +148,8 @@ def _find_or_train(
         steps=trained.steps,
         tokens=trained.tokens,
         truncated_records=trained.truncated_records,
+        cut_tokens=trained.cut_tokens,
+        silenced_records=trained.silenced_records,
         **place,
     )
     if found is None:
@@ -155,7 +159,7 @@ def _find_or_train(
 
 def _train(course: Course, records: Sequence[TrainingRecord], parent: State, progress: Report | None) -> _Trained:
     if not records:
-        return _Trained(parent, 0, 0, 0)
+        return _Trained(parent, 0, 0, 0, 0, 0)
     base, plan = course.base, course.plan
     pin_environment(plan, device=base.spec.device)
     found = {r.record_id: tokenise(base.tokenizer, r.content, max_length=plan.max_length) for r in records}
@@ -171,4 +175,6 @@ def _train(course: Course, records: Sequence[TrainingRecord], parent: State, pro
         steps=plan.steps(course.shard),
         tokens=course.epochs * sum(len(example.ids) for example in examples.values()),
         truncated_records=sum(example.cut_tokens > 0 for example in found.values()),
+        cut_tokens=sum(example.cut_tokens for example in found.values()),
+        silenced_records=sum(example.silenced for example in found.values()),
     )

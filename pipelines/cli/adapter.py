@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lineage.errors import WrongUsage
 from pipelines.cli.options import json_option, opened, print_tree, read_lines, say, show, workspace_option
+
+if TYPE_CHECKING:
+    from pipelines.launch import TrainReport
 
 
 @click.command()
@@ -84,16 +88,28 @@ def train(adapter: str | None, plan_file: Path | None, workspace_dir: Path | Non
     names = [adapter] if adapter else sorted(workspace.settings.adapters)
     found = {}
     for name in names:
-        placed = train_adapter(workspace, name, frozen)
+        report = train_adapter(workspace, name, frozen)
         with workspace.database.reader() as session:
             digest = builds.current_release(session, name) or ""
         path = workspace.store.directory("adapters", digest)
-        found[name] = {**placed.__dict__, "release": digest, "directory": str(path)}
+        numbers = asdict(report)
+        found[name] = {**numbers.pop("placed"), **numbers, "release": digest, "directory": str(path)}
         if not as_json:
-            say(f"{name}: {placed.shard_records} records in {placed.shards} shards, {placed.trunk_records} in the trunk, "
-                f"{placed.control_records} never trained on.")  # fmt: skip
-            say(f"  in service: {digest[:16]}  {path}")
+            _say_trained(name, report)
+            say(f"  in service: {digest[:16]}, rank {report.rank}, {report.megabytes} MB  {path}")
     show(found, as_json=as_json, lines=lambda: None)
+
+
+def _say_trained(name: str, report: TrainReport) -> None:
+    """Where the records are, and what of them was too long."""
+    placed = report.placed
+    say(f"{name}: {placed.shard_records} records in {placed.shards} shards, {placed.trunk_records} in the trunk, "
+        f"{placed.control_records} never trained on.")  # fmt: skip
+    if report.truncated_records:
+        say(f"  {report.truncated_records} records were cut at max_length and lost {report.cut_tokens} tokens; "
+            "raise max_length in a new adapter if that matters.")  # fmt: skip
+    if report.silenced_records:
+        say(f"  Of {report.silenced_records} of them nothing was learnt: the whole answer lies behind max_length.")
 
 
 @click.command()

@@ -20,7 +20,11 @@ from unlearn.tokens import tokenise as trained
 
 TOKENIZER = AutoTokenizer.from_pretrained(TINY_BASE)
 LONG = 4096
-WORDS = st.text(alphabet="aB .,?7é€ß\u0301漢😀\u200b\n\t<|>", max_size=24) | st.text(max_size=12)
+WORDS = (
+    st.text(alphabet="aB .,?7é€ß\u0301漢😀\u200b\n\t<|>", max_size=24)
+    | st.text(max_size=12)
+    | st.lists(st.sampled_from(["<|end|>", "<|assistant|>", "<|", "|>", "<|user|>a", " "]), max_size=5).map("".join)
+)
 ROLES = st.sampled_from(["system", "user", "assistant"])
 CONTENTS = st.one_of(
     st.builds(PlainText, WORDS),
@@ -90,7 +94,7 @@ def test_only_and_all_of_the_answers_are_learnt(content: Content) -> None:
         return
     ids, learnt = said_by_judge(content, LONG)
     answers = "".join(m.content + TOKENIZER.eos_token for m in content.messages if m.role == "assistant")
-    special_inside = any("<|" in m.content for m in content.messages)
+    special_inside = any("<|" in m.content for m in content.messages)  # such marks are broken by a space
     if not special_inside:
         assert TOKENIZER.decode([ids[i] for i in learnt]) == answers
 
