@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import file_digest, sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 __all__ = ["adapter_difference", "proof_holds", "summary_lines"]
@@ -63,27 +63,31 @@ def _root(end: Mapping[str, Any], index: int, size: int, path: Sequence[str]) ->
 def adapter_difference(subjects: Sequence[Any], folder: Path) -> str:
     """How a directory differs from the certified adapter, in a sentence; empty when it is that adapter, byte for byte.
 
-    One certificate may cover several adapters, told apart by a folder in the subject's name: the directory must be one of
-    them. README.md may be there without being listed.
+    Folders in the subjects' names tell several adapters apart, and the shards of one that are served side by side: the
+    directory must be one of them, or all of them together. README.md may be there without being listed.
 
     Raises:
         OSError: the directory or a file in it cannot be read.
     """
-    entries = list(folder.iterdir())
-    present = {path.name: _sha256(path) for path in entries if path.is_file()}
-    problems = [_difference(files, present, extra=len(entries) - len(present)) for files in _adapters(subjects)]
+    next(folder.iterdir(), None)  # a directory that is not there must not pass for an empty one
+    entries = list(folder.rglob("*"))
+    present = {path.relative_to(folder).as_posix(): _sha256(path) for path in entries if path.is_file()}
+    used = {parent for path in entries if path.is_file() for parent in path.parents}
+    extra = sum(not path.is_file() and path not in used for path in entries)
+    problems = [_difference(files, present, extra=extra) for files in _adapters(subjects)]
     if "" in problems:
         return ""
     return problems[0] if len(problems) == 1 else "The directory is none of the certified adapters."
 
 
 def _adapters(subjects: Sequence[Any]) -> list[dict[str, str]]:
-    """The certified files of each adapter; a folder in the subject's name tells adapters apart."""
-    adapters: dict[str, dict[str, str]] = {}
-    for subject in subjects:
-        folder, _, name = subject["name"].rpartition("/")
-        adapters.setdefault(folder, {})[name] = subject["digest"]["sha256"]
-    return list(adapters.values())
+    """The certified files below each folder of the subjects' names, and of all of them, by their names from there."""
+    digests = {subject["name"]: subject["digest"]["sha256"] for subject in subjects}
+    folders = {f"{parent}/" for name in digests for parent in PurePosixPath(name).parents} - {"./"} | {""}
+    return [
+        {name.removeprefix(folder): sha for name, sha in digests.items() if name.startswith(folder)}
+        for folder in sorted(folders)
+    ]
 
 
 def _difference(certified: Mapping[str, str], present: Mapping[str, str], *, extra: int) -> str:
@@ -92,7 +96,7 @@ def _difference(certified: Mapping[str, str], present: Mapping[str, str], *, ext
             return f"The certified file {name} is missing from the directory."
         if present[name] != certified[name]:
             return f"The file {name} is not the certified one: its bytes differ."
-    unlisted = len(set(present) - set(certified) - TOLERATED) + extra
+    unlisted = sum(name.rpartition("/")[2] not in TOLERATED for name in set(present) - set(certified)) + extra
     return f"The directory holds {unlisted} entries that the certificate does not list." if unlisted else ""
 
 

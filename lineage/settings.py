@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 
@@ -52,6 +52,9 @@ class AdapterSettings(_Section):
     base_model: str = Field("tiny", description='"tiny" (embedded), a local path, or a hub id.')
     revision: str = Field("", description="Hub revision; empty for a local path.")
     sources: list[str] = Field(default_factory=list, description="Sources that feed this adapter; empty means all.")
+    compose: Literal["average", "none"] = Field(
+        "average", description='"average": one adapter of all shards. "none": each shard its own adapter, side by side.'
+    )
     training: dict[str, TrainingValue] = Field(default_factory=dict, description="Settings of `lethe plan`.")
 
 

@@ -30,7 +30,7 @@ __all__ = ["PREDICATE_TYPE", "STATEMENT_TYPE", "build_statement", "measured", "n
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://lethe.dev/erasure/v1"
-_SUBJECT_NAME = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,79}/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+_SUBJECT_NAME = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,79}/){0,2}[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,400})?")
 
@@ -41,8 +41,9 @@ def build_statement(
     """The canonical bytes to be signed.
 
     `subject_files` maps file names of the new adapter to the SHA-256 of their bytes, lower-case hex. Several adapters are
-    told apart by one folder: `support/adapter_config.json`. `forbidden` holds the identifiers of the person that the case
-    still has in memory: none may occur in the statement, in any letter case. They are compared, not kept.
+    told apart by a folder, and so are shards that are served apart: `support/s00/adapter_config.json`. `forbidden` holds
+    the identifiers of the person that the case still has in memory: none may occur in the statement, in any letter case.
+    They are compared, not kept.
 
     Raises:
         WrongUsage: a fact is malformed, two facts contradict each other, or there is no subject file.
@@ -138,7 +139,7 @@ def _subject_files(subjects: object) -> dict[str, str]:
                 raise NotAcceptable("A subject has exactly a name and a SHA-256.")
         if not _SUBJECT_NAME.fullmatch(name) or not _SHA256.fullmatch(sha):
             raise NotAcceptable(
-                "A subject is a plain file name, at most one folder deep, with a SHA-256 in lower case."
+                "A subject is a plain file name, at most two folders deep, with a SHA-256 in lower case."
             )
     if list(files) != sorted(files) or len(files) != len(subjects):
         raise NotAcceptable("The subject files are not sorted by name, or one is named twice.")

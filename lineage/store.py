@@ -2,7 +2,7 @@
 
 An entry is a small directory `<kind>/<digest>/` and, beside it, `<kind>/<digest>.json`: the SHA-256 of each of its files,
 written last, so that its existence means the entry is complete. The directory itself holds nothing of ours: an adapter's
-is a plain PEFT directory. Locally it is written aside, synced and renamed into place.
+is a plain PEFT directory, or one for each shard in folders of their own. Locally it is written aside, synced and renamed into place.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Store:
             return Path(self._path(kind, digest))
         folder = self._cache / kind / digest
         for name, content in self.read(kind, digest).items():
-            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
         return folder
 
@@ -128,6 +128,7 @@ class Store:
         partial.mkdir(parents=True)
         try:
             for name, content in entry.items():
+                (partial / name).parent.mkdir(exist_ok=True)
                 write_synced(partial / name, content)
             if target.exists():  # half-written or half-deleted by a crash: no manifest, so nobody counts on it
                 shutil.rmtree(target)

@@ -38,7 +38,7 @@ PAYLOAD_TYPE = b"application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://lethe.dev/erasure/v1"
 MAX_BYTES = 64 * 2**20
-_FILE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]*/)?[A-Za-z0-9][A-Za-z0-9_.-]*")
+_FILE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]*/){0,2}[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 REQUIRED = {  # section of the predicate -> its mandatory fields; an empty name is the predicate itself
     "": "adapters backups certificate controller decisions derived_files destroyed issued kept ledger limits"

@@ -176,7 +176,7 @@ def _probes(probe: Mapping[str, Any]) -> tuple[f.Probe, ...]:
     return tuple(
         f.Probe(
             protocol_digest=p["protocol_digest"], judged_by="lethe-probes:1", at=datetime.fromisoformat(p["at"]),
-            level=f"shards and composition of {adapter}", records=p["n_records"], controls=p["controls"],
+            level=f"shards {'and composition ' if 'composed_post' in p['extraction'] else ''}of {adapter}", records=p["n_records"], controls=p["controls"],
             out_adapters=p["K"],
             thresholds=f"alpha {p['alpha']}, Holm over membership, exposure and extraction; residual ratio below 0.5",
             positive_control="the old adapter gave the person away" if p["positive_control"] else "nothing found before either",

@@ -38,7 +38,7 @@ class Finding:
 
 def examine(workspace_dir: Path | None) -> list[Finding]:
     """Everything worth saying."""
-    return [*_packages(), *_ner(), *_workspace(workspace_dir)]
+    return [*_packages(), *_composition(), *_ner(), *_workspace(workspace_dir)]
 
 
 def _packages() -> Iterator[Finding]:
@@ -49,6 +49,20 @@ def _packages() -> Iterator[Finding]:
             except PackageNotFoundError:
                 extra = "pipeline" if packages is NEEDED else "postgres or s3"
                 yield Finding(name, standing, f"not installed; {purpose} needs it: pip install 'lethe[{extra}]'")
+
+
+def _composition() -> Iterator[Finding]:
+    """The self-test that also runs before every composition."""
+    try:
+        from unlearn.compose import self_test
+
+        self_test()
+    except ImportError:
+        return  # the missing package is named above
+    except LetheError as error:
+        yield Finding("composition", "missing", f"{error} {error.hint}".strip())
+    else:
+        yield Finding("composition", "ok", "an adapter composes to itself, and three to their average")
 
 
 def _ner() -> Iterator[Finding]:

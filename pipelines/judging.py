@@ -105,6 +105,7 @@ def _register(workspace: Workspace, case_id: str, adapter: str, protocol: Protoc
 
 def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, object]) -> Panel:
     from probes.dossier import Panel
+    from unlearn.compose import SHARDS_FILE
 
     store, workspace = atelier.workspace.store, atelier.workspace
     old: dict[str, str] = before["shard_adapters"]  # type: ignore[assignment]
@@ -113,7 +114,9 @@ def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, o
     hit = sorted(int(shard) for shard in after["shards"])  # type: ignore[attr-defined]
 
     def composed(digest: object) -> Path | None:
-        return store.directory("adapters", str(digest)) if digest else None
+        """Shards served side by side are no composition: they are judged one by one."""
+        directory = store.directory("adapters", str(digest)) if digest else None
+        return directory if directory and not (directory / SHARDS_FILE).is_file() else None
 
     return Panel(
         base=base_for_probes(atelier.settings),

@@ -1,9 +1,10 @@
-"""From shards to a release: compose the exact average, assess it, put it into service."""
+"""From shards to a release: compose the exact average (or lay the shards side by side), assess it, put it into service."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lineage import builds, ledger
 from lineage.builds import ComposedFacts
@@ -13,14 +14,19 @@ from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
 from pipelines.chains import stale_shards, standing_states
 from pipelines.ingest import utc_now
-from pipelines.states import open_atelier, peft_files, state_bytes
+from pipelines.states import Atelier, open_atelier, peft_files, state_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from probes.dossier import Panel
 
 __all__ = ["AssessReport", "ComposeReport", "ReleaseReport", "assess", "compose", "put_in_service"]
 
 
 @dataclass(frozen=True)
 class ComposeReport:
-    """A composed adapter."""
+    """A composed adapter. `shards` of them are in it; `rank` is that of each PEFT directory."""
 
     composed_digest: str
     shards: int
@@ -30,7 +36,7 @@ class ComposeReport:
 
 @dataclass(frozen=True)
 class AssessReport:
-    """Held-out loss on the never-trained control records, in nats per token."""
+    """Held-out loss on the never-trained control records, in nats per token; the mean over shards that are served apart."""
 
     control_records: int
     base_nll: float
@@ -46,20 +52,24 @@ class ReleaseReport:
 
 
 def compose(workspace: Workspace, adapter: str, *, partial: bool = False) -> ComposeReport:
-    """The exact average of the shards, published. With `partial` a stale shard is cut back (containment).
+    """The exact average of the shards, or the shards side by side if lethe.toml says so, published.
+
+    With `partial` a stale shard is cut back to its clean states, and left out if none is left (containment).
 
     Raises:
         GateClosed: a shard is stale and `partial` was not asked for.
         WrongUsage: nothing is left to compose.
     """
     from unlearn.compose import compose as average
+    from unlearn.compose import side_by_side
 
     atelier = open_atelier(workspace, adapter)
+    apart = atelier.settings.compose == "none"
     states = standing_states(atelier, partial=partial)
     present = {shard: facts for shard, facts in states.items() if facts is not None}
     weights = {shard: state_bytes(workspace, facts.state_digest).weights for shard, facts in present.items()}
     parts = {shard: peft_files(atelier, content) for shard, content in weights.items()}
-    composed = average(parts, shards=atelier.plan.shards)
+    composed = (side_by_side if apart else average)(parts, shards=atelier.plan.shards)
     workspace.store.publish("adapters", composed.digest, composed.files)
     recipes = {shard: facts.recipe_digest if facts else None for shard, facts in states.items()}
     with workspace.database.transaction() as session:
@@ -68,12 +78,13 @@ def compose(workspace: Workspace, adapter: str, *, partial: bool = False) -> Com
             session, ComposedFacts(composed.digest, adapter, atelier.plan.digest, kind, recipes), utc_now()
         )
     size = sum(len(content) for content in composed.files.values()) / 1e6
-    return ComposeReport(composed.digest, len(present), atelier.plan.lora_r * len(states), round(size, 2))
+    rank = atelier.plan.lora_r * (1 if apart else len(states))
+    return ComposeReport(composed.digest, len(present), rank, round(size, 2))
 
 
 def assess(workspace: Workspace, adapter: str) -> AssessReport:
     """Held-out loss of the newest composition on the control records."""
-    from probes.dossier import DecodingScheme, Panel
+    from probes.dossier import DecodingScheme
     from probes.target import BASE, Target
     from probes.tokens import tokenise
     from probes.utility import held_out_nll
@@ -83,12 +94,24 @@ def assess(workspace: Workspace, adapter: str) -> AssessReport:
     with workspace.database.reader() as session:
         ids = [record_id for record_id, _ in builds.control_ids(session, atelier.plan.digest)]
         controls = contents_of(session, ids, keystore=workspace.keystore)
-    composed = workspace.store.directory("adapters", digest)
-    panel = Panel(base=base_for_probes(atelier.settings), pre={}, post={}, outs={}, composed_post=composed)
+    panel = _served(atelier, workspace.store.directory("adapters", digest))
     target = Target.open(panel, scheme=DecodingScheme())
     items = [tokenise(target.tokenizer, record.content, atelier.plan.max_length) for record in controls]
-    losses = [held_out_nll(target.read(name, items)).nll for name in (BASE, "composed_post")]
-    return AssessReport(len(controls), *(round(nats, 4) if math.isfinite(nats) else 0.0 for nats in losses))
+    base, *losses = [held_out_nll(target.read(name, items)).nll for name in (BASE, *panel.adapters())]
+    found = (base, sum(losses) / len(losses))
+    return AssessReport(len(controls), *(round(nats, 4) if math.isfinite(nats) else 0.0 for nats in found))
+
+
+def _served(atelier: Atelier, directory: Path) -> Panel:
+    """What is in service as the judge takes it: one composed adapter, or every shard by itself."""
+    from probes.dossier import Panel
+    from unlearn.compose import SHARDS_FILE
+
+    base, revision = base_for_probes(atelier.settings), atelier.settings.revision or None
+    if not (directory / SHARDS_FILE).is_file():
+        return Panel(base=base, revision=revision, pre={}, post={}, outs={}, composed_post=directory)
+    shards = {int(path.name.removeprefix("s")): path for path in directory.glob("s[0-9]*") if path.is_dir()}
+    return Panel(base=base, revision=revision, pre={}, post=shards, outs={})
 
 
 def put_in_service(

@@ -1,4 +1,4 @@
-"""The exact average of shard adapters as one standard PEFT adapter.
+"""The exact average of shard adapters as one standard PEFT adapter, or the shards side by side.
 
 A LoRA adds (alpha / r) B A to a weight. The average over S shards is
 
@@ -8,6 +8,9 @@ so the A's stacked along the rank and the B's beside each other, with rank S r a
 the weights 1/S sit in alpha / (S r), no number is rounded, and every shard's tensors stand in the result byte for byte.
 (PEFT's "cat" scales A instead, to the same product; its "linear" has cross terms B_i A_j and is never used.) A missing
 shard leaves a block of zeros: it counts as zero, and the weights of the others stay 1/S.
+
+Nothing here subtracts. An adapter without a shard is composed anew from the shards that stay: a difference of rounded
+numbers would keep a trace of what was taken away.
 """
 
 from __future__ import annotations
@@ -24,19 +27,27 @@ from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
 from unlearn.adapters import CONFIG_FILE, WEIGHTS_FILE, config_bytes
 from unlearn.draw import framed
 
-__all__ = ["ComposedAdapter", "compose", "dense_deltas", "files_digest", "is_average", "self_test"]
+__all__ = [
+    "SHARDS_FILE", "ComposedAdapter", "compose", "dense_deltas", "files_digest", "is_average", "self_test", "side_by_side",
+]  # fmt: skip
 
-# Each of these changes what B A means, so concatenation would no longer be the average (peft issue 3761).
-FORBIDDEN = (
-    "use_rslora", "lora_bias", "use_dora", "use_qalora", "rank_pattern", "alpha_pattern", "modules_to_save", "layer_replication",
-    "trainable_token_indices", "target_parameters", "megatron_config", "alora_invocation_tokens", "arrow_config", "use_bdlora",
-    "velora_config", "monteclora_config", "kasa_config",
-)  # fmt: skip
+# All that PEFT's LoraConfig may say while B A keeps its meaning. Whatever else is switched on makes the concatenation
+# something other than the average (rslora, DoRA, trained biases: peft issue 3761), also what a later PEFT will add.
+HARMLESS = frozenset((
+    "task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode", "r",
+    "target_modules", "exclude_modules", "lora_alpha", "lora_dropout", "fan_in_fan_out", "layers_to_transform",
+    "layers_pattern", "megatron_core", "qalora_group_size", "runtime_config",
+))  # fmt: skip
+PLAIN = {
+    "bias": "none",
+    "init_lora_weights": True,
+}  # harmless with this value only: some initialisations change the base
+SHARDS_FILE = "shards.json"
 
 
 @dataclass(frozen=True)
 class ComposedAdapter:
-    """The files of a PEFT directory, and SHA-256 over their framed names and bytes."""
+    """The files of a PEFT directory, or of one a shard, and SHA-256 over their framed names and bytes."""
 
     digest: str
     files: Mapping[str, bytes] = field(repr=False)
@@ -47,19 +58,39 @@ def compose(parts: Mapping[int, Mapping[str, bytes]], *, shards: int) -> Compose
 
     Raises:
         NotAcceptable: `self_test` failed.
-        RefusedByRule: a part uses rslora, lora_bias, DoRA or another variant whose average is not a concatenation.
+        RefusedByRule: a part uses rslora, lora_bias, DoRA or anything else whose average is not a concatenation.
         WrongUsage: no part, a number outside 0 to shards - 1, or parts of different configurations.
     """
     self_test()
     return _average(parts, shards=shards)
 
 
-def _average(parts: Mapping[int, Mapping[str, bytes]], *, shards: int) -> ComposedAdapter:
+def side_by_side(parts: Mapping[int, Mapping[str, bytes]], *, shards: int) -> ComposedAdapter:
+    """The shards as they are, a standard PEFT directory each (`s00/`, `s01/`, ...), for serving shards or tenants apart.
+
+    `shards.json` says how many shards the plan has and which folders are there; a missing shard has none.
+
+    Raises:
+        WrongUsage: no part, or a number outside 0 to shards - 1.
+    """
+    _require_shards(parts, shards)
+    folders = {shard: f"s{shard:02d}" for shard in sorted(parts)}
+    summary = {"shards": shards, "folders": list(folders.values())}
+    files = {f"{folders[shard]}/{name}": content for shard in folders for name, content in parts[shard].items()}
+    files[SHARDS_FILE] = (json.dumps(summary, indent=2, sort_keys=True) + "\n").encode()
+    return ComposedAdapter(files_digest(files), files)
+
+
+def _require_shards(parts: Mapping[int, object], shards: int) -> None:
     if not parts or not set(parts) <= set(range(shards)):
         raise WrongUsage(
             "There is no shard left to compose." if not parts else "A shard number lies outside the plan.",
             hint="Without any shard the base model alone is in service.",
         )
+
+
+def _average(parts: Mapping[int, Mapping[str, bytes]], *, shards: int) -> ComposedAdapter:
+    _require_shards(parts, shards)
     config = _common_config([parts[shard] for shard in sorted(parts)])
     tensors = {shard: load(files[WEIGHTS_FILE]) for shard, files in parts.items()}
     like = tensors[min(parts)]
@@ -120,12 +151,13 @@ def _concatenate(
 def _common_config(parts: list[Mapping[str, bytes]]) -> dict[str, object]:
     configs = [json.loads(files[CONFIG_FILE]) for files in parts]
     for config in configs:
-        if used := [name for name in FORBIDDEN if config.get(name)]:
+        plain = {**PLAIN, **config}
+        odd = [n for n, v in plain.items() if (v != PLAIN[n] if n in PLAIN else v and n not in HARMLESS)]
+        if odd:
             raise RefusedByRule(
-                f"An adapter with {used[0]} cannot be averaged exactly.", hint="Train plain LoRA adapters."
+                f"An adapter with {odd[0]} = {plain[odd[0]]!r} cannot be averaged exactly.",
+                hint="Train plain LoRA adapters.",
             )
-        if config.get("bias", "none") != "none":
-            raise RefusedByRule("An adapter with trained biases cannot be averaged exactly.", hint="Train plain LoRA.")
     if any(config != configs[0] for config in configs):
         raise WrongUsage("The shards have different adapter configurations.", hint="Train them under one plan.")
     return configs[0]

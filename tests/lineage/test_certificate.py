@@ -150,7 +150,7 @@ def test_contradictory_or_malformed_facts_are_not_written(facts: f.CertificateFa
         build_statement(facts, SUBJECT_FILES)
 
 
-@pytest.mark.parametrize("files", [{}, {"../x": "0" * 64}, {"/x": "0" * 64}, {"a/b/c": "0" * 64}, {"x": "abc"}])
+@pytest.mark.parametrize("files", [{}, {"../x": "0" * 64}, {"/x": "0" * 64}, {"a/b/c/d": "0" * 64}, {"x": "abc"}])
 def test_malformed_subject_files_are_not_written(files: dict[str, str]) -> None:
     with pytest.raises(WrongUsage):
         build_statement(FACTS, files)

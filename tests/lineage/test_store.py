@@ -194,3 +194,17 @@ def test_two_who_publish_the_same_at_once_both_succeed(folder_store: Store, monk
     folder_store.publish("adapters", DIGEST, FILES)
     assert folder_store.read("adapters", DIGEST) == FILES
     assert folder_store.sweep() == 0
+
+
+def test_an_entry_may_hold_folders(store: Store) -> None:
+    """What shards served side by side are made of."""
+    files = {"shards.json": b"{}"} | {f"s0{n}/{name}": content for n in (0, 2) for name, content in FILES.items()}
+    store.publish("adapters", DIGEST, files)
+    assert store.read("adapters", DIGEST) == files
+    folder = store.directory("adapters", DIGEST)
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert found == files
+    assert store.digests("adapters") == {DIGEST}
+    assert store.destroy("adapters", DIGEST)
+    assert not store.holds("adapters", DIGEST)
+    assert not folder.exists()

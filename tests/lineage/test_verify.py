@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -230,6 +232,29 @@ def test_one_certificate_for_two_adapters_accepts_each_and_no_mixture(adapter: P
     assert adapter_is_accepted(adapter, raw)
     (adapter / "adapter_model.safetensors").write_bytes(b"")
     assert not adapter_is_accepted(adapter, raw)
+
+
+@pytest.mark.parametrize("adapters", [("",), ("sales/", "support/")], ids=["one adapter", "two adapters"])
+def test_shards_served_side_by_side_are_accepted_one_by_one_or_all_and_not_changed(tmp_path: Path, adapters) -> None:
+    shards = {f"{a}{s}/{n}": sha for a in adapters for s in ("s00", "s02") for n, sha in SUBJECT_FILES.items()}
+    summary = {f"{a}shards.json": hashlib.sha256(a.encode()).hexdigest() for a in adapters}
+    raw = sign(build_statement(FACTS, shards | summary), PIPELINE, DPO)
+    whole = tmp_path / "served"
+    whole.mkdir()
+    for shard in ("s00", "s02"):
+        write_adapter(whole / shard)
+    (whole / "shards.json").write_bytes(adapters[-1].encode())
+    assert adapter_is_accepted(whole, raw)
+    assert adapter_is_accepted(whole / "s02", raw)
+    (whole / "s01").mkdir()
+    assert not adapter_is_accepted(whole, raw), "an empty folder is one too many"
+    (whole / "s01").rmdir()
+    write_adapter(whole / "s01")
+    assert not adapter_is_accepted(whole, raw), "a shard that is not certified"
+    shutil.rmtree(whole / "s01")
+    (whole / "s00" / "adapter_model.safetensors").write_bytes(b"")
+    assert not adapter_is_accepted(whole, raw)
+    assert not adapter_is_accepted(whole / "s00", raw)
 
 
 def test_an_authentic_certificate_of_a_failed_probe_is_valid_and_says_so_first() -> None:

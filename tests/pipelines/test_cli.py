@@ -46,6 +46,11 @@ def test_every_command_has_a_help_page(command, here):
     assert not said.err
 
 
+def test_the_doctor_composes_adapters_to_see_that_it_works(empty):
+    said = lethe_here("doctor", "--json", workspace=empty).json()
+    assert [finding["standing"] for finding in said if finding["subject"] == "composition"] == ["ok"]
+
+
 def test_a_command_without_a_workspace(tmp_path, here):
     here.chdir(tmp_path)
     one_sentence(lethe_here("erase", "list", code=None), 2, "lethe.toml", "lethe init")

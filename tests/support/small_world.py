@@ -124,7 +124,8 @@ def bytes_in_service(folder: Path) -> Bytes:
         for name in ("weights.safetensors", "optimizer.safetensors")
     }
     directory = store_path(folder, "adapters", composed)
-    return Bytes(states, {path.name: sha256(path) for path in sorted(directory.iterdir())})
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
+    return Bytes(states, {path.relative_to(directory).as_posix(): sha256(path) for path in files})
 
 
 def sha256(path: Path) -> str:
