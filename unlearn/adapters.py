@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
+from peft import LoraConfig
 from safetensors.torch import load, save
 from transformers.pytorch_utils import Conv1D
 
 from lineage.errors import NotAcceptable, WrongUsage
 from unlearn.base import Base
 from unlearn.determinism import seed_for
+from unlearn.lora import LoraLinear
 from unlearn.plan import Plan
 
 __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Lora", "adapter_files", "attach", "initial_weights", "write_adapter"]
@@ -69,10 +69,7 @@ def attach(base: Base, plan: Plan) -> Lora:
         )
     model, targets = base.model, _targets(base.model, plan)
     conv1d = _are_conv1d(model, targets)
-    wanted = (plan.lora_r, plan.lora_alpha, plan.lora_dropout, targets)
-    if _attached(model) != wanted:
-        _detach(model)
-        inject_adapter_in_model(_config(plan, targets, fan_in_fan_out=conv1d), model)
+    _put(model, plan, targets)
     return _flatten(model, conv1d=conv1d)
 
 
@@ -155,27 +152,25 @@ def _are_conv1d(model: torch.nn.Module, targets: list[str]) -> bool:
     return found == {True}
 
 
-def _lora_layers(model: torch.nn.Module) -> Iterator[tuple[str, LoraLayer]]:
-    return ((name, module) for name, module in model.named_modules() if isinstance(module, LoraLayer))
+def _lora_layers(model: torch.nn.Module) -> list[tuple[str, LoraLinear]]:
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, LoraLinear)]
 
 
-def _attached(model: torch.nn.Module) -> tuple[int, int, float, list[str]] | None:
-    config = getattr(model, "peft_config", {}).get("default")
-    return config and (config.r, config.lora_alpha, config.lora_dropout, sorted(config.target_modules))
-
-
-def _detach(model: torch.nn.Module) -> None:
-    """Give the base its own layers back."""
-    for name, layer in list(_lora_layers(model)):
-        model.set_submodule(name, layer.get_base_layer())
-    if hasattr(model, "peft_config"):
-        del model.peft_config
+def _put(model: torch.nn.Module, plan: Plan, targets: list[str]) -> None:
+    """A LoRA of this plan beside every target, in place of whatever stood there."""
+    for name, layer in _lora_layers(model):
+        model.set_submodule(name, layer.base_layer)
+    head = model.get_output_embeddings()
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, torch.nn.Linear | Conv1D) and layer is not head and name.rpartition(".")[2] in targets:
+            lora = LoraLinear(layer, rank=plan.lora_r, alpha=plan.lora_alpha, dropout=plan.lora_dropout)
+            model.set_submodule(name, lora)
 
 
 def _flatten(model: torch.nn.Module, *, conv1d: bool) -> Lora:
     """Move all LoRA parameters, and their gradients, into one vector each."""
     parameters = {
-        f"{PREFIX}{name}.{part}.weight": getattr(layer, part)["default"].weight
+        f"{PREFIX}{name}.{part}.weight": getattr(layer, part)
         for name, layer in _lora_layers(model)
         for part in ("lora_A", "lora_B")
     }
@@ -188,7 +183,6 @@ def _flatten(model: torch.nn.Module, *, conv1d: bool) -> Lora:
         parameter, end = parameters[name], start + parameters[name].numel()
         parameter.data = flat.data[start:end].view(parameter.shape)
         parameter.grad = flat.grad[start:end].view(parameter.shape)
-        parameter.requires_grad_(True)
         views[name], start = parameter.data, end
     return Lora(flat, views, conv1d)
 
