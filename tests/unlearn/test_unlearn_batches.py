@@ -28,7 +28,7 @@ def test_the_split_depends_on_its_own_batch_only(lengths, budget, others) -> Non
 
 @given(st.lists(st.lists(st.booleans(), min_size=2, max_size=9), min_size=1, max_size=4))
 def test_targets_are_the_learnt_tokens_shifted_by_one(masks) -> None:
-    examples = [Example(tuple(range(10, 10 + len(mask))), (False, *mask[1:]), 0) for mask in masks]
+    examples = [Example(tuple(range(10, 10 + len(mask))), (False, *mask[1:]), 0, False) for mask in masks]
     microbatch = collate([to_tensors(example) for example in examples], pad_id=0)
     wanted = [t for e in examples for t, yes in zip(e.ids, e.learnt, strict=True) if yes]
     assert microbatch.targets.tolist() == wanted
