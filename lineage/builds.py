@@ -367,6 +367,14 @@ def withdraw(session: Session, *, adapter: str, now: datetime) -> bool:
     return row is not None
 
 
+def any_state(session: Session, plan_digest: str) -> str | None:
+    """The digest of some state of a plan that was not destroyed, for its size."""
+    query = select(StateRow.state_digest).where(
+        StateRow.plan_digest == plan_digest, col(StateRow.destroyed_at).is_(None)
+    )
+    return session.exec(query.limit(1)).first()
+
+
 def build_pace(session: Session, plan_digest: str) -> tuple[float, int]:
     """Seconds and steps of all states built under a plan, for estimates."""
     query = select(func.sum(StateRow.seconds), func.sum(StateRow.steps)).where(StateRow.plan_digest == plan_digest)

@@ -27,7 +27,7 @@ COMMANDS = {
     "ingest": ("pipelines.cli.corpus", "ingest", "Take a corpus through the gate into the vault."),
     "register": ("pipelines.cli.corpus", "register_group", "The identifiers of known data subjects."),
     "review": ("pipelines.cli.corpus", "review_group", "The quarantine: list, show, release, block."),
-    "plan": ("pipelines.cli.adapter", "plan", "What an erasure will cost, before anything is trained."),
+    "plan": ("pipelines.cli.plan", "plan", "What an erasure will cost, before anything is trained."),
     "train": ("pipelines.cli.adapter", "train", "Build what is missing or stale, compose, release."),
     "probe": ("pipelines.cli.adapter", "probe", "Look for a person in an adapter, outside a case."),
     "lineage": ("pipelines.cli.adapter", "lineage_group", "Who fed what: subject, record, adapter, release."),

@@ -1,8 +1,7 @@
-"""`lethe plan`, `lethe train`, `lethe probe`, `lethe lineage`: adapters, what they cost and what is in them."""
+"""`lethe train`, `lethe probe`, `lethe lineage`: adapters and what is in them."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,54 +13,6 @@ from pipelines.cli.options import json_option, opened, print_tree, read_lines, s
 
 if TYPE_CHECKING:
     from pipelines.launch import TrainReport
-
-
-@click.command()
-@click.argument("adapter")
-@click.option(
-    "--export", "export", type=click.Path(path_type=Path), help="Write the frozen (or proposed) plan to a file."
-)
-@workspace_option
-@json_option
-def plan(adapter: str, export: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
-    """Print the plan of ADAPTER and what erasures will cost under it, before anything is trained.
-
-    \b
-    Example:
-      lethe plan support
-      lethe plan support --export plan.json     # then, elsewhere: lethe train support --plan plan.json
-    """
-    from lineage.builds import build_pace
-    from pipelines.placing import propose
-    from unlearn.erase import expected_cost
-
-    workspace = opened(workspace_dir)
-    found = propose(workspace, adapter)
-    with workspace.database.reader() as session:
-        seconds, steps = build_pace(session, found.digest)
-    if export is not None:
-        export.write_text(found.to_json() + "\n", encoding="utf-8")
-    costs = [expected_cost(found, requests=k) for k in (1, 5, 20)]
-    body = {
-        "plan": json.loads(found.to_json()) | {"digest": found.digest},
-        "expected_cost": [asdict(cost) for cost in costs],
-        "measured": {"seconds": round(seconds, 2), "steps": steps},
-    }
-
-    def lines() -> None:
-        say(f"{adapter}: {found.shards} shards x {found.slices} slices, {found.steps(0)} steps a slice, "
-            f"trunk {'on' if found.trunk else 'off'}, {found.controls:.0%} of the people never trained on.")  # fmt: skip
-        for cost in costs:
-            say(f"  {cost.requests:3} requests in one window: {cost.fraction:6.1%} of the shards' training, "
-                f"{cost.affected_shards:.1f} shards, {cost.steps:.0f} of {cost.full_steps} steps")  # fmt: skip
-        if steps:
-            say(f"  Measured so far: {steps} steps in {seconds:.1f} s.")
-        if not found.trunk:
-            say(
-                "  No trunk: ingest records with an explicit empty subject list to have one; the average will be better."
-            )
-
-    show(body, as_json=as_json, lines=lines)
 
 
 @click.command()

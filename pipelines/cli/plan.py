@@ -1,0 +1,107 @@
+"""`lethe plan`: what erasures will cost under an adapter's plan, and under plans of other shapes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.cli.options import json_option, opened, say, show, workspace_option
+
+if TYPE_CHECKING:
+    from pipelines.pricing import Price
+    from unlearn.costs import GridRow
+
+PRINTED_SHARDS = (1, 2, 4, 8, 12, 16)  # --json has all of 1 to 16
+MEGABYTE = 1e6
+
+
+@click.command()
+@click.argument("adapter")
+@click.option(
+    "--export", "export", type=click.Path(path_type=Path), help="Write the frozen (or proposed) plan to a file."
+)
+@workspace_option
+@json_option
+def plan(adapter: str, export: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
+    """Print the plan of ADAPTER, what erasures will cost under it, and what they would under other shards and slices.
+
+    \b
+    Example:
+      lethe plan support
+      lethe plan support --export plan.json     # then, elsewhere: lethe train support --plan plan.json
+    """
+    from pipelines.pricing import price_of
+
+    price = price_of(opened(workspace_dir), adapter)
+    if export is not None:
+        export.write_text(price.plan.to_json() + "\n", encoding="utf-8")
+    show(_body(price), as_json=as_json, lines=lambda: _lines(adapter, price))
+
+
+def _body(price: Price) -> dict[str, object]:
+    return {
+        "plan": json.loads(price.plan.to_json()) | {"digest": price.plan.digest},
+        "frozen": price.frozen,
+        "expected_cost": [asdict(cost) for cost in price.costs],
+        "grid": [_row_body(row) for row in price.grid],
+        "state": {"bytes": price.state_bytes, "measured": price.state_measured},
+        "measured": {"seconds": round(price.seconds, 2), "steps": price.steps},
+    }
+
+
+def _row_body(row: GridRow) -> dict[str, object]:
+    """A shape for programs; steps are left out, because they are those of the plan's own schedule."""
+    fractions = {str(cost.requests): round(cost.fraction, 6) for cost in row.costs}
+    return {
+        "shards": row.shards, "slices": row.slices, "fraction": fractions, "states": row.states,
+        "state_bytes": row.state_bytes, "rank": row.rank, "own": row.own,
+    }  # fmt: skip
+
+
+def _lines(adapter: str, price: Price) -> None:
+    plan = price.plan
+    say(f"{adapter}: {plan.shards} shards x {plan.slices} slices, {plan.steps(0)} steps a slice, "
+        f"trunk {'on' if plan.trunk else 'off'}, {plan.controls:.0%} of the people never trained on; "
+        f"{'frozen' if price.frozen else 'not frozen yet'}.")  # fmt: skip
+    for cost in price.costs:
+        say(f"  {cost.requests:3} requests in one window: {cost.fraction:6.1%} of the shards' training, "
+            f"{cost.affected_shards:.1f} shards, {cost.steps:.0f} of {cost.full_steps} steps")  # fmt: skip
+    if price.steps:
+        say(f"  Measured so far: {price.steps} steps in {price.seconds:.1f} s.")
+    _storage(price)
+    if not plan.trunk:
+        say("  No trunk: ingest records with an explicit empty subject list to have one; the average will be better.")
+    for index, cost in enumerate(price.costs):
+        many = "one request" if cost.requests == 1 else f"{cost.requests} requests in one window"
+        _table(price, f"Share of the shards' training that {many} will repeat", lambda row, i=index: f"{row.costs[i].fraction:.1%}")  # fmt: skip
+    if price.state_bytes is not None:
+        _table(price, "Storage of the states, MB", lambda row: f"{(row.state_bytes or 0) / MEGABYTE:.1f}")
+    say("\n[ ] this plan. More shards and slices: cheaper erasures. More shards: a somewhat worse average.")
+
+
+def _storage(price: Price) -> None:
+    (own,) = [row for row in price.grid if row.own] or [None]
+    if price.state_bytes is None or own is None:
+        say("  The size of a state is not known before the base model is on this machine.")
+        return
+    how = "measured" if price.state_measured else "estimated"
+    say(f"  Storage ({how}): {own.states} states of {price.state_bytes / MEGABYTE:.2f} MB, {(own.state_bytes or 0) / MEGABYTE:.1f} MB; "
+        f"the composed adapter has rank {own.rank}.")  # fmt: skip
+
+
+def _table(price: Price, title: str, cell: Callable[[GridRow], str]) -> None:
+    """Shards down, slices across, the plan's own shape in brackets."""
+    slices = sorted({row.slices for row in price.grid})
+    say(f"\n{title}\n  shards  rank" + "".join(f"{f'R={r}':>9}" for r in slices))
+    for shards in sorted({*PRINTED_SHARDS, *(row.shards for row in price.grid if row.own)}):
+        rows = [row for row in price.grid if row.shards == shards]
+        say(f"  {shards:6}  {rows[0].rank:4}" + "".join(_cell(row, cell) for row in rows))
+
+
+def _cell(row: GridRow, cell: Callable[[GridRow], str]) -> str:
+    return f"{f'[{cell(row)}]':>9}" if row.own else f"{cell(row) + ' ':>9}"
