@@ -58,7 +58,7 @@ def pin_environment(plan: Plan, *, device: str = "cpu") -> None:
 
 def environment_fingerprint(plan: Plan, *, device: str = "cpu") -> Fingerprint:
     """The fingerprint of this process under a plan: versions, processor, instruction sets, threads, flags, device."""
-    facts = {name: version(name) for name in PACKAGES}
+    facts = {**_versions()}
     facts |= {name.lower(): os.environ.get(name, "") for name in INSTRUCTION_SETTINGS}
     facts |= _processor()
     facts |= {
@@ -83,6 +83,11 @@ def reseed(seed: int, *, device: str = "cpu") -> None:
         torch.cuda.manual_seed_all(seed)
     else:
         torch.default_generator.manual_seed(seed)
+
+
+@lru_cache(maxsize=1)
+def _versions() -> Mapping[str, str]:
+    return {name: version(name) for name in PACKAGES}  # reads five files of metadata; a process keeps what it imported
 
 
 @lru_cache(maxsize=1)
