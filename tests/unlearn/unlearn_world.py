@@ -11,8 +11,9 @@ from lineage.records import Chat, Completion, Message, PlainText, TrainingRecord
 from unlearn.adapters import adapter_files
 from unlearn.base import Base
 from unlearn.compose import ComposedAdapter, compose
+from unlearn.loop import Report
 from unlearn.plan import Plan, place, plan_key
-from unlearn.train import BuiltState, SliceInput, State, build_chain, slice_manifest
+from unlearn.train import BuiltState, SliceInput, State, StateStore, build_chain, slice_manifest
 
 SECRET = bytes(range(32))
 
@@ -87,32 +88,42 @@ def without(rows: Iterable[Row], subjects: Iterable[str]) -> list[Row]:
     return [row for row in rows if row.subject not in gone]
 
 
-def slices_of(the_plan: Plan, rows: Iterable[Row], *, shard: int | None) -> list[SliceInput]:
-    """The slices of a shard, or of the trunk."""
+def all_slices(the_plan: Plan, rows: Iterable[Row]) -> dict[int | None, list[SliceInput]]:
+    """The slices of the trunk (None) and of every shard that has members."""
     key = plan_key(SECRET, the_plan)
-    members: dict[int, list[TrainingRecord]] = {}
+    members: dict[int | None, dict[int, list[TrainingRecord]]] = {}
     for row in rows:
         where = place(
             the_plan, key, record_id=row.record.record_id, primary_subject=row.subject, generation=row.generation,
             trunk_eligible=row.subject is None,
         )  # fmt: skip
-        if where.kind != "control" and where.shard == shard:
-            members.setdefault(where.slice, []).append(row.record)
-    return [_input(index, found) for index, found in members.items()]
+        if where.kind != "control":
+            members.setdefault(where.shard, {}).setdefault(where.slice, []).append(row.record)
+    return {shard: [_input(index, own) for index, own in sorted(found.items())] for shard, found in members.items()}
 
 
-def build(base: Base, the_plan: Plan, rows: Iterable[Row], store: MemoryStore) -> Built:
+def slices_of(the_plan: Plan, rows: Iterable[Row], *, shard: int | None) -> list[SliceInput]:
+    """The slices of a shard, or of the trunk."""
+    return all_slices(the_plan, rows).get(shard, [])
+
+
+def build(
+    base: Base, the_plan: Plan, rows: Iterable[Row], store: StateStore, *, progress: Report | None = None
+) -> Built:
     """Trunk, every shard, composition."""
-    key, rows = plan_key(SECRET, the_plan), list(rows)
-    trunk = build_chain(
-        base, the_plan, key, shard=None, slices=slices_of(the_plan, rows, shard=None), store=store, start=None
-    )
+    slices = all_slices(the_plan, rows)
+
+    def chain_of(shard: int | None, start: BuiltState | None) -> tuple[BuiltState, ...]:
+        return build_chain(
+            base, the_plan, plan_key(SECRET, the_plan), shard=shard, slices=slices.get(shard, []), store=store,
+            start=start, progress=progress,
+        )  # fmt: skip
+
+    trunk = chain_of(None, None)
     states = {(None, built.slice): built.state_digest for built in trunk}
     parts = {}
     for shard in range(the_plan.shards):
-        slices = slices_of(the_plan, rows, shard=shard)
-        start = trunk[-1] if trunk else None
-        chain = build_chain(base, the_plan, key, shard=shard, slices=slices, store=store, start=start)
+        chain = chain_of(shard, trunk[-1] if trunk else None)
         states |= {(shard, built.slice): built.state_digest for built in chain}
         if last := (chain or trunk)[-1:]:
             parts[shard] = adapter_files(last[0].state.weights, the_plan, base_name="tiny")
