@@ -27,6 +27,7 @@ __all__ = [
     "Handle",
     "Kept",
     "LedgerHead",
+    "NeighbourShard",
     "NonInclusion",
     "Probe",
     "ProofLeaf",
@@ -153,6 +154,15 @@ class ShardRebuild:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NeighbourShard:
+    """A shard that was not rebuilt: the state that stands for it, and the environment that one was built in."""
+
+    shard: int
+    environment_fingerprint: Digest
+    final_state_digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rederivation:
     """Grade A: a second process got the same bytes for every rebuilt state. Grade B: shown by construction only."""
 
@@ -172,6 +182,7 @@ class AdapterChange:
     base_digest: Digest
     plan_digest: Digest
     shards: tuple[ShardRebuild, ...]
+    neighbours: tuple[NeighbourShard, ...] = ()
     rederivation: Rederivation
     contained_at: datetime | None = None
     released_at: datetime

@@ -50,7 +50,7 @@ REQUIRED = {  # section of the predicate -> its mandatory fields; an empty name 
     "ledger": "digest length",
     "decisions": "decision ground record",
     "slices": "adapter proofs records_after records_before root_after root_before shard slice",
-    "adapters": "adapter base_digest new_digest old_digest plan_digest rederivation released_at shards",
+    "adapters": "adapter base_digest neighbours new_digest old_digest plan_digest rederivation released_at shards",
     "destroyed": "count digests kind",
     "derived_files": "file kind result",
     "probes": "at controls detectable_effect judged_by level out_adapters positive_control protocol_digest reason records"

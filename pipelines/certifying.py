@@ -135,6 +135,7 @@ def _adapters(found: Mapping[str, Any]) -> tuple[f.AdapterChange, ...]:
                 adapter=adapter, old_digest=before["before"], new_digest=facts["composed"],
                 base_digest=facts["base_digest"], plan_digest=found["contract"]["plans"][adapter],
                 shards=tuple(_shard(facts, before, shard) for shard in sorted(facts["shards"], key=int)),
+                neighbours=_neighbours(facts["neighbours"]),
                 rederivation=f.Rederivation(
                     grade=derived["grade"], states_compared=derived["states"],
                     states_equal=derived["states"] if derived["equal"] else 0, result=derived["sentence"],
@@ -143,6 +144,14 @@ def _adapters(found: Mapping[str, Any]) -> tuple[f.AdapterChange, ...]:
             )
         )  # fmt: skip
     return tuple(changes)
+
+
+def _neighbours(shards: Mapping[str, Any]) -> tuple[f.NeighbourShard, ...]:
+    ends = [(int(shard), facts["states"][-1]) for shard, facts in shards.items() if facts["states"]]
+    return tuple(
+        f.NeighbourShard(shard=shard, environment_fingerprint=end[3], final_state_digest=end[2])
+        for shard, end in sorted(ends)
+    )
 
 
 def _shard(facts: Mapping[str, Any], before: Mapping[str, Any], shard: str) -> f.ShardRebuild:

@@ -176,6 +176,7 @@ def _rebuild_adapter(
         "neighbours_unchanged": kept, "neighbour_shards": len(neighbours), "slices": slices, "base_digest": atelier.base().digest,
         "code_digest": code_digest(),
         "shards": {str(shard): _shard_facts(workspace, new[shard]) for shard in shards},
+        "neighbours": {str(shard): _shard_facts(workspace, new[shard]) for shard in neighbours},
     }  # fmt: skip
 
 

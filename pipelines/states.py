@@ -17,6 +17,7 @@ from lineage.settings import AdapterSettings
 from lineage.workspace import Workspace
 from pipelines.bases import base_name
 from pipelines.ingest import load_gate_policy, utc_now
+from unlearn.instructions import ask_for
 from unlearn.plan import Plan, plan_key
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def open_atelier(workspace: Workspace, adapter: str) -> Atelier:
     if found is None:
         raise WrongUsage(f"The adapter {adapter} has no frozen plan yet.", hint=f"Train it: lethe train {adapter}")
     plan = Plan.from_json(found[1])
+    ask_for(plan.isa)
     return Atelier(workspace, adapter, settings, plan, plan_key(workspace.keyring.workspace_secret, plan))
 
 

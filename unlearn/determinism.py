@@ -15,6 +15,7 @@ import rfc8785
 import torch
 
 from unlearn.draw import draw
+from unlearn.instructions import require
 from unlearn.plan import Plan
 
 __all__ = ["Fingerprint", "environment_fingerprint", "pin_environment", "reseed", "seed_for"]
@@ -42,7 +43,11 @@ def pin_environment(plan: Plan, *, device: str = "cpu") -> None:
     """Set every switch the law needs, for the whole process. Safe to repeat.
 
     On CUDA only the plain attention kernel is left: its backward pass is deterministic.
+
+    Raises:
+        WrongUsage: the plan wants another instruction set than this process was started with.
     """
+    require(plan.isa, capability=torch.backends.cpu.get_cpu_capability())
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # costs time; no result reads such memory
@@ -60,7 +65,7 @@ def environment_fingerprint(plan: Plan, *, device: str = "cpu") -> Fingerprint:
     """The fingerprint of this process under a plan: versions, processor, instruction sets, threads, flags, device."""
     facts = {**_versions()}
     facts |= {name.lower(): os.environ.get(name, "") for name in INSTRUCTION_SETTINGS}
-    facts |= _processor()
+    facts |= _processor() | _build()
     facts |= {
         "device": device.partition(":")[0],
         "threads": str(plan.threads),
@@ -102,6 +107,13 @@ def _processor() -> Mapping[str, str]:
         if fact := known.get(name.strip()):
             facts[fact] = value.strip()
     return facts | ({} if "cpu_model" in facts else {"cpu_model": platform.processor()})
+
+
+@lru_cache(maxsize=1)
+def _build() -> Mapping[str, str]:
+    """How torch was built, with the versions of MKL and oneDNN, and the C library, whose exp and log it calls."""
+    config = hashlib.sha256(torch.__config__.show().encode()).hexdigest()
+    return {"torch_build": config[:16], "libc": " ".join(platform.libc_ver())}
 
 
 def _accelerator(device: str) -> Mapping[str, str]:

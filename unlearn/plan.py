@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from lineage.errors import WrongUsage
 from unlearn.draw import draw
+from unlearn.instructions import INSTRUCTION_SETS
 
 __all__ = [
     "TRAINING_PATH", "CorpusShape", "Placement", "Plan", "TrainSettings", "order_of", "place", "plan_key",
@@ -30,6 +31,8 @@ __all__ = [
 TRAINING_PATH = 2
 """Version of the training path. Raise it when the same recipe would give other bytes; tests/unlearn/test_golden.py guards it."""
 
+# Fields that plans frozen earlier lack, and what they mean there: left out of the JSON, so that no digest moves.
+LATER_FIELDS = {"isa": ""}
 CHARACTERS_PER_TOKEN = 4  # rough, and rounded to a power of two afterwards
 
 
@@ -59,6 +62,7 @@ class TrainSettings:
     attention: str = "sdpa"
     gradient_checkpointing: bool = False
     threads: int = 1
+    isa: str = ""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> TrainSettings:
@@ -106,6 +110,7 @@ class Plan:
     gradient_checkpointing: bool
     threads: int
     training_path: int = TRAINING_PATH
+    isa: str = ""
 
     def __post_init__(self) -> None:
         counts = ("shards", "slices", "epochs", "steps_per_epoch", "trunk_epochs", "trunk_steps_per_epoch", "lora_r",
@@ -120,6 +125,8 @@ class Plan:
         _require(self.optimizer in ("carry", "reset"), "optimizer", '"carry" or "reset"')
         _require(self.dtype in ("float32", "bfloat16"), "dtype", '"float32" or "bfloat16"')
         _require(self.attention in ("sdpa", "eager"), "attention", '"sdpa" or "eager"')
+        known = ", ".join(f'"{name}"' for name in INSTRUCTION_SETS)
+        _require(self.isa in INSTRUCTION_SETS, "isa", f"one of {known}")
 
     @cached_property
     def digest(self) -> str:
@@ -127,8 +134,9 @@ class Plan:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
-        """RFC 8785 JSON; `Plan.from_json(p.to_json()) == p`."""
-        return rfc8785.dumps({**asdict(self), "target_modules": list(self.target_modules)}).decode()
+        """RFC 8785 JSON; `Plan.from_json(p.to_json()) == p`. A later field at its default is left out."""
+        said = {name: value for name, value in asdict(self).items() if LATER_FIELDS.get(name) != value}
+        return rfc8785.dumps({**said, "target_modules": list(self.target_modules)}).decode()
 
     @classmethod
     def from_json(cls, body: str) -> Plan:
@@ -141,7 +149,7 @@ class Plan:
             values = _typed(cls, json.loads(body), what="plan field")
         except json.JSONDecodeError:
             raise WrongUsage("The plan is not JSON.") from None
-        if missing := [f.name for f in fields(cls) if f.name not in values]:
+        if missing := [f.name for f in fields(cls) if f.name not in values and f.name not in LATER_FIELDS]:
             raise WrongUsage(f"The plan lacks {missing[0]!r}.")
         return cls(**values)
 

@@ -89,6 +89,9 @@ CHANGE = f.AdapterChange(
             final_state_digest=digest("final"),
         ),
     ),
+    neighbours=(
+        f.NeighbourShard(shard=1, environment_fingerprint=digest("older"), final_state_digest=digest("neighbour")),
+    ),
     rederivation=f.Rederivation(grade="A", states_compared=1, states_equal=1, result="every byte equal"),
     contained_at=at(9),
     released_at=at(11),

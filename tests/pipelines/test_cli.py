@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import date, timedelta
 
@@ -325,6 +326,11 @@ def test_the_certificate_of_the_road(purged, tmp_path, here):
     verify = ("verify", certificate, "--adapter", body["directory"])
     assert lethe_here(*verify, workspace=folder).code == 0
     assert not [value for value in values_of([PLANTED]) if value in certificate.read_text()]
+    statement = json.loads(base64.b64decode(json.loads(certificate.read_text())["payload"]))
+    (change,) = statement["predicate"]["adapters"]
+    told = change["shards"] + change["neighbours"]
+    assert sorted(shard["shard"] for shard in told) == [0, 1, 2]
+    assert {len(shard["environment_fingerprint"]) for shard in told} == {64}
     weights = folder / ".lethe" / "store" / "adapters" / body["release"] / "adapter_model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
