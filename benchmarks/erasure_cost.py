@@ -30,7 +30,7 @@ from pathlib import Path
 
 from measuring import write_result
 
-from lineage import builds, desk
+from lineage import desk, plans
 from lineage.access import Role, add_staff, find_actor
 from lineage.desk import Intake
 from lineage.evidence import case_records
@@ -105,7 +105,7 @@ def _furnish(workspace: Workspace, crowd: Sequence[Person], rows: Sequence[DemoR
 def place_of(workspace: Workspace, person: Person) -> Placement:
     """Where the plan puts a person."""
     with workspace.database.reader() as session:
-        found = builds.current_plan(session, ADAPTER)
+        found = plans.current_plan(session, ADAPTER)
     plan = Plan.from_json(found[1]) if found else None
     key = workspace.keyring.subject_key(canonical_identifier(person.customer_id))
     return place(
@@ -145,7 +145,7 @@ def erase(world: World, people: Sequence[Person], *, derive: bool = False) -> Ma
 def _predicted(workspace: Workspace, cases: Sequence[str]) -> float:
     """The plan's own share for the union of the cases' closures: steps of the suffixes / steps of everything."""
     with workspace.database.reader() as session:
-        plan = Plan.from_json(builds.current_plan(session, ADAPTER)[1])
+        plan = Plan.from_json(plans.current_plan(session, ADAPTER)[1])
         erased = {r.record_id for case in cases for r in case_records(session, case) if r.decision == "erase"}
         return previewing.erasure_plan(session, plan, tuple(sorted(erased))).fraction
 
@@ -165,7 +165,7 @@ def measure(settings: str, *, people: int, singles: int, groups: int) -> dict[st
     with tempfile.TemporaryDirectory() as folder:
         world = make_world(Path(folder) / "ws", settings, people=people)
         with world.workspace.database.reader() as session:
-            plan = Plan.from_json(builds.current_plan(session, ADAPTER)[1])
+            plan = Plan.from_json(plans.current_plan(session, ADAPTER)[1])
         found: dict[str, object] = {
             "shards": plan.shards, "slices": plan.slices, "steps_per_slice": plan.steps(0),
             "full_training_s": round(world.full_training_s, 2), "full_whole_s": round(world.full_whole_s, 2),

@@ -1,68 +1,24 @@
-"""What was trained from what: plans, placements, slice manifests, states, adapters, releases.
+"""What was trained from what: states, adapters and releases.
 
-Frozen facts go in, rows stay here. Shard `TRUNK` (-1) stands for the trunk in every table.
+Frozen facts go in, rows stay here. Plans and places are in `lineage.plans`, slice manifests in `lineage.manifests`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlmodel import Session, col, func, select
 
-from lineage import merkle
-from lineage.database import in_chunks
-from lineage.errors import NotAcceptable, RefusedByRule
-from lineage.tables import (
-    AdmissionRow,
-    ComposedAdapterRow,
-    ComposedPartRow,
-    PlacementRow,
-    PlanRow,
-    RecordRow,
-    ReleaseRow,
-    ShardAdapterRow,
-    SliceManifestRow,
-    SliceMemberRow,
-    StateRow,
-)
+from lineage.errors import NotAcceptable
+from lineage.tables import ComposedAdapterRow, ComposedPartRow, ReleaseRow, ShardAdapterRow, StateRow
 
 __all__ = [
-    "TRUNK", "ComposedFacts", "Member", "Placeable", "Placed", "StateFacts", "current_plan", "current_release",
-    "freeze_plan", "live_members", "parts_of", "place_records", "release", "save_composed", "save_manifest",
-    "save_shard_adapter", "save_state", "unplaced",
+    "ComposedFacts", "StateFacts", "ancestors", "any_state", "build_pace", "child_state", "current_release",
+    "find_state", "newest_composed", "parts_of", "release", "save_composed", "save_shard_adapter", "save_state",
+    "shard_adapters", "withdraw",
 ]  # fmt: skip
-
-TRUNK = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Placeable:
-    """What placement may look at: nothing of any other record."""
-
-    record_id: str
-    primary_subject: str | None
-    generation: int
-    trunk_eligible: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """Where a plan puts a record; shard and slice are None for a control."""
-
-    record_id: str
-    kind: str
-    shard: int | None
-    slice: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A record in a slice: its id and the keyed digest of the content that is trained on."""
-
-    record_id: str
-    content_hmac: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,117 +48,6 @@ class ComposedFacts:
     plan_digest: str
     kind: str
     parts: Mapping[int, str | None]
-
-
-def current_plan(session: Session, adapter: str) -> tuple[str, str] | None:
-    """Digest and JSON body of the plan in force, or None before the first."""
-    row = session.exec(select(PlanRow).where(PlanRow.adapter == adapter, col(PlanRow.current).is_(True))).first()
-    return (row.digest, row.body) if row else None
-
-
-def freeze_plan(session: Session, *, adapter: str, digest: str, body: str, now: datetime) -> None:
-    """Make a plan the adapter's own. Freezing the same plan again changes nothing.
-
-    Raises:
-        RefusedByRule: another plan is in force: every state and every proof depends on it.
-    """
-    if (current := current_plan(session, adapter)) is None:
-        session.add(PlanRow(digest=digest, adapter=adapter, body=body, current=True, frozen_at=now))
-        session.flush()
-    elif current[0] != digest:
-        raise RefusedByRule(
-            f"The plan of {adapter} is frozen ({current[0][:12]}); a different one would move every record.",
-            hint="Train a new adapter under another name in lethe.toml.",
-        )
-
-
-def unplaced(session: Session, plan_digest: str, sources: Sequence[str]) -> list[Placeable]:
-    """Admitted records that the plan has not placed yet, of the given sources (all when empty)."""
-    placed = select(PlacementRow.record_id).where(PlacementRow.plan_digest == plan_digest)
-    query = select(RecordRow).where(RecordRow.status == "admitted", col(RecordRow.id).not_in(placed))
-    if sources:
-        query = query.where(col(RecordRow.source).in_(sources))
-    rows = session.exec(query.order_by(col(RecordRow.id))).all()
-    return [Placeable(row.id, row.primary_subject, row.generation, row.trunk_eligible) for row in rows]
-
-
-def place_records(session: Session, plan_digest: str, placed: Iterable[Placed]) -> int:
-    """Write placements; each record is placed once per plan."""
-    rows = [
-        PlacementRow(plan_digest=plan_digest, record_id=p.record_id, kind=p.kind, shard=p.shard, slice=p.slice)
-        for p in placed
-    ]
-    session.add_all(rows)
-    session.flush()
-    return len(rows)
-
-
-def live_members(
-    session: Session, plan_digest: str, shard: int, *, restricted_too: bool = False
-) -> dict[int, tuple[Member, ...]]:
-    """The admitted members of every slice of a shard (or of the trunk), sorted by record id; restricted ones on request."""
-    kind = "trunk" if shard == TRUNK else "shard"
-    query = (
-        select(PlacementRow.slice, RecordRow.id, RecordRow.content_hmac)
-        .join(RecordRow, col(RecordRow.id) == col(PlacementRow.record_id))
-        .join(AdmissionRow, col(AdmissionRow.record_id) == col(RecordRow.id))
-        .where(PlacementRow.plan_digest == plan_digest, PlacementRow.kind == kind)
-        .where(RecordRow.status == "admitted")
-        .order_by(col(RecordRow.id))
-    )
-    if not restricted_too:
-        query = query.where(col(RecordRow.restricted_by).is_(None))
-    if shard != TRUNK:
-        query = query.where(PlacementRow.shard == shard)
-    members: dict[int, list[Member]] = {}
-    for slice_index, record_id, content_hmac in session.exec(query).all():
-        members.setdefault(slice_index or 0, []).append(Member(record_id, content_hmac))
-    return {index: tuple(found) for index, found in sorted(members.items())}
-
-
-def control_ids(session: Session, plan_digest: str) -> list[tuple[str, str]]:
-    """(record id, subject key) of every live record that is never trained on."""
-    query = (
-        select(RecordRow.id, RecordRow.primary_subject)
-        .join(PlacementRow, col(PlacementRow.record_id) == col(RecordRow.id))
-        .where(PlacementRow.plan_digest == plan_digest, PlacementRow.kind == "control")
-        .where(RecordRow.status == "admitted", col(RecordRow.restricted_by).is_(None))
-        .order_by(col(RecordRow.id))
-    )
-    return [(record_id, key or "") for record_id, key in session.exec(query).all()]
-
-
-def slice_count(session: Session, plan_digest: str) -> int:
-    """One more than the highest slice that any record was ever placed in."""
-    highest = session.exec(select(PlacementRow.slice).where(PlacementRow.plan_digest == plan_digest)).all()
-    return 1 + max((index for index in highest if index is not None), default=-1)
-
-
-def merkle_root(members: Sequence[Member]) -> str:
-    """RFC 6962 root over the members: what proofs of absence are made against."""
-    return merkle.root(member_leaf(member) for member in members).hex()
-
-
-def member_leaf(member: Member) -> bytes:
-    """The leaf of a member: record id, then content digest, both already keyed."""
-    return f"{member.record_id}:{member.content_hmac}".encode()
-
-
-def save_manifest(
-    session: Session, *, digest: str, adapter: str, plan_digest: str, place: tuple[int, int], members: Sequence[Member]
-) -> None:
-    """Write a slice manifest once. `place` is (shard, slice)."""
-    if session.get(SliceManifestRow, digest):
-        return
-    session.add(
-        SliceManifestRow(
-            digest=digest, adapter=adapter, plan_digest=plan_digest, shard=place[0], slice=place[1],
-            records=len(members), merkle_root=merkle_root(members),
-        )
-    )  # fmt: skip
-    session.flush()
-    session.add_all(SliceMemberRow(manifest_digest=digest, record_id=member.record_id) for member in members)
-    session.flush()
 
 
 def find_state(session: Session, recipe_digest: str) -> StateFacts | None:
@@ -299,12 +144,6 @@ def _state(row: StateRow) -> StateFacts:
     return StateFacts(**{name: getattr(row, name) for name in StateFacts.__dataclass_fields__})
 
 
-def placement_counts(session: Session, plan_digest: str) -> dict[str, int]:
-    """How many records a plan holds in its trunk, its shards and among its controls."""
-    query = select(PlacementRow.kind, func.count()).where(PlacementRow.plan_digest == plan_digest)
-    return dict(session.exec(query.group_by(PlacementRow.kind)).all())
-
-
 def child_state(
     session: Session, *, plan_digest: str, place: int, manifest_digest: str, parent_recipe: str | None
 ) -> StateFacts | None:
@@ -333,29 +172,6 @@ def ancestors(session: Session, recipe_digest: str | None) -> list[StateFacts]:
         chain.append(_state(row))
         recipe_digest = row.parent_recipe
     return chain[::-1]
-
-
-def manifest_facts(session: Session, digest: str) -> tuple[int, str]:
-    """Number of records and Merkle root of a manifest.
-
-    Raises:
-        NotAcceptable: the manifest is not in the tables.
-    """
-    row = session.get(SliceManifestRow, digest)
-    if row is None:
-        raise NotAcceptable("A state refers to a manifest that is not in the tables.")
-    return row.records, row.merkle_root
-
-
-def placements_of(session: Session, plan_digest: str, record_ids: Sequence[str]) -> list[Placed]:
-    """Where a plan put the given records; those it never placed are left out."""
-    found: list[Placed] = []
-    for chunk in in_chunks(record_ids):
-        query = select(PlacementRow).where(
-            PlacementRow.plan_digest == plan_digest, col(PlacementRow.record_id).in_(chunk)
-        )
-        found += [Placed(row.record_id, row.kind, row.shard, row.slice) for row in session.exec(query).all()]
-    return sorted(found, key=lambda placed: placed.record_id)
 
 
 def withdraw(session: Session, *, adapter: str, now: datetime) -> bool:

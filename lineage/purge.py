@@ -17,6 +17,7 @@ from sqlmodel import Session, SQLModel, col, delete, select
 from lineage.database import in_chunks
 from lineage.forms import normal_forms
 from lineage.keyring import Keyring
+from lineage.manifests import forget_members, manifests_holding, manifests_holding_content
 from lineage.register import RegisterForm
 from lineage.store import Store
 from lineage.tables import (
@@ -35,7 +36,6 @@ from lineage.tables import (
     RegisterRow,
     ReleaseRow,
     ShardAdapterRow,
-    SliceMemberRow,
     StateRow,
     SubjectRow,
     SuppressionRow,
@@ -57,12 +57,14 @@ class Tainted:
     composed_adapters: tuple[str, ...]
 
 
-def tainted_recipes(session: Session, record_ids: Sequence[str]) -> set[str]:
-    """Recipes of all states with one of the records among their ancestors' members."""
-    manifests: set[str] = set()
-    for chunk in in_chunks(record_ids):
-        query = select(SliceMemberRow.manifest_digest).where(col(SliceMemberRow.record_id).in_(chunk))
-        manifests |= set(session.exec(query).all())
+def tainted_recipes(
+    session: Session, record_ids: Sequence[str], *, superseded: Sequence[tuple[str, str]] = ()
+) -> set[str]:
+    """Recipes of all states with one of the records among their ancestors' members.
+
+    `superseded` are pairs (record id, content digest) of records that stay, but no longer with that content.
+    """
+    manifests = manifests_holding(session, record_ids) | manifests_holding_content(session, superseded)
     recipes = set(
         session.exec(select(StateRow.recipe_digest).where(col(StateRow.manifest_digest).in_(manifests))).all()
     )
@@ -74,9 +76,12 @@ def tainted_recipes(session: Session, record_ids: Sequence[str]) -> set[str]:
     return recipes
 
 
-def tainted(session: Session, record_ids: Sequence[str]) -> Tainted:
-    """What an erasure of these records must destroy. A state shared with a clean recipe is not tainted."""
-    recipes = tainted_recipes(session, record_ids)
+def tainted(session: Session, record_ids: Sequence[str], *, superseded: Sequence[tuple[str, str]] = ()) -> Tainted:
+    """What an erasure of these records, or of these superseded contents, must destroy.
+
+    A state shared with a clean recipe is not tainted.
+    """
+    recipes = tainted_recipes(session, record_ids, superseded=superseded)
     live = session.exec(select(StateRow).where(col(StateRow.destroyed_at).is_(None))).all()
     clean = {row.state_digest for row in live if row.recipe_digest not in recipes}
     states = {row.state_digest for row in live if row.recipe_digest in recipes} - clean
@@ -98,9 +103,16 @@ def destroy_weights(store: Store, doomed: Tainted) -> dict[str, int]:
     }
 
 
-def mark_destroyed(session: Session, doomed: Tainted, record_ids: Sequence[str], now: datetime) -> None:
+def mark_destroyed(
+    session: Session,
+    doomed: Tainted,
+    record_ids: Sequence[str],
+    now: datetime,
+    *,
+    superseded: Sequence[tuple[str, str]] = (),
+) -> None:
     """Remember that the weights are gone, and withdraw releases of them."""
-    recipes = tainted_recipes(session, record_ids)
+    recipes = tainted_recipes(session, record_ids, superseded=superseded)
     for row in session.exec(select(StateRow).where(col(StateRow.recipe_digest).in_(recipes))).all():
         row.destroyed_at = row.destroyed_at or now
     for shard in session.exec(
@@ -144,7 +156,7 @@ def bury(
 
 def forget_rows(session: Session, *, case_id: str, subject_key: str, record_ids: Sequence[str]) -> dict[str, int]:
     """Delete the rows of the records and of the person; returns counts by table."""
-    counts: dict[str, int] = {}
+    counts = {"slice_manifest": forget_members(session, record_ids)}  # first: the placements say where to look
 
     def drop(table: type[SQLModel], column: str, values: Sequence[object]) -> None:
         for start in range(0, len(values), 500):
@@ -166,7 +178,6 @@ def forget_rows(session: Session, *, case_id: str, subject_key: str, record_ids:
         QuarantineRow,
         AdmissionRow,
         PlacementRow,
-        SliceMemberRow,
         VaultRow,
     )
     for table in children:

@@ -17,7 +17,7 @@ __all__ = [
     "AdmissionRow", "CaseRecordRow", "CaseRow", "CaseRunRow", "ComposedAdapterRow", "ComposedPartRow", "EvidenceRow",
     "FindingRow", "FindingSubjectRow", "IngestRow", "LeaseRow", "LedgerRow", "LoginLinkRow", "MetaRow", "ParentRow",
     "PlacementRow", "PlanRow", "QuarantineRow", "RecordRow", "RecordSubjectRow", "RegisterRow", "ReleaseRow",
-    "SessionRow", "ShardAdapterRow", "SliceManifestRow", "SliceMemberRow", "StateRow", "SubjectRow", "SuppressionRow",
+    "SessionRow", "ShardAdapterRow", "SliceManifestRow", "StateRow", "SubjectRow", "SuppressionRow",
     "TombstoneRow", "UserRow", "VaultRow",
 ]  # fmt: skip
 
@@ -203,7 +203,11 @@ class PlacementRow(SQLModel, table=True):
 
 
 class SliceManifestRow(SQLModel, table=True):
-    """What a slice was trained on: a digest over its sorted members, their number and Merkle root. Shard -1 is the trunk."""
+    """What a slice was trained on: a digest over its sorted members, their number and Merkle root. Shard -1 is the trunk.
+
+    `members` is read and written by `lineage.manifests` only; erased records are taken out of it. It is the last column,
+    so that a query for the others need not fetch it.
+    """
 
     __tablename__ = "slice_manifest"
     digest: str = Field(primary_key=True)
@@ -213,15 +217,7 @@ class SliceManifestRow(SQLModel, table=True):
     slice: int
     records: int
     merkle_root: str
-
-
-class SliceMemberRow(SQLModel, table=True):
-    """Membership of a record in a manifest; gone with the manifest or with the record."""
-
-    __tablename__ = "slice_member"
-    __table_args__ = (Index("ix_slice_member_record", "record_id", "manifest_digest"),)
-    manifest_digest: str = Field(foreign_key="slice_manifest.digest", primary_key=True)
-    record_id: str = Field(primary_key=True)
+    members: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
 class StateRow(SQLModel, table=True):

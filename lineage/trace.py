@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
-from lineage.builds import TRUNK
 from lineage.errors import WrongUsage
+from lineage.manifests import manifests_holding, members_of
+from lineage.plans import TRUNK
 from lineage.tables import (
     ComposedAdapterRow,
     ComposedPartRow,
@@ -20,7 +21,6 @@ from lineage.tables import (
     RecordSubjectRow,
     ReleaseRow,
     SliceManifestRow,
-    SliceMemberRow,
     StateRow,
 )
 
@@ -101,12 +101,9 @@ def _record_node(session: Session, record_id: str, relation: str = "") -> Node:
 
 
 def _placement_node(session: Session, placement: PlacementRow) -> Node:
-    member_of = select(SliceMemberRow.manifest_digest).where(SliceMemberRow.record_id == placement.record_id)
-    manifests = session.exec(
-        select(SliceManifestRow)
-        .where(SliceManifestRow.plan_digest == placement.plan_digest, col(SliceManifestRow.digest).in_(member_of))
-    ).all()  # fmt: skip
-    states = _descending_states(session, [manifest.digest for manifest in manifests])
+    of_plan = select(SliceManifestRow.digest).where(SliceManifestRow.plan_digest == placement.plan_digest)
+    manifests = manifests_holding(session, [placement.record_id]) & set(session.exec(of_plan).all())
+    states = _descending_states(session, sorted(manifests))
     where = {"trunk": "trunk", "control": "never trained"}.get(
         placement.kind, f"shard {placement.shard}, slice {placement.slice}"
     )
@@ -177,12 +174,10 @@ def _ancestors(session: Session, recipe: str | None) -> Iterable[StateRow]:
 
 
 def _slice_node(session: Session, row: StateRow) -> Node:
-    members = session.exec(
-        select(SliceMemberRow.record_id).where(SliceMemberRow.manifest_digest == row.manifest_digest)
-    ).all()
+    members = members_of(session, row.manifest_digest)
     place = "trunk" if row.shard == TRUNK else f"slice {row.slice}"
     facts = (("place", place), ("records", len(members)), ("steps", row.steps))
-    return Node("state", row.state_digest, facts, tuple(Node("record", record_id) for record_id in sorted(members)))
+    return Node("state", row.state_digest, facts, tuple(Node("record", record_id) for record_id in members))
 
 
 def _full_id(session: Session, column: object, given: str, what: str) -> str:

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lineage import builds, ledger
 from lineage import facts as f
+from lineage import ledger, plans
 from lineage.case import GROUNDS, CaseFile, CaseView
 from lineage.certificate import build_statement, measured, sign_first
 from lineage.durable import write_whole
@@ -157,9 +157,9 @@ def _neighbours(shards: Mapping[str, Any]) -> tuple[f.NeighbourShard, ...]:
 def _shard(facts: Mapping[str, Any], before: Mapping[str, Any], shard: str) -> f.ShardRebuild:
     first = {part["shard"]: part["first_slice"] for part in before["affected"]}[int(shard)]
     chain = facts["shards"][shard]["states"]
-    kept = [state for state in chain if state[0] == builds.TRUNK or state[1] < first]
+    kept = [state for state in chain if state[0] == plans.TRUNK or state[1] < first]
     rebuilt = [state for state in chain if state not in kept]
-    place = f"the state after slice {kept[-1][1]}" if kept and kept[-1][0] != builds.TRUNK else "the trunk"
+    place = f"the state after slice {kept[-1][1]}" if kept and kept[-1][0] != plans.TRUNK else "the trunk"
     final = (rebuilt or kept or [[0, 0, hashlib.sha256(b"").hexdigest(), hashlib.sha256(b"").hexdigest()]])[-1]
     return f.ShardRebuild(
         shard=int(shard), start_point=place if kept else "the shard's initial state",

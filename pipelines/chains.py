@@ -6,8 +6,9 @@ Decided on the manifests in the tables, not on fingerprints: a changed machine i
 from __future__ import annotations
 
 from lineage import builds
-from lineage.builds import TRUNK, StateFacts
+from lineage.builds import StateFacts
 from lineage.errors import GateClosed
+from lineage.plans import TRUNK
 from lineage.workspace import Workspace
 from pipelines.states import Atelier, open_atelier
 

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from sqlmodel import Session, col, select
 
-from lineage import builds
-from lineage.builds import TRUNK
+from lineage import builds, manifests, plans
 from lineage.case import CaseFile, Stage
 from lineage.database import in_chunks
 from lineage.errors import Fault, NotAcceptable, RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence, case_records, contract, digest_of, evidence, has_evidence
+from lineage.plans import TRUNK
 from lineage.tables import RecordRow
 from lineage.workspace import Workspace
 from pipelines import releasing, training
@@ -81,7 +81,7 @@ def _remember(workspace: Workspace, case_id: str) -> dict[str, dict[str, object]
         erased = tuple(r.record_id for r in case_records(session, case_id) if r.decision == "erase")
         found = {}
         for adapter in sorted(workspace.settings.adapters):
-            if plan := builds.current_plan(session, adapter):
+            if plan := plans.current_plan(session, adapter):
                 found[adapter] = _adapter_before(session, adapter, Plan.from_json(plan[1]), erased)
         add_evidence(session, case_id, "before", {"adapters": found}, now=utc_now())
     return found
@@ -188,7 +188,7 @@ def _explained(session: Session, old: str | None, new: str | None) -> bool:
     if parted is None:
         return True
     was, now = parted
-    before, after = (builds.manifest_facts(session, state.manifest_digest)[0] for state in parted)
+    before, after = (manifests.manifest_facts(session, state.manifest_digest)[0] for state in parted)
     return was.slice < now.slice or (was.slice == now.slice and after < before)
 
 
@@ -207,7 +207,7 @@ def _slice_changes(session: Session, old: str | None, new: str | None) -> dict[s
     for side, chain in chains.items():
         for state in chain:
             if state.shard != TRUNK:
-                records, root = builds.manifest_facts(session, state.manifest_digest)
+                records, root = manifests.manifest_facts(session, state.manifest_digest)
                 found.setdefault(str(state.slice), {})[side] = [records, root]
     return {index: change for index, change in found.items() if change.get("before") != change.get("after")}
 
@@ -223,7 +223,7 @@ def _records_untouched(session: Session, atelier: Atelier, first: Mapping[int, i
     return sum(
         len(members)
         for shard in range(atelier.plan.shards)
-        for index, members in builds.live_members(session, atelier.plan.digest, shard).items()
+        for index, members in plans.live_members(session, atelier.plan.digest, shard).items()
         if index < first.get(shard, index + 1)
     )
 
@@ -231,7 +231,7 @@ def _records_untouched(session: Session, atelier: Atelier, first: Mapping[int, i
 def _chain_steps(session: Session, atelier: Atelier) -> int:
     """Optimizer steps of a full training of the live records, trunk included."""
     places = [TRUNK, *range(atelier.plan.shards)]
-    counts = {place: len(builds.live_members(session, atelier.plan.digest, place)) for place in places}
+    counts = {place: len(plans.live_members(session, atelier.plan.digest, place)) for place in places}
     return sum(atelier.plan.steps(None if place == TRUNK else place) * count for place, count in counts.items())
 
 

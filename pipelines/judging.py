@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import Session, col, select
 
-from lineage import builds, ledger
+from lineage import builds, ledger, plans
 from lineage.case import CaseFile
 from lineage.catalog import contents_of
 from lineage.errors import NotAcceptable, WrongUsage
@@ -137,7 +137,7 @@ def _dossier(
 
     workspace = atelier.workspace
     with workspace.database.reader() as session:
-        found = builds.placements_of(session, atelier.plan.digest, record_ids)
+        found = plans.placements_of(session, atelier.plan.digest, record_ids)
         placed = {p.record_id: p for p in found if p.kind == "shard"}
         records = contents_of(session, sorted(placed), keystore=workspace.keystore)
         controls = _controls(session, atelier, handle)
@@ -156,7 +156,7 @@ def _controls(session: Session, atelier: Atelier, case_id: str) -> tuple[Control
     from probes.dossier import ControlRecord
 
     workspace = atelier.workspace
-    subjects = dict(builds.control_ids(session, atelier.plan.digest))
+    subjects = dict(plans.control_ids(session, atelier.plan.digest))
     records = contents_of(session, sorted(subjects), keystore=workspace.keystore)
     return tuple(ControlRecord(workspace.keyring.handle(case_id, subjects[r.record_id]), r) for r in records)
 
@@ -246,7 +246,7 @@ def probe_subject(workspace: Workspace, adapter: str, subject_key: str) -> dict[
         forms = load_forms(session, workspace.keystore, subject_key)
         own = select(RecordRow.id).where(RecordRow.primary_subject == subject_key)
         record_ids = sorted(session.exec(own).all())
-        found = builds.placements_of(session, atelier.plan.digest, record_ids)
+        found = plans.placements_of(session, atelier.plan.digest, record_ids)
         adapters = builds.shard_adapters(session, adapter)
     home = sorted({p.shard for p in found if p.shard is not None})
     if not home:

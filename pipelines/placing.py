@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lineage import builds, ledger
-from lineage.builds import Placed
+from lineage import ledger, plans
 from lineage.catalog import contents_of
 from lineage.gate import require_open
+from lineage.plans import Placed
 from lineage.workspace import Workspace
 from pipelines.ingest import load_gate_policy, utc_now
 from unlearn.plan import CorpusShape, Plan, TrainSettings, place, plan_key, propose_plan
@@ -31,9 +31,9 @@ def propose(workspace: Workspace, adapter: str) -> Plan:
     """The plan in force, or the one that would be frozen now. Needs no admitted record to be read twice."""
     settings = workspace.settings.adapter(adapter)
     with workspace.database.reader() as session:
-        if found := builds.current_plan(session, adapter):
+        if found := plans.current_plan(session, adapter):
             return Plan.from_json(found[1])
-        placeable = builds.unplaced(session, "", settings.sources)
+        placeable = plans.unplaced(session, "", settings.sources)
         contents = contents_of(session, [p.record_id for p in placeable], keystore=workspace.keystore)
     shape = CorpusShape(
         records=len(placeable),
@@ -63,10 +63,10 @@ def freeze_and_place(workspace: Workspace, adapter: str, plan: Plan | None = Non
     key = plan_key(workspace.keyring.workspace_secret, plan)
     with workspace.database.transaction() as session:
         now = utc_now()
-        builds.freeze_plan(session, adapter=adapter, digest=plan.digest, body=plan.to_json(), now=now)
-        found = [_placed(plan, key, item) for item in builds.unplaced(session, plan.digest, settings.sources)]
-        builds.place_records(session, plan.digest, found)
-        counts = builds.placement_counts(session, plan.digest)
+        plans.freeze_plan(session, adapter=adapter, digest=plan.digest, body=plan.to_json(), now=now)
+        found = [_placed(plan, key, item) for item in plans.unplaced(session, plan.digest, settings.sources)]
+        plans.place_records(session, plan.digest, found)
+        counts = plans.placement_counts(session, plan.digest)
         if found:
             payload = {"adapter": adapter, "plan": plan.digest, "placed": len(found)}
             ledger.append(session, at=now, kind="plan.placed", payload=payload)
@@ -75,7 +75,7 @@ def freeze_and_place(workspace: Workspace, adapter: str, plan: Plan | None = Non
     )
 
 
-def _placed(plan: Plan, key: bytes, item: builds.Placeable) -> Placed:
+def _placed(plan: Plan, key: bytes, item: plans.Placeable) -> Placed:
     placement = place(
         plan, key, record_id=item.record_id, primary_subject=item.primary_subject, generation=item.generation,
         trunk_eligible=item.trunk_eligible,

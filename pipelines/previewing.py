@@ -6,13 +6,13 @@ from dataclasses import asdict
 
 from sqlmodel import Session
 
-from lineage import builds
-from lineage.builds import TRUNK
+from lineage import builds, plans
 from lineage.case import CaseFile
 from lineage.closure import Closure, find_closure, supplied_forms
 from lineage.desk import open_supplied
 from lineage.errors import RefusedByRule
 from lineage.evidence import add_evidence, contract, save_closure
+from lineage.plans import TRUNK
 from lineage.register import RegisterForm
 from lineage.subjects import load_forms
 from lineage.tables import CaseRow
@@ -64,7 +64,7 @@ def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[
 
     adapters = {}
     for adapter in sorted(workspace.settings.adapters):
-        if found := builds.current_plan(session, adapter):
+        if found := plans.current_plan(session, adapter):
             plan = Plan.from_json(found[1])
             cost = erasure_plan(session, plan, closure.erased_ids)
             adapters[adapter] = {
@@ -84,11 +84,11 @@ def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[
 
 def erasure_plan(session: Session, plan: Plan, record_ids: tuple[str, ...]) -> ErasurePlan:
     """Which slices of which shards the records are in, and what rebuilding them costs."""
-    placed = builds.placements_of(session, plan.digest, record_ids)
+    placed = plans.placements_of(session, plan.digest, record_ids)
     loads = [
         SliceLoad(None if shard == TRUNK else shard, index, len(members), 0)
         for shard in (TRUNK, *range(plan.shards))
-        for index, members in builds.live_members(session, plan.digest, shard, restricted_too=True).items()
+        for index, members in plans.live_members(session, plan.digest, shard, restricted_too=True).items()
     ]
     held = {(load.shard, load.slice) for load in loads}
     closure = [Placement(p.kind, p.shard, p.slice) for p in placed]  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlmodel import Session
 
-from lineage import builds
+from lineage import builds, plans
 from lineage.errors import NotAcceptable
 from lineage.settings import AdapterSettings
 from lineage.workspace import Workspace
@@ -41,7 +41,7 @@ def price_of(workspace: Workspace, adapter: str) -> Price:
     """The plan in force, or the one that would be frozen now, with the cost of every shape beside it."""
     plan = propose(workspace, adapter)
     with workspace.database.reader() as session:
-        frozen = builds.current_plan(session, adapter) is not None
+        frozen = plans.current_plan(session, adapter) is not None
         seconds, steps = builds.build_pace(session, plan.digest)
         measured = _measured_bytes(workspace, session, plan)
     size = measured or _estimated_bytes(plan, workspace.settings.adapter(adapter))

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lineage import builds, ledger
+from lineage import builds, ledger, plans
 from lineage.builds import ComposedFacts
 from lineage.catalog import contents_of
 from lineage.errors import GateClosed, WrongUsage
@@ -92,7 +92,7 @@ def assess(workspace: Workspace, adapter: str) -> AssessReport:
     atelier = open_atelier(workspace, adapter)
     digest = _newest_composed(workspace, adapter)
     with workspace.database.reader() as session:
-        ids = [record_id for record_id, _ in builds.control_ids(session, atelier.plan.digest)]
+        ids = [record_id for record_id, _ in plans.control_ids(session, atelier.plan.digest)]
         controls = contents_of(session, ids, keystore=workspace.keystore)
     panel = _served(atelier, workspace.store.directory("adapters", digest))
     target = Target.open(panel, scheme=DecodingScheme())

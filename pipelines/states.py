@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from lineage.builds import TRUNK, Member, StateFacts, find_state, live_members, save_state
+from lineage.builds import StateFacts, find_state, save_state
 from lineage.catalog import training_contents
 from lineage.errors import NotAcceptable, WrongUsage
 from lineage.gate import require_open
 from lineage.lease import Lease, check
+from lineage.plans import TRUNK, Member, live_members
 from lineage.settings import AdapterSettings
 from lineage.workspace import Workspace
 from pipelines.bases import base_name
@@ -81,7 +82,7 @@ def open_atelier(workspace: Workspace, adapter: str) -> Atelier:
         GateClosed: the corpus may not be learnt from, and why.
         WrongUsage: no such adapter, or no plan was frozen yet.
     """
-    from lineage.builds import current_plan
+    from lineage.plans import current_plan
 
     settings = workspace.settings.adapter(adapter)
     with workspace.database.reader() as session:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lineage import builds
-from lineage.builds import TRUNK, StateFacts
+from lineage import builds, manifests
+from lineage.builds import StateFacts
 from lineage.evidence import digest_of
 from lineage.lease import held
+from lineage.plans import TRUNK
 from lineage.workspace import Workspace
 from pipelines.chains import current_chain, trunk_standing
 from pipelines.ingest import utc_now
@@ -62,7 +63,7 @@ def write_manifests(workspace: Workspace, adapter: str, shard: int) -> ManifestR
     digests = {item.slice: item.manifest_digest for item in atelier.slices(shard)}
     with workspace.database.transaction() as session:
         for index, found in members.items():
-            builds.save_manifest(
+            manifests.save_manifest(
                 session, digest=digests[index], adapter=adapter, plan_digest=atelier.plan.digest, place=(shard, index),
                 members=found,
             )  # fmt: skip

@@ -23,7 +23,7 @@ from dagster import (
     sensor,
 )
 
-from lineage import builds
+from lineage import plans
 from lineage.case import CaseFile, CaseView, Stage, list_cases
 from lineage.errors import Fault, LetheError
 from lineage.lease import held
@@ -117,7 +117,7 @@ def shard_sensor(adapter: str) -> SensorDefinition:
         except LetheError as error:
             return SkipReason(str(error))
         with opened.database.reader() as session:
-            found = builds.current_plan(session, adapter)
+            found = plans.current_plan(session, adapter)
         wanted = [partition_key(adapter, s) for s in range(Plan.from_json(found[1]).shards)] if found else []
         known = set(context.instance.get_dynamic_partitions(partitions_name(adapter)))
         new = [key for key in wanted if key not in known]

@@ -11,9 +11,9 @@ from road import case_of, rebuilt_case
 from small_world import ADAPTER, PLANTED, copy_workspace, live_states, store_path, values_of
 from sqlmodel import select
 
-from lineage import builds
-from lineage.builds import TRUNK
+from lineage import builds, manifests
 from lineage.evidence import case_records, evidence
+from lineage.plans import TRUNK
 from lineage.tables import (
     AdmissionRow,
     ComposedAdapterRow,
@@ -21,7 +21,7 @@ from lineage.tables import (
     RecordRow,
     ReleaseRow,
     ShardAdapterRow,
-    SliceMemberRow,
+    SliceManifestRow,
     StateRow,
     VaultRow,
 )
@@ -47,8 +47,13 @@ def ancestors_of(workspace: Workspace, composed: str) -> list[builds.StateFacts]
 
 def records_below(workspace: Workspace, composed: str) -> set[str]:
     """Every record that a composed adapter descends from."""
-    manifests = {state.manifest_digest for state in ancestors_of(workspace, composed)}
-    return {row.record_id for row in rows(workspace, SliceMemberRow) if row.manifest_digest in manifests}
+    return {record_id for state in ancestors_of(workspace, composed) for record_id in trained_on(workspace, state)}
+
+
+def trained_on(workspace: Workspace, state: builds.StateFacts) -> list[str]:
+    """The records of a state's slice."""
+    with workspace.database.reader() as session:
+        return list(manifests.members_of(session, state.manifest_digest))
 
 
 def in_service(workspace: Workspace) -> str:
@@ -90,8 +95,8 @@ def test_no_ancestor_of_what_was_released_since_holds_a_record_of_the_closure(er
 def test_after_the_purge_nothing_that_survives_ever_held_the_person(erased, purged):
     closure = closure_of(open_workspace(erased.folder), erased.case_id)
     before, workspace = open_workspace(erased.folder), open_workspace(purged.folder)
-    members = [row for row in rows(before, SliceMemberRow) if row.record_id in closure]
-    tainted = {row.manifest_digest for row in members}
+    with before.database.reader() as session:
+        tainted = manifests.manifests_holding(session, closure)
     assert tainted
     survivors = live_states(workspace)
     with workspace.database.reader() as session:
@@ -100,9 +105,12 @@ def test_after_the_purge_nothing_that_survives_ever_held_the_person(erased, purg
     doomed = [state for state in live_states(before) if state.manifest_digest in tainted]
     assert doomed
     assert not [s for s in doomed if store_path(purged.folder, "states", s.state_digest).exists()]
-    for table in (RecordRow, VaultRow, AdmissionRow, PlacementRow, SliceMemberRow):
+    for table in (RecordRow, VaultRow, AdmissionRow, PlacementRow):
         column = "id" if table is RecordRow else "record_id"
         assert not closure & {getattr(row, column) for row in rows(workspace, table)}
+    halves = [bytes.fromhex(record_id[:32]) for record_id in closure]
+    assert any(half in row.members for row in rows(before, SliceManifestRow) for half in halves)
+    assert not any(half in row.members for row in rows(workspace, SliceManifestRow) for half in halves)
 
 
 def test_the_store_holds_exactly_what_the_tables_say_survives(purged):
@@ -184,9 +192,7 @@ def test_what_is_in_service_was_trained_on_exactly_the_live_records_that_are_pla
     assert records_below(workspace, in_service(workspace)) == placed - restricted
     members = Counter()
     for state in {state.recipe_digest: state for state in ancestors_of(workspace, in_service(workspace))}.values():
-        members.update(
-            r.record_id for r in rows(workspace, SliceMemberRow) if r.manifest_digest == state.manifest_digest
-        )
+        members.update(trained_on(workspace, state))
     assert set(members.values()) == {1}, "a record was trained on twice"
 
 
@@ -201,10 +207,13 @@ def test_every_state_descends_from_records_that_were_admitted_and_placed(request
         for chain in chains.values():
             assert chain[0].shard == TRUNK
             for state in chain:
-                builds.manifest_facts(session, state.manifest_digest)
+                manifests.manifest_facts(session, state.manifest_digest)
                 assert store_path(stage.folder, "states", state.state_digest).exists()
     admitted = {row.record_id for row in rows(workspace, AdmissionRow)}
-    assert {row.record_id for row in rows(workspace, SliceMemberRow)} <= admitted
+    entries = {
+        row.members[at : at + 16] for row in rows(workspace, SliceManifestRow) for at in range(0, len(row.members), 32)
+    }
+    assert entries <= {bytes.fromhex(record_id[:32]) for record_id in admitted}
 
 
 # --- idempotent ---------------------------------------------------------------------------------------------------------

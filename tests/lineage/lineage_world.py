@@ -15,12 +15,13 @@ from pathlib import Path
 from sqlalchemy import func
 from sqlmodel import Session, SQLModel, select
 
-from lineage import builds
+from lineage import builds, manifests, plans
 from lineage.access import Actor, Role
 from lineage.admit import Gate, examine
-from lineage.builds import TRUNK, ComposedFacts, Member, Placed, StateFacts
+from lineage.builds import ComposedFacts, StateFacts
 from lineage.catalog import GateStamp, Judged, held_already, identify, store_judged
 from lineage.forms import FormKind, canonical_identifier
+from lineage.plans import TRUNK, Member, Placed
 from lineage.policy import load_policy
 from lineage.records import PlainText, RawRecord
 from lineage.register import RegisterIndex
@@ -146,13 +147,13 @@ def composed(kind: str = "full") -> str:
 def record_training(world: World, slices: Mapping[tuple[int, int], Sequence[str]]) -> None:
     """Shards grow from the trunk, slice by slice; `slices` maps (shard, slice) to record ids, `TRUNK` included."""
     with world.database.transaction() as session:
-        builds.freeze_plan(session, adapter="support", digest=PLAN, body="{}", now=NOW)
+        plans.freeze_plan(session, adapter="support", digest=PLAN, body="{}", now=NOW)
         places = [
             Placed(r, "trunk" if shard == TRUNK else "shard", None if shard == TRUNK else shard, index)
             for (shard, index), members in slices.items()
             for r in members
         ]
-        builds.place_records(session, PLAN, places)
+        plans.place_records(session, PLAN, places)
         for (shard, index), members in sorted(slices.items()):
             _record_slice(session, world, (shard, index), members)
         last = {shard: max(i for s, i in slices if s == shard) for shard, _ in slices if shard != TRUNK}
@@ -171,9 +172,9 @@ def record_training(world: World, slices: Mapping[tuple[int, int], Sequence[str]
 def _record_slice(session: Session, world: World, place: tuple[int, int], members: Sequence[str]) -> None:
     shard, index = place
     manifest = digest(f"manifest {shard}/{index}")
-    live = builds.live_members(session, PLAN, shard).get(index, ())
+    live = plans.live_members(session, PLAN, shard).get(index, ())
     assert {m.record_id for m in live} == set(members)
-    builds.save_manifest(session, digest=manifest, adapter="support", plan_digest=PLAN, place=place, members=live)
+    manifests.save_manifest(session, digest=manifest, adapter="support", plan_digest=PLAN, place=place, members=live)
     parent = recipe(shard, index - 1) if index else None if shard == TRUNK else recipe(TRUNK, 0)
     facts = StateFacts(
         recipe(shard, index), state(shard, index), "support", PLAN, shard, index, parent, manifest, digest("machine"),
@@ -183,8 +184,9 @@ def _record_slice(session: Session, world: World, place: tuple[int, int], member
     world.store.publish("states", state(shard, index), {"weights.safetensors": f"{shard}/{index}".encode()})
 
 
-def members(*record_ids: str) -> tuple[Member, ...]:
-    return tuple(Member(r, digest(r)) for r in record_ids)
+def members(*names: str, content: str = "") -> tuple[Member, ...]:
+    """Records of these names, each with a content of its own; `content` tells two versions of them apart."""
+    return tuple(Member(digest(name), digest(f"{name}{content}")) for name in names)
 
 
 def filing_dates() -> dict[str, object]:

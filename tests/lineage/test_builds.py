@@ -1,4 +1,4 @@
-"""Plans, placements, manifests, states, compositions and releases: each kept once, each found again."""
+"""Plans, placements, states, compositions and releases: each kept once, each found again."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from lineage_world import (
     after,
     composed,
     digest,
-    members,
     recipe,
     record_training,
     row,
 )
 from sqlmodel import select
 
-from lineage import builds
-from lineage.builds import TRUNK, ComposedFacts, Placed, StateFacts
+from lineage import builds, plans
+from lineage.builds import ComposedFacts, StateFacts
 from lineage.errors import NotAcceptable, RefusedByRule
+from lineage.plans import TRUNK, Placed
 from lineage.tables import RecordRow
 
 
@@ -32,42 +32,42 @@ def restrict(world: World, record_id: str, by: str | None) -> None:
 
 def test_one_plan_is_frozen_per_adapter(world: World) -> None:
     with world.database.transaction() as session:
-        assert builds.current_plan(session, "support") is None
+        assert plans.current_plan(session, "support") is None
         for _ in range(2):
-            builds.freeze_plan(session, adapter="support", digest=PLAN, body="{}", now=NOW)
+            plans.freeze_plan(session, adapter="support", digest=PLAN, body="{}", now=NOW)
         with pytest.raises(RefusedByRule, match="frozen"):
-            builds.freeze_plan(session, adapter="support", digest=digest("other"), body="{}", now=NOW)
-        assert builds.current_plan(session, "support") == (PLAN, "{}")
-        assert builds.current_plan(session, "sales") is None
+            plans.freeze_plan(session, adapter="support", digest=digest("other"), body="{}", now=NOW)
+        assert plans.current_plan(session, "support") == (PLAN, "{}")
+        assert plans.current_plan(session, "sales") is None
 
 
 def test_each_record_is_placed_once_and_only_if_admitted(world: World) -> None:
     ids = world.ingest(*(row(f"Lamp {i}.", ANN, given_id=str(i)) for i in range(3)), row("A quagga."), scanner=Scans({"quagga": "ODD"}))  # fmt: skip
     with world.database.transaction() as session:
-        builds.freeze_plan(session, adapter="support", digest=PLAN, body="{}", now=NOW)
-        free = builds.unplaced(session, PLAN, ())
+        plans.freeze_plan(session, adapter="support", digest=PLAN, body="{}", now=NOW)
+        free = plans.unplaced(session, PLAN, ())
         assert [p.record_id for p in free] == sorted(ids[:3])
-        assert builds.unplaced(session, PLAN, ["chats"]) == []
+        assert plans.unplaced(session, PLAN, ["chats"]) == []
         places = [
             Placed(ids[0], "trunk", None, 0),
             Placed(ids[1], "shard", 0, 1),
             Placed(ids[2], "control", None, None),
         ]
-        builds.place_records(session, PLAN, places)
-        assert builds.unplaced(session, PLAN, ()) == []
-        assert builds.placements_of(session, PLAN, [*ids, "x"]) == sorted(places, key=lambda p: p.record_id)
-        assert builds.placement_counts(session, PLAN) == {"trunk": 1, "shard": 1, "control": 1}
-        assert builds.slice_count(session, PLAN) == 2
-        assert builds.control_ids(session, PLAN) == [(ids[2], world.key(ANN))]
+        plans.place_records(session, PLAN, places)
+        assert plans.unplaced(session, PLAN, ()) == []
+        assert plans.placements_of(session, PLAN, [*ids, "x"]) == sorted(places, key=lambda p: p.record_id)
+        assert plans.placement_counts(session, PLAN) == {"trunk": 1, "shard": 1, "control": 1}
+        assert plans.slice_count(session, PLAN) == 2
+        assert plans.control_ids(session, PLAN) == [(ids[2], world.key(ANN))]
     with pytest.raises(Exception, match="UNIQUE"), world.database.transaction() as session:
-        builds.place_records(session, PLAN, [Placed(ids[0], "shard", 1, 0)])
+        plans.place_records(session, PLAN, [Placed(ids[0], "shard", 1, 0)])
 
 
 def test_live_members_are_the_admitted_unrestricted_ones_in_order(world: World) -> None:
     ids = world.ingest(*(row(f"Lamp {i}.", ANN, given_id=str(i)) for i in range(4)))
     with world.database.transaction() as session:
-        builds.freeze_plan(session, adapter="support", digest=PLAN, body="{}", now=NOW)
-        builds.place_records(
+        plans.freeze_plan(session, adapter="support", digest=PLAN, body="{}", now=NOW)
+        plans.place_records(
             session,
             PLAN,
             [Placed(ids[0], "trunk", None, 0), *(Placed(i, "shard", 0, n % 2) for n, i in enumerate(ids[1:]))],
@@ -75,7 +75,7 @@ def test_live_members_are_the_admitted_unrestricted_ones_in_order(world: World) 
 
     def live(shard: int, **more: bool) -> dict[int, list[str]]:
         with world.database.reader() as session:
-            found = builds.live_members(session, PLAN, shard, **more)
+            found = plans.live_members(session, PLAN, shard, **more)
         return {index: [m.record_id for m in part] for index, part in found.items()}
 
     assert live(TRUNK) == {0: [ids[0]]}
@@ -98,24 +98,6 @@ def test_a_recipe_that_gives_other_bytes_is_an_alarm(world: World) -> None:
         )
         with pytest.raises(NotAcceptable, match="deterministically"):
             builds.save_state(session, other, NOW)
-
-
-def test_a_manifest_binds_its_members_and_is_written_once(world: World) -> None:
-    with world.database.transaction() as session:
-        for _ in range(2):
-            builds.save_manifest(
-                session,
-                digest=digest("m"),
-                adapter="support",
-                plan_digest=PLAN,
-                place=(0, 0),
-                members=members("a", "b"),
-            )
-        assert builds.manifest_facts(session, digest("m")) == (2, builds.merkle_root(members("a", "b")))
-        with pytest.raises(NotAcceptable, match="not in the tables"):
-            builds.manifest_facts(session, digest("n"))
-    roots = {builds.merkle_root(m) for m in (members("a", "b"), members("a"), members("b", "a"), members("a", "c"), ())}
-    assert len(roots) == 4, "members are a set: their order alone does not matter"
 
 
 def test_one_release_is_in_service_and_releasing_it_again_changes_nothing(world: World) -> None:

@@ -6,15 +6,16 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from lineage_world import NOW, World
+from lineage_world import NOW, World, digest
 from sqlmodel import SQLModel, col, delete, select
 
 import lineage.database
-from lineage import tables
+from lineage import manifests, tables
 from lineage.database import HEAD, Database, migrate, open_engine
 from lineage.errors import Fault, WrongUsage
 from lineage.tables import MetaRow, SubjectRow
@@ -43,6 +44,57 @@ def test_head_is_the_newest_migration_and_there_is_one_line_of_them() -> None:
     files = sorted(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
     assert files[-1] == HEAD
     assert len(files) == len(list(scripts.walk_revisions()))
+
+
+def upgrade_to(url: str, revision: str) -> None:
+    """Migrate as far as an earlier version of Lethe did."""
+    config, engine = Config(), open_engine(url)
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+def test_manifests_of_the_first_schema_keep_their_members(world: World, tmp_path: Path) -> None:
+    """A database with rows of schema 0001 is upgraded: a manifest holds the records of `slice_member`, sorted, as entries."""
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    upgrade_to(url, "0001")
+    ids = sorted((digest("ann"), digest("bob")), reverse=True)
+    old = sqlite3.connect(tmp_path / "old.db")
+    for record_id in ids:
+        filled = {
+            "id": record_id,
+            "content_hmac": digest(record_id),
+            "ingest_id": "i",
+            "trunk_eligible": 0,
+            "generation": 0,
+        }
+        columns = [row[1] for row in old.execute("PRAGMA table_info(record)")]
+        values = [filled.get(column, "") for column in columns]
+        old.execute(f"INSERT INTO record VALUES ({', '.join('?' * len(columns))})", values)  # noqa: S608
+    old.execute(
+        "INSERT INTO slice_manifest VALUES ('m', 'support', 'p', 0, 0, 2, 'root'), ('empty', 'support', 'p', 0, 1, 0, 'r')"
+    )
+    old.executemany("INSERT INTO slice_member VALUES ('m', ?)", [(record_id,) for record_id in ids])
+    old.commit()
+    old.close()
+    database = migrate(url, world.keyring)
+    with database.reader() as session:
+        assert manifests.members_of(session, "m") == {r: digest(r)[:32] for r in sorted(ids)}
+        assert manifests.manifests_holding(session, ids[:1]) == {"m"}
+        assert manifests.manifest_facts(session, "m") == (2, "root"), "history stays"
+        assert manifests.members_of(session, "empty") == {}
+    database.engine.dispose()
+
+
+def test_the_compact_manifests_cannot_be_taken_back(world: World) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with world.database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        with pytest.raises(NotImplementedError, match="restore the backup"):
+            command.downgrade(config, "0001")
 
 
 def test_every_row_class_is_public_and_has_a_table() -> None:

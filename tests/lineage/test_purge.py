@@ -18,6 +18,7 @@ from lineage_world import (
     composed,
     digest,
     filing_dates,
+    members,
     recipe,
     record_training,
     row,
@@ -27,11 +28,12 @@ from sqlmodel import Session, SQLModel, select
 
 from lineage import builds, purge
 from lineage.access import Actor, Role
-from lineage.builds import TRUNK
 from lineage.case import CaseFile, Filing, file_request
 from lineage.closure import find_closure
 from lineage.database import Database, open_engine
 from lineage.evidence import save_closure
+from lineage.manifests import packed
+from lineage.plans import TRUNK
 from lineage.records import Chat
 from lineage.subjects import find_subject, load_forms, load_suppression
 from lineage.tables import (
@@ -44,7 +46,6 @@ from lineage.tables import (
     ReleaseRow,
     ShardAdapterRow,
     SliceManifestRow,
-    SliceMemberRow,
     StateRow,
     SuppressionRow,
     TombstoneRow,
@@ -132,7 +133,7 @@ def test_a_record_of_the_trunk_taints_everything_and_an_untrained_one_nothing(er
     everything = doomed_by(erasure.world, erasure.others[2])
     assert len(everything.states) == len(erasure.world.rows(StateRow)) == 6
     assert len(everything.shard_adapters) == 3
-    assert doomed_by(erasure.world, "never trained") == purge.Tainted((), (), ())
+    assert doomed_by(erasure.world, digest("never trained")) == purge.Tainted((), (), ())
 
 
 def test_a_state_with_the_same_bytes_as_a_clean_one_stays(erasure: Erasure) -> None:
@@ -181,11 +182,16 @@ def test_tainted_is_exactly_the_descendants(parents: list[int], held: list[set[s
         for i, parent in enumerate(parents):
             session.add(
                 SliceManifestRow(
-                    digest=f"m{i}", adapter="a", plan_digest="p", shard=0, slice=i, records=0, merkle_root=""
+                    digest=f"m{i}",
+                    adapter="a",
+                    plan_digest="p",
+                    shard=0,
+                    slice=i,
+                    records=0,
+                    merkle_root="",
+                    members=packed(members(*held[i])),
                 )
             )
-            session.flush()
-            session.add_all(SliceMemberRow(manifest_digest=f"m{i}", record_id=r) for r in held[i])
             session.add(
                 StateRow(
                     recipe_digest=f"r{i}", state_digest=f"s{i}", adapter="a", plan_digest="p", shard=0, slice=i,
@@ -194,7 +200,7 @@ def test_tainted_is_exactly_the_descendants(parents: list[int], held: list[set[s
                 )
             )  # fmt: skip
         session.flush()
-        found = purge.tainted(session, sorted(erased))
+        found = purge.tainted(session, [digest(name) for name in erased])
 
     def descends(i: int) -> bool:
         return bool(held[i] & erased) or (parents[i] >= 0 and descends(parents[i]))

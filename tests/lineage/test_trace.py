@@ -8,8 +8,9 @@ import pytest
 from lineage_world import ANN, BOB, FORMS, PLAN, World, after, composed, digest, record_training, row, state
 
 from lineage import builds
-from lineage.builds import TRUNK, ComposedFacts
+from lineage.builds import ComposedFacts
 from lineage.errors import WrongUsage
+from lineage.plans import TRUNK
 from lineage.tables import RecordRow, StateRow
 from lineage.trace import Node, trace_adapter, trace_record, trace_release, trace_subject
 

@@ -14,7 +14,7 @@ from road import approved_case, to_approved, to_purge_approved
 from small_world import ADAPTER, PLANTED, bytes_in_service, copy_workspace, live_states
 from transformers import AutoModelForCausalLM
 
-from lineage import builds
+from lineage import builds, plans
 from lineage.catalog import contents_of
 from lineage.evidence import evidence
 from lineage.workspace import Workspace, open_workspace
@@ -102,7 +102,7 @@ def test_the_assessment_is_the_mean_over_the_shards(ingested, tmp_path, here) ->
     found = releasing.assess(workspace, ADAPTER)
     atelier = open_atelier(workspace, ADAPTER)
     with workspace.database.reader() as session:
-        ids = [record_id for record_id, _ in builds.control_ids(session, atelier.plan.digest)]
+        ids = [record_id for record_id, _ in plans.control_ids(session, atelier.plan.digest)]
         controls = contents_of(session, ids, keystore=workspace.keystore)
         own = builds.shard_adapters(session, ADAPTER)
     losses = []

@@ -8,7 +8,7 @@ from command_line import lethe_here
 from small_world import ADAPTER, copy_workspace
 from transformers import AutoTokenizer
 
-from lineage import builds
+from lineage import plans
 from lineage.catalog import contents_of
 from lineage.workspace import Workspace, open_workspace
 from probes.tokens import tokenise
@@ -23,7 +23,7 @@ def lengths(workspace: Workspace, plan: Plan) -> dict[str, int]:
     """Records over SHORT among those trained on, their tokens beyond it, and those of which nothing is learnt; counted by
     the judge's own tokenisation."""
     with workspace.database.reader() as session:
-        places = [builds.live_members(session, plan.digest, place) for place in (builds.TRUNK, *range(plan.shards))]
+        places = [plans.live_members(session, plan.digest, place) for place in (plans.TRUNK, *range(plan.shards))]
         ids = [m.record_id for slices in places for members in slices.values() for m in members]
         records = contents_of(session, ids, keystore=workspace.keystore)
     tokenizer = AutoTokenizer.from_pretrained(TINY_BASE)

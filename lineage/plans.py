@@ -1,0 +1,152 @@
+"""Frozen plans, and where each of them puts a record.
+
+Frozen facts go in, rows stay here. Shard `TRUNK` (-1) stands for the trunk in every table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session, col, func, select
+
+from lineage.database import in_chunks
+from lineage.errors import RefusedByRule
+from lineage.tables import AdmissionRow, PlacementRow, PlanRow, RecordRow
+
+__all__ = [
+    "TRUNK", "Member", "Placeable", "Placed", "control_ids", "current_plan", "freeze_plan", "live_members",
+    "place_records", "placement_counts", "placements_of", "slice_count", "unplaced",
+]  # fmt: skip
+
+TRUNK = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Placeable:
+    """What placement may look at: nothing of any other record."""
+
+    record_id: str
+    primary_subject: str | None
+    generation: int
+    trunk_eligible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a plan puts a record; shard and slice are None for a control."""
+
+    record_id: str
+    kind: str
+    shard: int | None
+    slice: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A record in a slice: its id and the keyed digest of the content that is trained on."""
+
+    record_id: str
+    content_hmac: str
+
+
+def current_plan(session: Session, adapter: str) -> tuple[str, str] | None:
+    """Digest and JSON body of the plan in force, or None before the first."""
+    row = session.exec(select(PlanRow).where(PlanRow.adapter == adapter, col(PlanRow.current).is_(True))).first()
+    return (row.digest, row.body) if row else None
+
+
+def freeze_plan(session: Session, *, adapter: str, digest: str, body: str, now: datetime) -> None:
+    """Make a plan the adapter's own. Freezing the same plan again changes nothing.
+
+    Raises:
+        RefusedByRule: another plan is in force: every state and every proof depends on it.
+    """
+    if (current := current_plan(session, adapter)) is None:
+        session.add(PlanRow(digest=digest, adapter=adapter, body=body, current=True, frozen_at=now))
+        session.flush()
+    elif current[0] != digest:
+        raise RefusedByRule(
+            f"The plan of {adapter} is frozen ({current[0][:12]}); a different one would move every record.",
+            hint="Train a new adapter under another name in lethe.toml.",
+        )
+
+
+def unplaced(session: Session, plan_digest: str, sources: Sequence[str]) -> list[Placeable]:
+    """Admitted records that the plan has not placed yet, of the given sources (all when empty)."""
+    placed = select(PlacementRow.record_id).where(PlacementRow.plan_digest == plan_digest)
+    query = select(RecordRow).where(RecordRow.status == "admitted", col(RecordRow.id).not_in(placed))
+    if sources:
+        query = query.where(col(RecordRow.source).in_(sources))
+    rows = session.exec(query.order_by(col(RecordRow.id))).all()
+    return [Placeable(row.id, row.primary_subject, row.generation, row.trunk_eligible) for row in rows]
+
+
+def place_records(session: Session, plan_digest: str, placed: Iterable[Placed]) -> int:
+    """Write placements; each record is placed once per plan."""
+    rows = [
+        PlacementRow(plan_digest=plan_digest, record_id=p.record_id, kind=p.kind, shard=p.shard, slice=p.slice)
+        for p in placed
+    ]
+    session.add_all(rows)
+    session.flush()
+    return len(rows)
+
+
+def live_members(
+    session: Session, plan_digest: str, shard: int, *, restricted_too: bool = False
+) -> dict[int, tuple[Member, ...]]:
+    """The admitted members of every slice of a shard (or of the trunk), sorted by record id; restricted ones on request."""
+    kind = "trunk" if shard == TRUNK else "shard"
+    query = (
+        select(PlacementRow.slice, RecordRow.id, RecordRow.content_hmac)
+        .join(RecordRow, col(RecordRow.id) == col(PlacementRow.record_id))
+        .join(AdmissionRow, col(AdmissionRow.record_id) == col(RecordRow.id))
+        .where(PlacementRow.plan_digest == plan_digest, PlacementRow.kind == kind)
+        .where(RecordRow.status == "admitted")
+        .order_by(col(RecordRow.id))
+    )
+    if not restricted_too:
+        query = query.where(col(RecordRow.restricted_by).is_(None))
+    if shard != TRUNK:
+        query = query.where(PlacementRow.shard == shard)
+    members: dict[int, list[Member]] = {}
+    for slice_index, record_id, content_hmac in session.exec(query).all():
+        members.setdefault(slice_index or 0, []).append(Member(record_id, content_hmac))
+    return {index: tuple(found) for index, found in sorted(members.items())}
+
+
+def control_ids(session: Session, plan_digest: str) -> list[tuple[str, str]]:
+    """(record id, subject key) of every live record that is never trained on."""
+    query = (
+        select(RecordRow.id, RecordRow.primary_subject)
+        .join(PlacementRow, col(PlacementRow.record_id) == col(RecordRow.id))
+        .where(PlacementRow.plan_digest == plan_digest, PlacementRow.kind == "control")
+        .where(RecordRow.status == "admitted", col(RecordRow.restricted_by).is_(None))
+        .order_by(col(RecordRow.id))
+    )
+    return [(record_id, key or "") for record_id, key in session.exec(query).all()]
+
+
+def slice_count(session: Session, plan_digest: str) -> int:
+    """One more than the highest slice that any record was ever placed in."""
+    highest = session.exec(select(PlacementRow.slice).where(PlacementRow.plan_digest == plan_digest)).all()
+    return 1 + max((index for index in highest if index is not None), default=-1)
+
+
+def placement_counts(session: Session, plan_digest: str) -> dict[str, int]:
+    """How many records a plan holds in its trunk, its shards and among its controls."""
+    query = select(PlacementRow.kind, func.count()).where(PlacementRow.plan_digest == plan_digest)
+    return dict(session.exec(query.group_by(PlacementRow.kind)).all())
+
+
+def placements_of(session: Session, plan_digest: str, record_ids: Sequence[str]) -> list[Placed]:
+    """Where a plan put the given records; those it never placed are left out."""
+    found: list[Placed] = []
+    for chunk in in_chunks(record_ids):
+        query = select(PlacementRow).where(
+            PlacementRow.plan_digest == plan_digest, col(PlacementRow.record_id).in_(chunk)
+        )
+        found += [Placed(row.record_id, row.kind, row.shard, row.slice) for row in session.exec(query).all()]
+    return sorted(found, key=lambda placed: placed.record_id)
