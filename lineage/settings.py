@@ -51,6 +51,7 @@ class AdapterSettings(_Section):
 
     base_model: str = Field("tiny", description='"tiny" (embedded), a local path, or a hub id.')
     revision: str = Field("", description="Hub revision; empty for a local path.")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where this adapter is trained; part of the fingerprint.")
     sources: list[str] = Field(default_factory=list, description="Sources that feed this adapter; empty means all.")
     compose: Literal["average", "none"] = Field(
         "average", description='"average": one adapter of all shards. "none": each shard its own adapter, side by side.'

@@ -42,7 +42,8 @@ class Atelier:
         """The base model, loaded once per process."""
         from unlearn.base import base_spec
 
-        return _loaded(base_spec(self.plan, self.settings.base_model, revision=self.settings.revision))
+        wanted = self.settings
+        return _loaded(base_spec(self.plan, wanted.base_model, revision=wanted.revision, device=wanted.device))
 
     def members(self, shard: int) -> Mapping[int, tuple[Member, ...]]:
         """Live members of each slice of a shard (TRUNK for the trunk)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,3 +19,21 @@ def test_a_small_run_ends_well(name: str) -> None:
     command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--quick"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
     assert (result.returncode, "bar" in result.stdout) == (0, True), result.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_the_road_of_the_gpu_benchmark_on_the_processor() -> None:
+    """At a tiny shape: bfloat16, checkpointing, erasure equal to never having seen the record."""
+    command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--tiny"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+    assert result.returncode == 0, result.stderr[-2000:]
+    found = json.loads(result.stdout)
+    assert (found["equal"], found["moved"], found["erasure_reused_slices"]) == (True, True, 1)
+
+
+def test_the_gpu_benchmark_says_in_a_sentence_that_there_is_no_gpu() -> None:
+    command = [sys.executable, str(BENCHMARKS / "gpu.py")]
+    without = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500, env=without)
+    assert (result.returncode, result.stdout.count("\n")) == (0, 1)
+    assert "no GPU" in result.stdout

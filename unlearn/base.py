@@ -57,8 +57,11 @@ def load_base(spec: BaseSpec) -> Base:
     """Load a base, frozen and in the declared precision.
 
     Raises:
-        WrongUsage: not found, or not a causal language model with safetensors weights and a fast tokenizer.
+        WrongUsage: not found, not a causal language model with safetensors weights and a fast tokenizer, or the device is
+            not there.
     """
+    if spec.device.startswith("cuda") and not torch.cuda.is_available():
+        raise WrongUsage("There is no GPU that torch can use.", hint='Set device = "cpu", or install torch for CUDA.')
     folder = _folder(spec)
     quiet = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()

@@ -39,6 +39,13 @@ def test_a_missing_base_is_a_sentence(where, monkeypatch) -> None:
     assert "base_model" in refusal.value.hint
 
 
+def test_a_missing_gpu_is_a_sentence(small_folder, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(WrongUsage, match="no GPU") as refusal:
+        load_base(BaseSpec(str(small_folder), device="cuda"))
+    assert "device" in refusal.value.hint
+
+
 def test_digests_cover_bytes(small_folder, small_base, tmp_path) -> None:
     shutil.copytree(small_folder, tmp_path / "copy")
     assert load_base(BaseSpec(str(tmp_path / "copy"))).digest == small_base.digest
