@@ -37,7 +37,7 @@ from lineage.evidence import case_records
 from lineage.forms import canonical_identifier
 from lineage.subjects import SubjectEntry, add_forms
 from lineage.workspace import Workspace, create_workspace, open_workspace
-from pipelines import erasure, previewing, releasing, training
+from pipelines import deriving, erasure, previewing, releasing, training
 from pipelines.demo_rows import KINDS, DemoRow, Person, write_jsonl
 from pipelines.demo_writer import Writer, draw_people
 from pipelines.ingest import request_ingest, run_ingest
@@ -131,11 +131,11 @@ def erase(world: World, people: Sequence[Person], *, derive: bool = False) -> Ma
     workspace = world.workspace
     cases = [approved(workspace, person) for person in people]
     predicted = _predicted(workspace, cases)
-    contained = timed(lambda: [erasure.contain(workspace, case) for case in cases], time.perf_counter)
+    contained = timed(lambda: erasure.contain(workspace, *cases), time.perf_counter)
     shards = sorted({place_of(workspace, person).shard for person in people})
     suffixes = timed(lambda: [training.build_shard(workspace, ADAPTER, shard) for shard in shards])
-    rest = timed(lambda: [erasure.rebuild(workspace, case) for case in cases])
-    second = timed(lambda: [erasure.rederive(workspace, case) for case in cases], time.perf_counter) if derive else 0.0
+    rest = timed(lambda: erasure.rebuild(workspace, *cases))
+    second = timed(lambda: deriving.rederive(workspace, *cases), time.perf_counter) if derive else 0.0
     return {
         "shards": len(shards), "predicted": predicted, "containment_s": contained, "training_s": suffixes,
         "whole_s": suffixes + rest, "second_process_s": second,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, delete, func, select
 
 from lineage.errors import NotAcceptable
 from lineage.tables import ComposedAdapterRow, ComposedPartRow, ReleaseRow, ShardAdapterRow, StateRow
@@ -94,15 +94,20 @@ def shard_adapters(session: Session, adapter: str) -> dict[int, str]:
 
 
 def save_composed(session: Session, facts: ComposedFacts, now: datetime) -> None:
-    """Write a composed adapter and its parts once."""
+    """Write a composed adapter and its parts.
+
+    The same bytes may come again from other parts, when a record that left had no token to learn: the newer parts stand.
+    """
     if row := session.get(ComposedAdapterRow, facts.digest):
         row.destroyed_at, row.built_at = None, now
-        return
-    session.add(
-        ComposedAdapterRow(
-            digest=facts.digest, adapter=facts.adapter, plan_digest=facts.plan_digest, kind=facts.kind, built_at=now
+        row.kind = "full" if "full" in (row.kind, facts.kind) else facts.kind
+        session.exec(delete(ComposedPartRow).where(col(ComposedPartRow.composed_digest) == facts.digest))
+    else:
+        session.add(
+            ComposedAdapterRow(
+                digest=facts.digest, adapter=facts.adapter, plan_digest=facts.plan_digest, kind=facts.kind, built_at=now
+            )
         )
-    )
     session.flush()
     session.add_all(
         ComposedPartRow(composed_digest=facts.digest, shard=shard, recipe_digest=recipe)

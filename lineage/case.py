@@ -274,12 +274,16 @@ class CaseFile:
         return self.view
 
     def hold(self, *, actor: Actor, reason: str, now: datetime) -> CaseView:
-        """Place a legal hold (Art. 17(3)(e)), or lift it with an empty reason. It wins at any time before destruction."""
+        """Place a legal hold (Art. 17(3)(e)), or lift it with an empty reason. It wins at any time before destruction.
+
+        Lifting it counts as a new attempt, so that the sensor asks for the run again by itself.
+        """
         actor.require(Role.DPO, to="place or lift a legal hold")
         if self._row.stage in (Stage.PURGED, Stage.SIGNED_OFF):
             raise RefusedByRule(f"Case {self._row.id} is purged; there is nothing left to hold.")
         if self._row.hold_reason == reason:
             return self.view
+        self._row.attempt += not reason
         self._row.hold_reason = reason
         self._log("case.held" if reason else "case.hold_lifted", now, by=actor.name)
         return self.view

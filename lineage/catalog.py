@@ -158,6 +158,11 @@ def contents_of(session: Session, record_ids: Sequence[str], *, keystore: KeySto
     return open_contents({record_id: by_id[record_id] for record_id in record_ids if record_id in by_id}, keystore)
 
 
+def restricted_ids(session: Session) -> list[str]:
+    """The records that a case has restricted (Art. 18) and not purged yet."""
+    return list(session.exec(select(RecordRow.id).where(col(RecordRow.restricted_by).is_not(None))).all())
+
+
 def open_contents(sealed: dict[str, bytes], keystore: KeyStore) -> list[TrainingRecord]:
     """Decrypt the given ciphertexts, by record id."""
     plains = keystore.open([(f"record:{record_id}", ciphertext) for record_id, ciphertext in sealed.items()])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from lineage.database import Database
 from lineage.errors import Fault
 from lineage.tables import LeaseRow
 
-__all__ = ["Lease", "check", "held"]
+__all__ = ["Lease", "check", "held", "held_free", "is_held"]
 
 LIFETIME = timedelta(seconds=60)
 
@@ -54,11 +54,21 @@ def _take(session: Session, name: str, now: datetime) -> Lease:
     row = session.get(LeaseRow, name, with_for_update=True)
     if row is None:
         row = LeaseRow(name=name, token=0, holder="", expires_at=now)
-    elif row.holder and row.expires_at > now and not _gone(row.holder):
+    elif _busy(row, now):
         raise Fault(f"Another process is working on {name}.", hint="Wait for it to finish, then run this again.")
     row.token, row.holder, row.expires_at = row.token + 1, _me(), now + LIFETIME
     session.add(row)
     return Lease(name, row.token)
+
+
+def is_held(session: Session, name: str, *, now: datetime) -> bool:
+    """Whether a living process holds the lease."""
+    row = session.get(LeaseRow, name)
+    return row is not None and _busy(row, now)
+
+
+def _busy(row: LeaseRow, now: datetime) -> bool:
+    return bool(row.holder) and row.expires_at > now and not _gone(row.holder)
 
 
 def check(session: Session, lease: Lease) -> None:
@@ -81,28 +91,50 @@ def held(database: Database, name: str, clock: Callable[[], datetime]) -> Iterat
     """
     with database.transaction() as session:
         lease = _take(session, name, clock())
+    with _beating(database, (lease,), clock):
+        yield lease
+
+
+@contextmanager
+def held_free(database: Database, names: Iterable[str], clock: Callable[[], datetime]) -> Iterator[tuple[Lease, ...]]:
+    """Hold those of the leases that nobody else holds, all on one heartbeat."""
+    leases: list[Lease] = []
+    for name in names:
+        with suppress(Fault), database.transaction() as session:
+            leases.append(_take(session, name, clock()))
+    with _beating(database, tuple(leases), clock):
+        yield tuple(leases)
+
+
+@contextmanager
+def _beating(database: Database, leases: tuple[Lease, ...], clock: Callable[[], datetime]) -> Iterator[None]:
+    """Keep leases alive for the block, then give them back."""
     done = threading.Event()
-    beating = threading.Thread(target=_beat, args=(database, lease, clock, done), daemon=True)
+    beating = threading.Thread(target=_beat, args=(database, leases, clock, done), daemon=True)
     beating.start()
     try:
-        yield lease
+        yield
     finally:
         done.set()
         beating.join()
-        # An interrupt may have left a connection of ours in the middle of a transaction; then the lease stays behind,
-        # and falls to whoever asks next, because its process is gone.
+        # An interrupt may have left a connection of ours in the middle of a transaction; then the leases stay behind,
+        # and fall to whoever asks next, because their process is gone.
         with suppress(Fault), database.transaction() as session:
-            row = session.get(LeaseRow, name)
-            if row is not None and row.token == lease.token:
+            for row in _ours(session, leases):
                 row.holder = ""
 
 
-def _beat(database: Database, lease: Lease, clock: Callable[[], datetime], done: threading.Event) -> None:
+def _beat(database: Database, leases: tuple[Lease, ...], clock: Callable[[], datetime], done: threading.Event) -> None:
     while not done.wait(LIFETIME.total_seconds() / 4):
         try:
             with database.transaction() as session:
-                row = session.get(LeaseRow, lease.name)
-                if row is not None and row.token == lease.token:
+                for row in _ours(session, leases):
                     row.expires_at = clock() + LIFETIME
         except Fault:  # a busy database: the next beat tries again, and `check` decides in the end
             continue
+
+
+def _ours(session: Session, leases: tuple[Lease, ...]) -> list[LeaseRow]:
+    """The rows of leases that were not lost to somebody else."""
+    rows = ((lease, session.get(LeaseRow, lease.name)) for lease in leases)
+    return [row for lease, row in rows if row is not None and row.token == lease.token]

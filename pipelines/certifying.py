@@ -134,7 +134,7 @@ def _adapters(found: Mapping[str, Any]) -> tuple[f.AdapterChange, ...]:
             f.AdapterChange(
                 adapter=adapter, old_digest=before["before"], new_digest=facts["composed"],
                 base_digest=facts["base_digest"], plan_digest=found["contract"]["plans"][adapter],
-                shards=tuple(_shard(facts, before, shard) for shard in sorted(facts["shards"], key=int)),
+                shards=tuple(_shard(facts, shard) for shard in sorted(facts["shards"], key=int)),
                 neighbours=_neighbours(facts["neighbours"]),
                 rederivation=f.Rederivation(
                     grade=derived["grade"], states_compared=derived["states"],
@@ -154,8 +154,8 @@ def _neighbours(shards: Mapping[str, Any]) -> tuple[f.NeighbourShard, ...]:
     )
 
 
-def _shard(facts: Mapping[str, Any], before: Mapping[str, Any], shard: str) -> f.ShardRebuild:
-    first = {part["shard"]: part["first_slice"] for part in before["affected"]}[int(shard)]
+def _shard(facts: Mapping[str, Any], shard: str) -> f.ShardRebuild:
+    first = facts["first"][shard]
     chain = facts["shards"][shard]["states"]
     kept = [state for state in chain if state[0] == plans.TRUNK or state[1] < first]
     rebuilt = [state for state in chain if state not in kept]

@@ -5,14 +5,17 @@ Decided on the manifests in the tables, not on fingerprints: a changed machine i
 
 from __future__ import annotations
 
+from sqlmodel import Session
+
 from lineage import builds
 from lineage.builds import StateFacts
 from lineage.errors import GateClosed
 from lineage.plans import TRUNK
 from lineage.workspace import Workspace
 from pipelines.states import Atelier, open_atelier
+from unlearn.plan import Plan
 
-__all__ = ["current_chain", "stale_shards", "standing_states", "trunk_standing"]
+__all__ = ["current_chain", "drifted_shards", "stale_shards", "standing_states", "trunk_standing"]
 
 
 def current_chain(atelier: Atelier, shard: int) -> list[StateFacts] | None:
@@ -79,6 +82,21 @@ def stale_shards(workspace: Workspace, adapter: str) -> list[int]:
     """Shards whose live records are not what they were trained on."""
     atelier = open_atelier(workspace, adapter)
     return [shard for shard in range(atelier.plan.shards) if current_chain(atelier, shard) is None]
+
+
+def drifted_shards(session: Session, adapter: str, plan: Plan) -> frozenset[int]:
+    """Shards in service with a state of their own from another environment than this machine's; loads no base model."""
+    from unlearn.determinism import environment_fingerprint, pin_environment
+
+    released = builds.current_release(session, adapter)
+    parts = builds.parts_of(session, released) if released else {}
+    pin_environment(plan)
+    here = environment_fingerprint(plan).digest
+    return frozenset(
+        shard
+        for shard, recipe in parts.items()
+        if any(s.shard == shard and s.fingerprint_digest != here for s in builds.ancestors(session, recipe))
+    )
 
 
 def _stale(atelier: Atelier, what: str) -> GateClosed:

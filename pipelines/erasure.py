@@ -1,64 +1,80 @@
-"""An erasure carried into the weights: contain, rebuild, re-derive. What goes before and after has modules of its own:
-`pipelines.previewing`, `pipelines.judging`, `pipelines.purging`.
+"""Erasures carried into the weights: contain and rebuild. What goes before and after has modules of its own:
+`pipelines.previewing`, `pipelines.deriving`, `pipelines.judging`, `pipelines.purging`.
 
-Each step is safe to repeat: it asks the case where it stands, does what is missing, files its evidence and moves the case
-on its last line. The erased records are *restricted* first (Art. 18); from then on every reader of training text leaves
-them out, so a rebuild by anybody, by whatever road, is already a rebuild without the person.
+Every verb takes the cases of one window (`pipelines.windows`) and does the shared work once: one containment, one build of
+each affected shard and one composition per adapter. Each case files evidence of its own. Each verb is
+safe to repeat: it asks a case where it stands, does what is missing, files its evidence and moves the case on its last
+line. The erased records are *restricted* first (Art. 18); from then on every reader of training text leaves them out, so
+a rebuild by anybody, by whatever road, is already a rebuild without the person.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from sqlmodel import Session, col, select
 
-from lineage import builds, manifests, plans
+from lineage import builds, plans
 from lineage.case import CaseFile, Stage
 from lineage.database import in_chunks
-from lineage.errors import Fault, NotAcceptable, RefusedByRule, WrongUsage
+from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence, case_records, contract, digest_of, evidence, has_evidence
 from lineage.plans import TRUNK
 from lineage.tables import RecordRow
 from lineage.workspace import Workspace
 from pipelines import releasing, training
-from pipelines.chains import current_chain, stale_shards
+from pipelines.chains import stale_shards
 from pipelines.ingest import utc_now
 from pipelines.previewing import erasure_plan, make_preview, search_closure
-from pipelines.states import Atelier, open_atelier
+from pipelines.rebuilt import rebuild_facts
+from pipelines.windows import Window, named
 from unlearn.plan import Plan
 
-__all__ = ["contain", "rebuild", "rederive"]
+__all__ = ["contain", "rebuild"]
+
+Facts = dict[str, Any]
+Bodies = dict[str, Facts]
+"""The evidence of each case of a window that went on, by case."""
 
 
-def contain(workspace: Workspace, case_id: str) -> dict[str, object]:
+def contain(workspace: Workspace, *case_ids: str) -> Bodies:
     """Restrict the records, cut the affected shards back to clean states, recompose, release. Seconds, not hours.
 
     Raises:
-        RefusedByRule: the preview that was approved is no longer true; a new one was made.
+        RefusedByRule: no case could be contained: a hold, or a preview that is no longer true (a new one was made).
+        NotAcceptable: what was recomposed descends from a record of a closure, so it was not released.
     """
+    window, started = Window(workspace, case_ids), time.perf_counter()
+    bodies: Bodies = {}
+    before: dict[str, Facts] = {}
+    for case_id in window.cases:
+        with window.apart(case_id):
+            if done := _contained_before(workspace, case_id):
+                bodies[case_id] = done
+                continue
+            _require_contract(workspace, case_id)
+            before[case_id] = _remember(workspace, case_id)
+    for case_id in window.still(before):
+        with window.apart(case_id):
+            _restrict(workspace, case_id)
+    after = _contain_adapters(window, before)
+    for case_id in window.still(before):
+        with window.apart(case_id):
+            bodies[case_id] = _file_containment(
+                workspace, case_id, before[case_id], after=after, window=window.still(before), started=started
+            )
+    window.require_somebody()
+    return bodies
+
+
+def _contained_before(workspace: Workspace, case_id: str) -> Facts | None:
+    """The evidence of a containment that was done already, if it was."""
     with workspace.database.reader() as session:
-        stage = CaseFile(session, case_id).view.stage
-        if has_evidence(session, case_id, "containment") and stage not in (Stage.APPROVED,):
-            return evidence(session, case_id, "containment")
-    _require_contract(workspace, case_id)
-    started = time.perf_counter()
-    before = _remember(workspace, case_id)
-    _restrict(workspace, case_id)
-    adapters = {}
-    for adapter, facts in before.items():
-        after = _contain_adapter(workspace, adapter, case_id, affected=bool(facts["affected"]))
-        adapters[adapter] = {**facts, "after": after, "at": utc_now().isoformat(timespec="seconds")}
-    body = {"adapters": adapters, "seconds": str(round(time.perf_counter() - started, 2))}
-    with workspace.database.transaction() as session:
-        add_evidence(session, case_id, "containment", body, now=utc_now())
-        CaseFile(session, case_id).advance(Stage.CONTAINED, now=utc_now(), adapters=len(adapters))
-    return body
+        contained = CaseFile(session, case_id).view.stage != Stage.APPROVED
+        return evidence(session, case_id, "containment") if contained and has_evidence(session, case_id, "containment") else None  # fmt: skip
 
 
 def _require_contract(workspace: Workspace, case_id: str) -> None:
@@ -73,12 +89,12 @@ def _require_contract(workspace: Workspace, case_id: str) -> None:
         raise RefusedByRule("The approved preview is no longer true; a new one was made.", hint="Read and approve it.")
 
 
-def _remember(workspace: Workspace, case_id: str) -> dict[str, dict[str, object]]:
+def _remember(workspace: Workspace, case_id: str) -> Facts:
     """What was in service and what the affected shards held, before anything changes; filed once, then kept."""
     with workspace.database.transaction() as session:
         if has_evidence(session, case_id, "before"):
             return evidence(session, case_id, "before")["adapters"]  # type: ignore[return-value]
-        erased = tuple(r.record_id for r in case_records(session, case_id) if r.decision == "erase")
+        erased = _erased_ids(session, case_id)
         found = {}
         for adapter in sorted(workspace.settings.adapters):
             if plan := plans.current_plan(session, adapter):
@@ -87,7 +103,7 @@ def _remember(workspace: Workspace, case_id: str) -> dict[str, dict[str, object]
     return found
 
 
-def _adapter_before(session: Session, adapter: str, plan: Plan, erased: tuple[str, ...]) -> dict[str, object]:
+def _adapter_before(session: Session, adapter: str, plan: Plan, erased: tuple[str, ...]) -> Facts:
     composed = builds.current_release(session, adapter) or ""
     parts = builds.parts_of(session, composed) if composed else {}
     cost = erasure_plan(session, plan, erased)
@@ -101,181 +117,169 @@ def _adapter_before(session: Session, adapter: str, plan: Plan, erased: tuple[st
     }
 
 
+def _erased_ids(session: Session, case_id: str) -> tuple[str, ...]:
+    return tuple(r.record_id for r in case_records(session, case_id) if r.decision == "erase")
+
+
 def _restrict(workspace: Workspace, case_id: str) -> None:
     with workspace.database.transaction() as session:
-        erased = [r.record_id for r in case_records(session, case_id) if r.decision == "erase"]
-        for chunk in in_chunks(erased):
+        for chunk in in_chunks(_erased_ids(session, case_id)):
             for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all():
                 row.restricted_by = case_id
 
 
-def _contain_adapter(workspace: Workspace, adapter: str, case_id: str, *, affected: bool) -> str:
-    """The digest in service after containment; empty when no clean shard is left and the base model serves alone."""
-    with workspace.database.reader() as session:
-        in_service = builds.current_release(session, adapter)
-    if not affected or in_service is None:
-        return in_service or ""
-    try:
-        report = releasing.compose(workspace, adapter, partial=True)
-    except WrongUsage:
-        with workspace.database.transaction() as session:
-            builds.withdraw(session, adapter=adapter, now=utc_now())
-        return ""
-    releasing.put_in_service(workspace, adapter, digest=report.composed_digest, reason=f"contained {case_id}")
-    return report.composed_digest
-
-
-def rebuild(workspace: Workspace, case_id: str) -> dict[str, object]:
-    """Rebuild the affected suffixes only, compose, release, and show that every neighbour stayed byte-equal."""
-    with workspace.database.transaction() as session:
-        CaseFile(session, case_id).advance(Stage.EXECUTING, now=utc_now())
-        before = evidence(session, case_id, "containment")["adapters"]
-    started = time.perf_counter()
-    found = {
-        adapter: _rebuild_adapter(workspace, adapter, facts, case_id)
-        for adapter, facts in before.items()  # type: ignore[attr-defined]
-    }
-    body = {"adapters": found, "seconds": str(round(time.perf_counter() - started, 2))}
-    with workspace.database.transaction() as session:
-        add_evidence(session, case_id, "rebuild", body, now=utc_now())
-    return body
-
-
-def _rebuild_adapter(
-    workspace: Workspace, adapter: str, before: Mapping[str, object], case_id: str
-) -> dict[str, object]:
-    shards = [part["shard"] for part in before["affected"]]  # type: ignore[index,attr-defined]
-    if not shards:
-        return {
-            "steps": 0,
-            "composed": before["after"],
-            "released_at": utc_now().isoformat(timespec="seconds"),
-            "shards": {},
-        }
-    reports = {shard: training.build_shard(workspace, adapter, shard) for shard in shards}
-    waiting = set(stale_shards(workspace, adapter)) - set(shards)  # contained by other cases, not rebuilt yet
-    composed = releasing.compose(workspace, adapter, partial=bool(waiting)).composed_digest
-    releasing.put_in_service(workspace, adapter, digest=composed, reason=f"erasure {case_id}")
-    atelier = open_atelier(workspace, adapter)
-    old = before["parts"]
-    with workspace.database.reader() as session:
-        new = builds.parts_of(session, composed)
-        neighbours = [shard for shard in new if shard not in shards]
-        moved = [shard for shard in neighbours if not _explained(session, old.get(str(shard)), new[shard])]  # type: ignore[attr-defined]
-        slices = {str(shard): _slice_changes(session, old.get(str(shard)), new[shard]) for shard in shards}  # type: ignore[attr-defined]
-        pre_steps = _chain_steps(session, atelier)
-        first = {part["shard"]: part["first_slice"] for part in before["affected"]}  # type: ignore[attr-defined]
-        kept = _records_untouched(session, atelier, first)
-    if moved:
-        raise NotAcceptable(
-            f"{len(moved)} neighbouring shards changed while an erasure ran; their states must not move."
-        )
-    return {
-        "composed": composed, "released_at": utc_now().isoformat(timespec="seconds"),
-        "steps": sum(report.steps for report in reports.values()), "full_steps": pre_steps,
-        "neighbours_unchanged": kept, "neighbour_shards": len(neighbours), "slices": slices, "base_digest": atelier.base().digest,
-        "code_digest": code_digest(),
-        "shards": {str(shard): _shard_facts(workspace, new[shard]) for shard in shards},
-        "neighbours": {str(shard): _shard_facts(workspace, new[shard]) for shard in neighbours},
-    }  # fmt: skip
-
-
-def _explained(session: Session, old: str | None, new: str | None) -> bool:
-    """Whether a neighbour is as it was, or differs only as it may: it goes on after the old chain (a later ingest), stops
-    before its end (contained by another case), or parts from it at a slice that lost records (erased by another case)."""
-    pairs = zip(builds.ancestors(session, old or None), builds.ancestors(session, new), strict=False)
-    parted = next(((was, now) for was, now in pairs if was.recipe_digest != now.recipe_digest), None)
-    if parted is None:
-        return True
-    was, now = parted
-    before, after = (manifests.manifest_facts(session, state.manifest_digest)[0] for state in parted)
-    return was.slice < now.slice or (was.slice == now.slice and after < before)
-
-
-def code_digest() -> str:
-    """SHA-256 over the sources of the training path."""
-    import unlearn
-
-    sources = sorted(Path(unlearn.__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources)).hexdigest()
-
-
-def _slice_changes(session: Session, old: str | None, new: str | None) -> dict[str, dict[str, object]]:
-    """Manifests of a shard's slices before and after, by slice, where they differ."""
-    chains = {"before": builds.ancestors(session, old or None), "after": builds.ancestors(session, new)}
-    found: dict[str, dict[str, object]] = {}
-    for side, chain in chains.items():
-        for state in chain:
-            if state.shard != TRUNK:
-                records, root = manifests.manifest_facts(session, state.manifest_digest)
-                found.setdefault(str(state.slice), {})[side] = [records, root]
-    return {index: change for index, change in found.items() if change.get("before") != change.get("after")}
-
-
-def _shard_facts(workspace: Workspace, recipe: str | None) -> dict[str, object]:
-    with workspace.database.reader() as session:
-        chain = builds.ancestors(session, recipe)
-    return {"states": [[state.shard, state.slice, state.state_digest, state.fingerprint_digest] for state in chain]}
-
-
-def _records_untouched(session: Session, atelier: Atelier, first: Mapping[int, int]) -> int:
-    """Live records in slices that nothing of the erasure came near."""
-    return sum(
-        len(members)
-        for shard in range(atelier.plan.shards)
-        for index, members in plans.live_members(session, atelier.plan.digest, shard).items()
-        if index < first.get(shard, index + 1)
-    )
-
-
-def _chain_steps(session: Session, atelier: Atelier) -> int:
-    """Optimizer steps of a full training of the live records, trunk included."""
-    places = [TRUNK, *range(atelier.plan.shards)]
-    counts = {place: len(plans.live_members(session, atelier.plan.digest, place)) for place in places}
-    return sum(atelier.plan.steps(None if place == TRUNK else place) * count for place, count in counts.items())
-
-
-def rederive(workspace: Workspace, case_id: str) -> dict[str, object]:
-    """Let a second process rebuild the affected suffixes from the vault, without the first one's states, and compare.
-
-    Raises:
-        NotAcceptable: the second process got other bytes.
-    """
-    with workspace.database.transaction() as session:
-        CaseFile(session, case_id).advance(Stage.VERIFYING, now=utc_now())
-        contained = evidence(session, case_id, "containment")["adapters"]
-    found = {}
-    for adapter, facts in contained.items():  # type: ignore[attr-defined]
-        first = {part["shard"]: part["first_slice"] for part in facts["affected"]}
-        found[adapter] = _rederive_adapter(workspace, adapter, first)
-    with workspace.database.transaction() as session:
-        add_evidence(session, case_id, "rederivation", {"adapters": found}, now=utc_now())
-    if unequal := [adapter for adapter, result in found.items() if not result["equal"]]:
-        raise NotAcceptable(f"Re-derivation of {', '.join(unequal)} gave other bytes; nothing may be signed.")
+def _affecting(before: Mapping[str, Facts]) -> dict[str, list[str]]:
+    """The cases that affect each adapter."""
+    found: dict[str, list[str]] = {}
+    for case_id, adapters in before.items():
+        for adapter, facts in adapters.items():
+            if facts["affected"]:
+                found.setdefault(adapter, []).append(case_id)
     return found
 
 
-def _rederive_adapter(workspace: Workspace, adapter: str, first: Mapping[int, int]) -> dict[str, object]:
-    if not first:
-        return {"equal": True, "states": 0, "grade": "B", "sentence": "Nothing had to be rebuilt."}
-    atelier = open_atelier(workspace, adapter)
-    expected = {}
-    for shard in first:
-        chain = current_chain(atelier, shard)
-        if chain is None:
-            raise NotAcceptable(f"Shard {shard} of {adapter} is stale; it cannot be re-derived.")
-        expected[shard] = {state.slice: state.state_digest for state in chain if state.slice >= first[shard]}
-    derived = _second_process(workspace, adapter, first)
-    states = sum(len(chain) for chain in expected.values())
-    equal = derived == expected
-    sentence = f"A second process rebuilt {states} state(s) from the vault: {'every byte is' if equal else 'not every byte is'} equal."
-    return {"equal": equal, "states": states, "grade": "A", "sentence": sentence}
+def _contain_adapters(window: Window, before: Mapping[str, Facts]) -> dict[str, str]:
+    """The digest in service for each adapter after containment; one composition for all cases of the window."""
+    for adapter, cases in _affecting(before).items():
+        waiting = window.still(cases)
+        if waiting and _in_service(window.workspace, adapter):
+            with window.apart(*waiting):
+                _recompose(window.workspace, adapter, partial=True, reason=f"contained {named(waiting)}")
+    return {name: _in_service(window.workspace, name) for name in window.workspace.settings.adapters}
 
 
-def _second_process(workspace: Workspace, adapter: str, first: Mapping[int, int]) -> dict[int, dict[int, str]]:
-    request = json.dumps({str(shard): index for shard, index in first.items()})
-    command = [sys.executable, "-m", "pipelines.rederive", str(workspace.settings.workspace), adapter]
-    result = subprocess.run(command, input=request, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise Fault("The re-deriving process failed.", hint="Run the case again: lethe erase run CASE")
-    return {int(shard): {int(k): v for k, v in chain.items()} for shard, chain in json.loads(result.stdout).items()}
+def _in_service(workspace: Workspace, adapter: str) -> str:
+    with workspace.database.reader() as session:
+        return builds.current_release(session, adapter) or ""
+
+
+def _recompose(workspace: Workspace, adapter: str, *, partial: bool, reason: str) -> None:
+    """Compose and release what stands for the shards. When nothing is left to compose, the base model serves alone."""
+    try:
+        digest = releasing.compose(workspace, adapter, partial=partial).composed_digest
+    except WrongUsage:  # no state is left to compose
+        with workspace.database.transaction() as session:
+            builds.withdraw(session, adapter=adapter, now=utc_now())
+    else:
+        releasing.put_in_service(workspace, adapter, digest=digest, reason=reason)
+
+
+def _file_containment(
+    workspace: Workspace,
+    case_id: str,
+    before: Facts,
+    *,
+    after: Mapping[str, str],
+    window: Sequence[str],
+    started: float,
+) -> Facts:
+    now = utc_now()
+    with workspace.database.transaction() as session:
+        case, erased = CaseFile(session, case_id), _erased_ids(session, case_id)
+        adapters = {
+            adapter: {
+                **facts, "after": after[adapter], "at": now.isoformat(timespec="seconds"),
+                "clean": releasing.require_clean(session, after[adapter], erased),
+            }
+            for adapter, facts in before.items()
+        }  # fmt: skip
+        body = {
+            "adapters": adapters, "window": list(window), "seconds": str(round(time.perf_counter() - started, 2)),
+            "seconds_since_approval": str(round((now - case.view.stage_since).total_seconds(), 1)),
+        }  # fmt: skip
+        add_evidence(session, case_id, "containment", body, now=now)
+        case.advance(Stage.CONTAINED, now=now, adapters=len(adapters))
+    return body
+
+
+@dataclass(frozen=True)
+class _Build:
+    """One build of a shard and the cases it was for, earliest due date first."""
+
+    report: training.BuildReport
+    cases: tuple[str, ...]
+
+
+def rebuild(workspace: Workspace, *case_ids: str) -> Bodies:
+    """Build each affected suffix once, compose, release, and show that every neighbour stayed byte-equal.
+
+    Raises:
+        RefusedByRule: every case is under a hold, or not contained.
+    """
+    window, started = Window(workspace, case_ids), time.perf_counter()
+    before: dict[str, Facts] = {}
+    for case_id in window.cases:
+        with window.apart(case_id), workspace.database.transaction() as session:
+            case = CaseFile(session, case_id)
+            case.require_no_hold()
+            case.advance(Stage.EXECUTING, now=utc_now())
+            before[case_id] = evidence(session, case_id, "containment")["adapters"]  # type: ignore[assignment]
+    builds_done = _build_shards(window, before)
+    stale = _release_rebuilt(window, before)
+    bodies: Bodies = {}
+    for case_id in window.still():
+        with window.apart(case_id):
+            found = {
+                adapter: _rebuilt(workspace, case_id, adapter, facts, done=builds_done, stale=stale.get(adapter, []))
+                for adapter, facts in before[case_id].items()
+            }
+            bodies[case_id] = {"adapters": found, "seconds": str(round(time.perf_counter() - started, 2))}
+            with workspace.database.transaction() as session:
+                CaseFile(session, case_id).require_no_hold()
+                add_evidence(session, case_id, "rebuild", bodies[case_id], now=utc_now())
+    window.require_somebody()
+    return bodies
+
+
+def _build_shards(window: Window, before: Mapping[str, Facts]) -> dict[tuple[str, int], _Build]:
+    """Build what the cases need, each shard once; a trunk before its shards, then by the earliest due date."""
+    wanted: dict[tuple[str, int], list[str]] = {}
+    for case_id, adapters in before.items():
+        for adapter, facts in adapters.items():
+            shards = [part["shard"] for part in facts["affected"]]
+            for shard in [TRUNK, *shards] if facts["trunk_hit"] else shards:
+                wanted.setdefault((adapter, shard), []).append(case_id)
+    done = {}
+    for (adapter, shard), cases in sorted(wanted.items(), key=lambda item: item[0][1] != TRUNK):
+        if waiting := window.still(cases):
+            with window.apart(*waiting):
+                done[adapter, shard] = _Build(_build(window.workspace, adapter, shard), waiting)
+    return done
+
+
+def _build(workspace: Workspace, adapter: str, shard: int) -> training.BuildReport:
+    if shard == TRUNK:
+        return training.build_trunk(workspace, adapter)
+    return training.build_shard(workspace, adapter, shard)
+
+
+def _release_rebuilt(window: Window, before: Mapping[str, Facts]) -> dict[str, list[int]]:
+    """Compose and release each affected adapter once; returns the shards that wait for cases outside the window."""
+    stale = {}
+    for adapter, cases in _affecting(before).items():
+        if waiting := window.still(cases):
+            with window.apart(*waiting):
+                stale[adapter] = stale_shards(window.workspace, adapter)
+                reason = f"erasure {named(waiting)}"
+                _recompose(window.workspace, adapter, partial=bool(stale[adapter]), reason=reason)
+    return stale
+
+
+def _rebuilt(
+    workspace: Workspace, case_id: str, adapter: str, before: Facts, *, done: Mapping[tuple[str, int], _Build], stale: Sequence[int]
+) -> Facts:  # fmt: skip
+    """What one case's evidence says of one adapter. A build for several cases counts as the steps of the first of them."""
+    released = utc_now().isoformat(timespec="seconds")
+    composed = _in_service(workspace, adapter)
+    with workspace.database.reader() as session:
+        clean = releasing.require_clean(session, composed, _erased_ids(session, case_id))
+    mine = {shard: b for (name, shard), b in done.items() if name == adapter and case_id in b.cases}
+    steps = {"own": 0, "shared": 0}
+    for build in mine.values():
+        steps["own" if build.cases[0] == case_id else "shared"] += build.report.steps
+    facts = {
+        "composed": composed, "released_at": released, "clean": clean, "steps": steps["own"],
+        "steps_shared": steps["shared"], "shards": {},
+        "builds": {str(shard): {"steps": b.report.steps, "cases": list(b.cases)} for shard, b in mine.items()},
+    }  # fmt: skip
+    return facts | (rebuild_facts(workspace, adapter, before, composed=composed, stale=stale) if mine else {})

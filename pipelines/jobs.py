@@ -1,26 +1,38 @@
-"""The case jobs: preview, erasure, purge. Ops are thin; run config holds a case id and nothing else.
+"""The case jobs: preview, erasure, purge. Ops are thin; run config holds case ids and nothing else.
 
-The erasure's ops run in one process and report what they built as materialisations, so that the asset graph shows each
-shard's new weights. A failed op moves the case to FAILED with one sentence; `lethe erase run` or the UI goes on there.
+The erasure carries all cases of a window. Its ops run in one process and report what they built as materialisations, so
+that the asset graph shows each shard's new weights. A case whose step failed moves to FAILED with one sentence and the
+others go on; an op fails when no case is left. `lethe erase run` or the UI goes on where a case stands.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from dagster import AssetKey, AssetMaterialization, In, Nothing, OpExecutionContext, Out, in_process_executor, job, op
+from dagster import (
+    AssetKey,
+    AssetMaterialization,
+    DagsterRun,
+    In,
+    Nothing,
+    OpExecutionContext,
+    Out,
+    in_process_executor,
+    job,
+    op,
+)
 
 from lineage.case import CaseFile
-from lineage.errors import LetheError, RefusedByRule
 from lineage.lease import held
 from lineage.tables import CaseRunRow
 from lineage.workspace import Workspace
-from pipelines import erasure, judging, previewing, purging
+from pipelines import deriving, erasure, judging, previewing, purging
 from pipelines.assets import partition_key
 from pipelines.ingest import utc_now
 from pipelines.instance import door
-from pipelines.resources import CaseConfig, WorkspaceResource
+from pipelines.resources import CaseConfig, WindowConfig, WindowResource, WorkspaceResource
+from pipelines.windows import case_lease, fail_case
 
-__all__ = ["case_config", "case_erasure", "case_preview", "case_purge"]
+__all__ = ["case_config", "case_erasure", "case_preview", "case_purge", "case_tags", "cases_of"]
 
 OPS = {
     "case_preview": ("find_and_preview",),
@@ -29,18 +41,32 @@ OPS = {
 }
 
 
-def case_config(job_name: str, case_id: str) -> Mapping[str, object]:
-    """Run config of a case job."""
-    return {"ops": {name: {"config": {"case_id": case_id}} for name in OPS[job_name]}}
+def case_config(job_name: str, *case_ids: str) -> Mapping[str, object]:
+    """Run config of a case job: one case, or for `case_erasure` the cases of a window."""
+    config = {"case_ids": list(case_ids)} if job_name == "case_erasure" else {"case_id": case_ids[0]}
+    return {"ops": {name: {"config": config} for name in OPS[job_name]}}
 
 
-def _opened(context: OpExecutionContext, resource: WorkspaceResource, case_id: str) -> Workspace:
-    """The workspace, with this run written down in the case, so that the console can link to it."""
+def cases_of(run: DagsterRun) -> list[str]:
+    """The cases of a run, from its config."""
+    configs = [op["config"] for op in run.run_config.get("ops", {}).values()]
+    return sorted({case_id for config in configs for case_id in config.get("case_ids", [config.get("case_id")])})
+
+
+def case_tags(job_name: str, *case_ids: str) -> dict[str, str]:
+    """Tags of a case job: to find it by its case, and to let Dagster's queue start one window after the other."""
+    window = {"lethe/window": "erasure"} if job_name == "case_erasure" else {}
+    return {"lethe/case": case_ids[0] if len(case_ids) == 1 else f"{len(case_ids)} cases", **window}
+
+
+def _opened(context: OpExecutionContext, resource: WorkspaceResource, *case_ids: str) -> Workspace:
+    """The workspace, with this run written down in the cases, so that the console can link to it."""
     workspace = resource.open()
     with workspace.database.transaction() as session:
-        CaseFile(session, case_id)
-        if session.get(CaseRunRow, (case_id, context.run_id)) is None:
-            session.add(CaseRunRow(case_id=case_id, run_id=context.run_id, job=context.job_name, at=utc_now()))
+        for case_id in case_ids:
+            CaseFile(session, case_id)
+            if session.get(CaseRunRow, (case_id, context.run_id)) is None:
+                session.add(CaseRunRow(case_id=case_id, run_id=context.run_id, job=context.job_name, at=utc_now()))
     return workspace
 
 
@@ -53,22 +79,28 @@ def find_and_preview(context: OpExecutionContext, config: CaseConfig, workspace:
 
 
 @op(out=Out(Nothing), description="Restrict the records and release an adapter cut back to clean states (Art. 18).")
-def contain(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
+def contain(context: OpExecutionContext, config: WindowConfig, window: WindowResource) -> None:
     """Contain."""
-    with door(), working(workspace, config.case_id):
-        body = erasure.contain(_opened(context, workspace, config.case_id), config.case_id)
-    context.add_output_metadata({"case": config.case_id, "seconds": str(body["seconds"])})
+    with door():
+        cases = window.hold(config.case_ids)
+        bodies = erasure.contain(_opened(context, window, *cases), *cases)
+    context.add_output_metadata({**_told(config, bodies), "seconds": max(body["seconds"] for body in bodies.values())})
 
 
-@op(ins={"start": In(Nothing)}, out=Out(Nothing), pool="training", description="Rebuild the affected suffixes only.")
-def rebuild(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
+@op(ins={"start": In(Nothing)}, out=Out(Nothing), pool="training", description="Rebuild each affected suffix once.")
+def rebuild(context: OpExecutionContext, config: WindowConfig, window: WindowResource) -> None:
     """Rebuild."""
-    with door(), working(workspace, config.case_id):
-        body = erasure.rebuild(workspace.open(), config.case_id)
-    adapters: Mapping[str, Mapping[str, object]] = body["adapters"]  # type: ignore[assignment]
-    for adapter, facts in adapters.items():
-        _show(context, adapter, facts, config.case_id)
-    context.add_output_metadata({"case": config.case_id, "seconds": str(body["seconds"])})
+    with door():
+        bodies = erasure.rebuild(window.open(), *window.hold(config.case_ids))
+    for case_id, body in bodies.items():
+        for adapter, facts in body["adapters"].items():
+            _show(context, adapter, facts, case_id)
+    context.add_output_metadata({**_told(config, bodies), "seconds": max(body["seconds"] for body in bodies.values())})
+
+
+def _told(config: WindowConfig, bodies: Mapping[str, object]) -> dict[str, str]:
+    """Which cases of the window went on; why another did not stands in its case."""
+    return {"cases": ", ".join(bodies), "left": ", ".join(sorted(set(config.case_ids) - set(bodies))) or "none"}
 
 
 def _show(context: OpExecutionContext, adapter: str, facts: Mapping[str, object], case_id: str) -> None:
@@ -83,33 +115,28 @@ def _show(context: OpExecutionContext, adapter: str, facts: Mapping[str, object]
         context.log_event(AssetMaterialization(AssetKey([adapter, name]), metadata=metadata))
 
 
-@op(
-    ins={"start": In(Nothing)},
-    out=Out(Nothing),
-    description="A second process rebuilds the same suffixes and compares.",
-)
-def rederive(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
+@op(ins={"start": In(Nothing)}, out=Out(Nothing), description="A second process rebuilds the same and compares.")
+def rederive(context: OpExecutionContext, config: WindowConfig, window: WindowResource) -> None:
     """Re-derive."""
-    with door(), working(workspace, config.case_id):
-        found = erasure.rederive(workspace.open(), config.case_id)
-    states = sum(result["states"] for result in found.values())
-    context.add_output_metadata({"case": config.case_id, "states_compared": states})
+    with door():
+        bodies = deriving.rederive(window.open(), *window.hold(config.case_ids))
+    states = sum(result["states"] for found in bodies.values() for result in found.values())
+    context.add_output_metadata({**_told(config, bodies), "states_compared": states})
 
 
 @op(
     ins={"start": In(Nothing)},
     description="Membership, exposure and extraction, with the old shard as positive control.",
 )
-def probe(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
+def probe(context: OpExecutionContext, config: WindowConfig, window: WindowResource) -> None:
     """Probe."""
-    with door(), working(workspace, config.case_id):
-        opened = workspace.open()
-        body = judging.probe_case(opened, config.case_id)
-    for adapter in body["adapters"]:  # type: ignore[attr-defined]
-        context.log_event(AssetMaterialization(AssetKey([adapter, "probe_report"]), metadata={"case": config.case_id}))
-    context.add_output_metadata(
-        {"case": config.case_id, "verdict": str(body["verdict"]), "reason": str(body["reason"])}
-    )
+    with door():
+        bodies = judging.probe_window(window.open(), *window.hold(config.case_ids))
+    for case_id, body in bodies.items():
+        for adapter in body["adapters"]:  # type: ignore[attr-defined]
+            context.log_event(AssetMaterialization(AssetKey([adapter, "probe_report"]), metadata={"case": case_id}))
+    verdicts = {case_id: f"{body['verdict']} ({body['reason']})" for case_id, body in bodies.items()}
+    context.add_output_metadata({**_told(config, bodies), "verdicts": verdicts})
 
 
 @op(description="Journal, tombstones, weights, rows, keys, byte scan; then the pipeline signs.")
@@ -124,29 +151,15 @@ def purge(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceR
 def working(workspace: WorkspaceResource, case_id: str) -> Iterator[None]:
     """Hold the case's lease for the block, and move the case to FAILED when the block fails; the error goes on.
 
-    A refusal by rule (a hold, a preview that changed) leaves the case where it is, and so does another process that is
-    working on it already: a case is never carried by two.
+    Another process that is working on the case already is left alone: a case is never carried by two.
     """
-    with held(workspace.open().database, case_lease(case_id), utc_now), _failing(workspace, case_id):
-        yield
-
-
-def case_lease(case_id: str) -> str:
-    """The name of a case's lease."""
-    return f"case:{case_id}"
-
-
-@contextmanager
-def _failing(workspace: WorkspaceResource, case_id: str) -> Iterator[None]:
-    try:
-        yield
-    except RefusedByRule:
-        raise
-    except Exception as error:
-        problem = str(error) if isinstance(error, LetheError) else f"{type(error).__name__} while the case ran."
-        with workspace.open().database.transaction() as session:
-            CaseFile(session, case_id).fail(problem, now=utc_now())
-        raise
+    opened = workspace.open()
+    with held(opened.database, case_lease(case_id), utc_now):
+        try:
+            yield
+        except Exception as error:
+            fail_case(opened, case_id, error)
+            raise
 
 
 @job(executor_def=in_process_executor, description="Find every record an erasure must reach, and what it will cost.")
@@ -155,9 +168,9 @@ def case_preview() -> None:
     find_and_preview()
 
 
-@job(executor_def=in_process_executor, description="Contain, rebuild, re-derive and probe one approved case.")
+@job(executor_def=in_process_executor, description="Contain, rebuild, re-derive and probe the cases of a window.")
 def case_erasure() -> None:
-    """Execute a case."""
+    """Execute a window."""
     probe(start=rederive(start=rebuild(start=contain())))
 
 

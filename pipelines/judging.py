@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sqlmodel import Session, col, select
 
 from lineage import builds, ledger, plans
-from lineage.case import CaseFile
+from lineage.case import CaseFile, Stage
 from lineage.catalog import contents_of
 from lineage.errors import NotAcceptable, WrongUsage
 from lineage.evidence import add_evidence, case_records, evidence, evidence_digest
@@ -28,6 +28,7 @@ from pipelines.ingest import utc_now
 from pipelines.previewing import subject_forms
 from pipelines.progress import bar
 from pipelines.states import Atelier, open_atelier
+from pipelines.windows import Window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,11 +36,26 @@ if TYPE_CHECKING:
     from probes.dossier import CanaryRecord, ControlRecord, Dossier, Panel, Protocol
     from probes.judgement import Judgement
 
-__all__ = ["probe_case", "probe_subject"]
+__all__ = ["probe_case", "probe_subject", "probe_window"]
 
 CANARY_PURPOSE = "canary"
 GRAVITY = ("PASS", "INCONCLUSIVE", "FAIL")
 NOT_TRAINED = "No record of this person was ever trained on, so there is nothing to find in the weights."
+
+
+def probe_window(workspace: Workspace, *case_ids: str) -> dict[str, dict[str, object]]:
+    """Judge the cases of a window one after the other; a FAIL stops that case and no other.
+
+    Raises:
+        NotAcceptable: no case is left.
+    """
+    window = Window(workspace, case_ids)
+    bodies = {}
+    for case_id in window.cases:
+        with window.apart(case_id):
+            bodies[case_id] = probe_case(workspace, case_id)
+    window.require_somebody()
+    return bodies
 
 
 def probe_case(workspace: Workspace, case_id: str) -> dict[str, object]:
@@ -49,6 +65,9 @@ def probe_case(workspace: Workspace, case_id: str) -> dict[str, object]:
         NotAcceptable: the verdict is FAIL.
     """
     with workspace.database.reader() as session:
+        case = CaseFile(session, case_id)
+        case.require(Stage.VERIFYING, to="be probed")
+        case.require_no_hold()
         adapters = evidence(session, case_id, "rebuild")["adapters"]
         before = evidence(session, case_id, "containment")["adapters"]
     found = {}

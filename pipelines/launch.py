@@ -91,12 +91,12 @@ def _told(runs: Sequence[ExecuteInProcessResult], fact: str) -> list[Any]:
     return [entry.value for entry in found if entry is not None]
 
 
-def run_case_job(workspace: Workspace, job: str, case_id: str) -> str:
-    """Run one of the case jobs (preview, erasure, purge) for a case; returns the run's id."""
-    from pipelines.jobs import case_config
+def run_case_job(workspace: Workspace, job: str, *case_ids: str) -> str:
+    """Run one of the case jobs: preview or purge for a case, the erasure for a window of cases; returns the run's id."""
+    from pipelines.jobs import case_config, case_tags
 
     with workspace_instance(workspace.home) as instance:
         result = run_job(
-            _job(workspace, job), instance, run_config=case_config(job, case_id), tags={"lethe/case": case_id}
+            _job(workspace, job), instance, run_config=case_config(job, *case_ids), tags=case_tags(job, *case_ids)
         )
     return result.run_id

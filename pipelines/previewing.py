@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 
 from sqlmodel import Session
@@ -17,6 +18,7 @@ from lineage.register import RegisterForm
 from lineage.subjects import load_forms
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
+from pipelines.chains import drifted_shards
 from pipelines.ingest import load_gate_policy, utc_now
 from unlearn.erase import ErasurePlan, SliceLoad, plan_erasure
 from unlearn.plan import Placement, Plan
@@ -66,7 +68,8 @@ def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[
     for adapter in sorted(workspace.settings.adapters):
         if found := plans.current_plan(session, adapter):
             plan = Plan.from_json(found[1])
-            cost = erasure_plan(session, plan, closure.erased_ids)
+            drifted = drifted_shards(session, adapter, plan)
+            cost = erasure_plan(session, plan, closure.erased_ids, drifted=drifted)
             adapters[adapter] = {
                 "affected": [asdict(part) for part in cost.affected], "trunk_hit": cost.trunk_hit,
                 "controls": cost.control_records, "steps": cost.steps, "full_steps": cost.full_steps,
@@ -82,8 +85,13 @@ def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[
     }
 
 
-def erasure_plan(session: Session, plan: Plan, record_ids: tuple[str, ...]) -> ErasurePlan:
-    """Which slices of which shards the records are in, and what rebuilding them costs."""
+def erasure_plan(
+    session: Session, plan: Plan, record_ids: tuple[str, ...], *, drifted: Collection[int] = ()
+) -> ErasurePlan:
+    """Which slices of which shards the records are in, and what rebuilding them costs.
+
+    An affected shard that drifted is rebuilt from the trunk; its neighbours stay (docs/adr/0008).
+    """
     placed = plans.placements_of(session, plan.digest, record_ids)
     loads = [
         SliceLoad(None if shard == TRUNK else shard, index, len(members), 0)
@@ -92,7 +100,8 @@ def erasure_plan(session: Session, plan: Plan, record_ids: tuple[str, ...]) -> E
     ]
     held = {(load.shard, load.slice) for load in loads}
     closure = [Placement(p.kind, p.shard, p.slice) for p in placed]  # type: ignore[arg-type]
-    return plan_erasure(plan, [p for p in closure if p.kind == "control" or (p.shard, p.slice) in held], loads=loads)
+    trained = [p for p in closure if p.kind == "control" or (p.shard, p.slice) in held]
+    return plan_erasure(plan, trained, loads=loads, drifted=drifted)
 
 
 def _seconds(session: Session, plan: Plan, cost: ErasurePlan) -> float:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlmodel import Session
+
 from lineage import builds, ledger, plans
 from lineage.builds import ComposedFacts
-from lineage.catalog import contents_of
-from lineage.errors import GateClosed, WrongUsage
+from lineage.catalog import contents_of, restricted_ids
+from lineage.errors import GateClosed, NotAcceptable, WrongUsage
+from lineage.purge import tainted_recipes
 from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
 from pipelines.chains import stale_shards, standing_states
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
     from probes.dossier import Panel
 
-__all__ = ["AssessReport", "ComposeReport", "ReleaseReport", "assess", "compose", "put_in_service"]
+__all__ = ["AssessReport", "ComposeReport", "ReleaseReport", "assess", "compose", "put_in_service", "require_clean"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ def put_in_service(
 
     Raises:
         GateClosed: a shard is stale, so the newest composition is not of the live records.
+        NotAcceptable: it descends from a restricted record; what was in service stays.
     """
     if digest is None:
         if stale := stale_shards(workspace, adapter):
@@ -128,11 +133,31 @@ def put_in_service(
         digest = _newest_composed(workspace, adapter)
     with workspace.database.transaction() as session:
         now = utc_now()
+        require_clean(session, digest, restricted_ids(session))
         changed = builds.release(session, adapter=adapter, composed_digest=digest, reason=reason, now=now)
         if changed:
             payload = {"adapter": adapter, "composed": digest, "reason": reason}
             ledger.append(session, at=now, kind="release.switched", payload=payload)
     return ReleaseReport(digest, changed)
+
+
+def require_clean(session: Session, composed: str, record_ids: Sequence[str]) -> dict[str, int]:
+    """The law "forget is complete", asked of one composed adapter: no ancestor of a part was trained on one of the records.
+
+    Returns how many ancestors were looked at, and how many states of the workspace descend from the records.
+
+    Raises:
+        NotAcceptable: an ancestor descends from one of them.
+    """
+    parts = builds.parts_of(session, composed).values()
+    below = {state.recipe_digest for recipe in parts for state in builds.ancestors(session, recipe)}
+    tainted = tainted_recipes(session, record_ids)
+    if guilty := len(below & tainted):
+        raise NotAcceptable(
+            f"{guilty} ancestor(s) of the adapter {composed[:12]} hold a record that must be gone; it was not released.",
+            hint="This is a fault in Lethe; please report it. What was in service before still is.",
+        )
+    return {"ancestors": len(below), "descendants_of_the_records": len(tainted)}
 
 
 def _newest_composed(workspace: Workspace, adapter: str) -> str:

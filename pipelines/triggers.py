@@ -1,18 +1,23 @@
 """Sensors: what starts by itself. The case table is the truth; no progress is kept in cursors.
 
-A run key is consumed for ever, even by a failed run, so it carries the case's attempt and the digest it acts on; `retry`
-raises the attempt.
+All cases that wait for their execution go into one run, a window; what is approved while a window is at work waits for
+the next. A run key is consumed for ever, even by a failed run, so it is made from each case's attempt and the digest it
+acts on; a retry and the end of a legal hold raise the attempt.
 """
 
+import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 from dagster import (
     AddDynamicPartitionsRequest,
+    DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
     DefaultSensorStatus,
     RunFailureSensorContext,
     RunRequest,
+    RunsFilter,
     RunStatusSensorContext,
     SensorDefinition,
     SensorEvaluationContext,
@@ -26,50 +31,51 @@ from dagster import (
 from lineage import plans
 from lineage.case import CaseFile, CaseView, Stage, list_cases
 from lineage.errors import Fault, LetheError
-from lineage.lease import held
+from lineage.lease import held, is_held
 from pipelines.assets import partition_key, partitions_name
 from pipelines.ingest import utc_now
-from pipelines.jobs import case_config, case_erasure, case_lease, case_preview, case_purge
+from pipelines.jobs import case_config, case_erasure, case_preview, case_purge, case_tags, cases_of
 from pipelines.resources import WorkspaceResource
+from pipelines.windows import EXECUTION, WINDOW_LEASE, case_lease
 from unlearn.plan import Plan
 
 __all__ = ["cancel_sensor", "case_sensor", "failure_sensor", "shard_sensor"]
 
-WORK = {
-    Stage.ASSESSMENT: "case_preview",
-    Stage.APPROVED: "case_erasure",
-    Stage.CONTAINED: "case_erasure",
-    Stage.EXECUTING: "case_erasure",
-    Stage.VERIFYING: "case_erasure",
-    Stage.PURGE_APPROVED: "case_purge",
-}
+SINGLE = {Stage.ASSESSMENT: "case_preview", Stage.PURGE_APPROVED: "case_purge"}
+QUEUED = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING]
 
 
-def run_request(case: CaseView) -> RunRequest:
-    """The run a case waits for; the same case at the same stage of the same attempt asks for the same run."""
-    job = WORK[case.stage]
-    bound = case.evidence_digest if job == "case_purge" else case.approved_digest
-    key = f"{case.id}:{job}:{bound[:16]}:{case.attempt}"
-    return RunRequest(
-        run_key=key, job_name=job, run_config=dict(case_config(job, case.id)), tags={"lethe/case": case.id}
-    )
+def run_request(job: str, *cases: CaseView) -> RunRequest:
+    """The run that cases wait for; the same cases at the same attempts, bound to the same digests, ask for the same run."""
+    bound = [f"{c.id}:{c.evidence_digest if job == 'case_purge' else c.approved_digest}:{c.attempt}" for c in cases]
+    key = f"{job}:{hashlib.sha256(' '.join(bound).encode()).hexdigest()[:32]}"
+    ids = [case.id for case in cases]
+    return RunRequest(run_key=key, job_name=job, run_config=dict(case_config(job, *ids)), tags=case_tags(job, *ids))
 
 
 @sensor(
     jobs=[case_preview, case_erasure, case_purge], minimum_interval_seconds=5, default_status=DefaultSensorStatus.RUNNING,
-    description="Starts previews of filed requests, erasures that a DPO approved, and purges that a DPO approved.",
+    description="Starts previews of filed requests, one erasure for all cases that a DPO approved, and approved purges.",
 )  # fmt: skip
 def case_sensor(context: SensorEvaluationContext, workspace: WorkspaceResource) -> Iterator[RunRequest | SkipReason]:
-    """Ask for a run for every case that waits for one."""
-    del context
+    """Ask for a run for every case that waits for one; those that wait for their execution share one, the next window."""
     try:
         opened = workspace.open()
     except LetheError as error:
         yield SkipReason(str(error))
         return
     with opened.database.reader() as session:
-        cases = [case for case in list_cases(session, *WORK) if not case.hold_reason]
-    yield from (run_request(case) for case in cases)
+        cases = [case for case in list_cases(session, *SINGLE, *EXECUTION) if not case.hold_reason]
+        busy = is_held(session, WINDOW_LEASE, now=utc_now())
+    yield from (run_request(SINGLE[case.stage], case) for case in cases if case.stage in SINGLE)
+    window = [case for case in cases if case.stage in EXECUTION]
+    if window and not busy and not _queued(context.instance):
+        yield run_request("case_erasure", *window)
+
+
+def _queued(instance: DagsterInstance) -> bool:
+    """Whether a window was asked for that has not begun."""
+    return bool(instance.get_runs(RunsFilter(job_name="case_erasure", statuses=QUEUED), limit=1))
 
 
 @run_failure_sensor(
@@ -79,7 +85,7 @@ def case_sensor(context: SensorEvaluationContext, workspace: WorkspaceResource) 
 def failure_sensor(context: RunFailureSensorContext, workspace: WorkspaceResource) -> None:
     """Mark the case of a failed run, unless Dagster will retry the run itself."""
     if context.dagster_run.tags.get("dagster/will_retry") != "true":
-        _fail_case_of(context.dagster_run, workspace, "The run that worked on this case died.")
+        _fail_cases_of(context.dagster_run, workspace, "The run that worked on this case died.")
 
 
 @run_status_sensor(
@@ -89,19 +95,27 @@ def failure_sensor(context: RunFailureSensorContext, workspace: WorkspaceResourc
 )  # fmt: skip
 def cancel_sensor(context: RunStatusSensorContext, workspace: WorkspaceResource) -> None:
     """Mark the case of a canceled run."""
-    _fail_case_of(context.dagster_run, workspace, "The run that worked on this case was canceled.")
+    _fail_cases_of(context.dagster_run, workspace, "The run that worked on this case was canceled.")
 
 
-def _fail_case_of(run: DagsterRun, workspace: WorkspaceResource, problem: str) -> None:
-    case_id = run.tags.get("lethe/case")
-    if not case_id:
-        return
+def _fail_cases_of(run: DagsterRun, workspace: WorkspaceResource, problem: str) -> None:
+    """Mark the cases of a run that ended, unless a hold keeps them or another process (the command line, say) has them.
+
+    A window that met another one at work is not a failure: its cases go with the next.
+    """
     database = workspace.open().database
-    try:
-        with held(database, case_lease(case_id), utc_now), database.transaction() as session:
-            CaseFile(session, case_id).fail(problem, now=utc_now())
-    except Fault:  # another process, the command line say, is carrying this case on
-        return
+    for case_id in cases_of(run):
+        with suppress(Fault), held(database, case_lease(case_id), utc_now), database.transaction() as session:
+            case = CaseFile(session, case_id)
+            if case.view.hold_reason:
+                continue
+            failed = case.fail(problem, now=utc_now())
+            if (
+                run.job_name == "case_erasure"
+                and failed.stage == Stage.FAILED
+                and is_held(session, WINDOW_LEASE, now=utc_now())
+            ):
+                case.retry(now=utc_now())
 
 
 def shard_sensor(adapter: str) -> SensorDefinition:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lineage.errors import WrongUsage
+from pipelines.cli.case_run import run
 from pipelines.cli.options import acting, actor_option, json_option, opened, read_lines, say, show, workspace_option
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ def erase_group() -> None:
     The road: file (intake) -> preview -> approve (DPO) -> run -> approve --purge (DPO) -> purge -> sign (DPO).
     `lethe up` runs preview, run and purge by itself as soon as they are due.
     """
+
+
+erase_group.add_command(run)
 
 
 def _now() -> datetime:
@@ -169,15 +173,6 @@ def approve(
     _tell(decide(workspace, case_id, actor=_actor(workspace, actor_name), digest=digest, now=_now()), as_json)
 
 
-@erase_group.command("run")
-@click.argument("case_id")
-@workspace_option
-@json_option
-def run(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
-    """Contain, rebuild, re-derive and probe an approved case; goes on where a crash or a failure stopped it."""
-    _run_job(opened(workspace_dir), case_id, "case_erasure", as_json)
-
-
 @erase_group.command("probe")
 @click.argument("case_id")
 @workspace_option
@@ -204,19 +199,12 @@ def probe(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
 @json_option
 def purge(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
     """Destroy what was approved: text, keys, old states and adapters; then search every byte for what is left."""
-    _run_job(opened(workspace_dir), case_id, "case_purge", as_json)
-
-
-def _run_job(workspace: Workspace, case_id: str, job: str, as_json: bool) -> None:
-    from lineage.case import Stage
     from lineage.dossier import read_case
     from pipelines.launch import run_case_job
 
-    run_case_job(workspace, job, case_id)
-    case = read_case(workspace, case_id, now=_now()).case
-    _tell(case, as_json)
-    if not as_json and case.stage == Stage.EVIDENCE_READY:
-        say(f"  approve the purge: lethe erase approve {case_id} --purge --digest {case.evidence_digest}")
+    workspace = opened(workspace_dir)
+    run_case_job(workspace, "case_purge", case_id)
+    _tell(read_case(workspace, case_id, now=_now()).case, as_json)
 
 
 @erase_group.command("retry")

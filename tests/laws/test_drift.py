@@ -17,7 +17,7 @@ from lineage import builds
 from lineage.builds import StateFacts
 from lineage.evidence import evidence
 from lineage.workspace import Workspace, open_workspace
-from pipelines import erasure
+from pipelines import deriving
 from unlearn.plan import Plan
 
 
@@ -73,7 +73,7 @@ def test_what_was_rebuilt_after_the_drift_has_the_bytes_of_the_undrifted_erasure
 def test_rederivation_and_a_second_erasure_hold_after_the_drift(drifted) -> None:
     first = rebuilt_case(drifted, PLANTED)
     second = rebuilt_case(drifted, SECOND)
-    assert erasure.rederive(drifted, second)[ADAPTER]["equal"]
+    assert deriving.rederive(drifted, second)[second][ADAPTER]["equal"]
     assert first != second
 
 

@@ -26,7 +26,7 @@ from lineage.tables import (
     VaultRow,
 )
 from lineage.workspace import Workspace, open_workspace
-from pipelines import erasure
+from pipelines import erasure, rebuilt
 
 
 def rows(workspace: Workspace, table: type) -> list:
@@ -167,8 +167,8 @@ def test_a_neighbour_that_moved_although_no_record_left_it_is_noticed(trained, t
         fields = session.get_one(StateRow, recipe).model_dump() | {"recipe_digest": "f" * 64}
         session.add(StateRow(**fields))
         session.flush()
-        assert erasure._explained(session, recipe, recipe)
-        assert not erasure._explained(session, "f" * 64, recipe)
+        assert rebuilt._explained(session, recipe, recipe)
+        assert not rebuilt._explained(session, "f" * 64, recipe)
 
 
 # --- placed once, no orphans ----------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_containing_and_rebuilding_again_changes_nothing(trained, tmp_path):
     case_id = rebuilt_case(workspace, PLANTED)
     marks, head = state_files(folder), in_service(workspace)
     erasure.contain(workspace, case_id)
-    again = erasure.rebuild(workspace, case_id)
+    again = erasure.rebuild(workspace, case_id)[case_id]
     assert again["adapters"][ADAPTER]["steps"] == 0
     assert state_files(folder) == marks
     assert in_service(workspace) == head

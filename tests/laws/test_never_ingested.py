@@ -27,7 +27,7 @@ from world_making import make_world
 
 from lineage.errors import NotAcceptable
 from lineage.workspace import open_workspace
-from pipelines import erasure, placing, training
+from pipelines import deriving, erasure, placing, training
 from pipelines.demo_rows import Person
 from unlearn.plan import Plan
 
@@ -85,7 +85,7 @@ def test_two_erasures_approved_at_once(trained, never_both, tmp_path):
     cases = [approved_case(workspace, person) for person in (PLANTED, SECOND)]
     for case_id in cases:
         erasure.contain(workspace, case_id)
-    bodies = [erasure.rebuild(workspace, case_id) for case_id in cases]
+    bodies = [erasure.rebuild(workspace, case_id)[case_id] for case_id in cases]
     assert bytes_in_service(tmp_path / "ws") == never_both
     assert [body["adapters"][ADAPTER]["steps"] > 0 for body in bodies] == [True, False]
 
@@ -101,7 +101,7 @@ def test_two_erasures_of_different_shards_approved_at_once(trained, never_apart,
         erasure.rebuild(workspace, cases[index])
     assert bytes_in_service(tmp_path / "ws") == never_apart
     for case_id in cases:
-        assert erasure.rederive(workspace, case_id)[ADAPTER]["equal"]
+        assert deriving.rederive(workspace, case_id)[case_id][ADAPTER]["equal"]
 
 
 def test_an_erasure_that_starts_while_another_is_between_containment_and_rebuild(trained, never_apart, tmp_path):

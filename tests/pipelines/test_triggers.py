@@ -10,10 +10,14 @@ from dagster import DagsterInstance, DagsterRunStatus, RunRequest, SkipReason, b
 
 from lineage.access import Actor, Role
 from lineage.case import CaseFile, Filing, Stage, file_request
+from lineage.lease import held
 from lineage.workspace import Workspace, create_workspace, open_workspace
 from pipelines import reaper
+from pipelines.ingest import utc_now
+from pipelines.jobs import case_config
 from pipelines.resources import WorkspaceResource
-from pipelines.triggers import WORK, cancel_sensor, case_sensor, failure_sensor, shard_sensor
+from pipelines.triggers import cancel_sensor, case_sensor, failure_sensor, shard_sensor
+from pipelines.windows import WINDOW_LEASE
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 INES, DANA = Actor("ines", Role.INTAKE), Actor("dana", Role.DPO)
@@ -59,13 +63,16 @@ def walk(workspace: Workspace, stage: Stage, case_id: str = "case-1") -> None:
 def asked(workspace: Workspace) -> list[RunRequest]:
     """What the sensor asks for now."""
     resource = WorkspaceResource(folder=str(workspace.settings.workspace))
-    with build_sensor_context(resources={"workspace": resource}) as context:
+    with (
+        DagsterInstance.ephemeral() as instance,
+        build_sensor_context(instance=instance, resources={"workspace": resource}) as context,
+    ):
         given = list(case_sensor(context) or ())
     assert not any(isinstance(item, SkipReason) for item in given)
     return given  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("stage", WORK)
+@pytest.mark.parametrize("stage", JOB_AT)
 def test_each_stage_that_waits_for_a_job_gets_it(workspace: Workspace, stage: Stage) -> None:
     file_case(workspace)
     walk(workspace, stage)
@@ -73,7 +80,8 @@ def test_each_stage_that_waits_for_a_job_gets_it(workspace: Workspace, stage: St
     assert request.job_name == JOB_AT[stage]
     assert request.tags["lethe/case"] == "case-1"
     configs = [op["config"] for op in request.run_config["ops"].values()]
-    assert all(config == {"case_id": "case-1"} for config in configs), "run config holds a case id and nothing else"
+    expected = {"case_ids": ["case-1"]} if request.job_name == "case_erasure" else {"case_id": "case-1"}
+    assert all(config == expected for config in configs), "run config holds case ids and nothing else"
 
 
 @pytest.mark.parametrize("stage", [Stage.PREVIEW_READY, Stage.EVIDENCE_READY, Stage.PURGED])
@@ -114,11 +122,43 @@ def test_a_retry_gets_a_new_run_key(workspace: Workspace) -> None:
     assert asked(workspace)[0].run_key != first
 
 
-def test_every_case_gets_its_own_run(workspace: Workspace) -> None:
+def test_every_preview_gets_its_own_run(workspace: Workspace) -> None:
     for case_id in ("case-1", "case-2"):
         file_case(workspace, case_id)
     keys = {request.run_key for request in asked(workspace)}
     assert len(keys) == 2
+
+
+def test_all_cases_that_wait_for_their_execution_share_one_run(workspace: Workspace) -> None:
+    for case_id, stage in (("case-1", Stage.APPROVED), ("case-2", Stage.EXECUTING), ("case-3", Stage.PURGE_APPROVED)):
+        file_case(workspace, case_id)
+        walk(workspace, stage, case_id)
+    purge, window = sorted(asked(workspace), key=lambda request: request.job_name, reverse=True)
+    assert (purge.job_name, window.job_name) == ("case_purge", "case_erasure")
+    assert {tuple(op["config"]["case_ids"]) for op in window.run_config["ops"].values()} == {("case-1", "case-2")}
+    first = window.run_key
+    file_case(workspace, "case-4")
+    walk(workspace, Stage.APPROVED, "case-4")
+    (wider,) = [request for request in asked(workspace) if request.job_name == "case_erasure"]
+    assert wider.run_key != first, "the key is made from all the cases"
+
+
+def test_what_is_approved_while_a_window_is_at_work_waits_for_the_next(workspace: Workspace) -> None:
+    file_case(workspace)
+    walk(workspace, Stage.APPROVED)
+    with held(workspace.database, WINDOW_LEASE, utc_now):
+        assert asked(workspace) == []
+    assert len(asked(workspace)) == 1
+
+
+def test_a_lifted_hold_is_a_new_attempt_so_the_erasure_starts_again_by_itself(workspace: Workspace) -> None:
+    file_case(workspace)
+    walk(workspace, Stage.CONTAINED)
+    first = asked(workspace)[0].run_key
+    for reason in ("a court asked for it", ""):
+        with workspace.database.transaction() as session:
+            CaseFile(session, "case-1").hold(actor=DANA, reason=reason, now=NOW)
+    assert asked(workspace)[0].run_key != first
 
 
 def ended_run(workspace: Workspace, status: DagsterRunStatus, tags: dict[str, str]) -> None:
@@ -131,9 +171,8 @@ def ended_run(workspace: Workspace, status: DagsterRunStatus, tags: dict[str, st
     resource = WorkspaceResource(folder=str(workspace.settings.workspace))
     watching = cancel_sensor if status == DagsterRunStatus.CANCELED else failure_sensor
     with instance_for_test() as instance:
-        run = create_run_for_test(
-            instance, job_name="case_erasure", status=status, tags={"lethe/case": "case-1", **tags}
-        )
+        config = dict(case_config("case_erasure", "case-1"))
+        run = create_run_for_test(instance, job_name="case_erasure", status=status, run_config=config, tags=tags)
         context = build_run_status_sensor_context(
             watching.name, DagsterEvent(kind.value, "case_erasure"), instance, run, resources={"workspace": resource}
         )
@@ -155,6 +194,25 @@ def test_a_case_whose_run_ended_badly_fails_and_can_be_retried(workspace: Worksp
     assert stage_of(workspace) == Stage.FAILED
     with workspace.database.transaction() as session:
         assert CaseFile(session, "case-1").retry(now=NOW).stage == Stage.EXECUTING
+
+
+def test_a_window_that_met_another_one_at_work_goes_with_the_next(workspace: Workspace) -> None:
+    file_case(workspace)
+    walk(workspace, Stage.APPROVED)
+    before = asked(workspace)[0].run_key
+    with held(workspace.database, WINDOW_LEASE, utc_now):
+        ended_run(workspace, DagsterRunStatus.FAILURE, {})
+    assert stage_of(workspace) == Stage.APPROVED
+    assert asked(workspace)[0].run_key != before, "a used run key would never start it again"
+
+
+def test_a_held_case_whose_run_was_refused_is_not_marked_as_failed(workspace: Workspace) -> None:
+    file_case(workspace)
+    walk(workspace, Stage.CONTAINED)
+    with workspace.database.transaction() as session:
+        CaseFile(session, "case-1").hold(actor=DANA, reason="a court asked for it", now=NOW)
+    ended_run(workspace, DagsterRunStatus.FAILURE, {})
+    assert stage_of(workspace) == Stage.CONTAINED
 
 
 def test_a_case_whose_run_dagster_retries_by_itself_stays_where_it_is(workspace: Workspace) -> None:
