@@ -12,11 +12,13 @@ from command_line import lethe_here
 from peft import PeftModel
 from road import approved_case, to_approved, to_purge_approved
 from small_world import ADAPTER, PLANTED, bytes_in_service, copy_workspace, live_states
+from sqlmodel import col, select
 from transformers import AutoModelForCausalLM
 
 from lineage import builds, plans
 from lineage.catalog import contents_of
 from lineage.evidence import evidence
+from lineage.tables import PlacementRow, RecordRow
 from lineage.workspace import Workspace, open_workspace
 from pipelines import erasure, releasing
 from pipelines.states import open_atelier, peft_files, state_bytes
@@ -131,6 +133,25 @@ def test_containment_cuts_the_shards_own_directory_back(served, tmp_path) -> Non
     with workspace.database.reader() as session:
         last = builds.ancestors(session, parts(workspace)[affected["shard"]])[-1]
     assert (last.shard, last.slice) == (affected["shard"], affected["first_slice"] - 1)
+
+
+def test_without_a_trunk_a_shard_that_loses_everything_is_left_out(ingested, tmp_path, here) -> None:
+    """Everybody of one shard is restricted, as containment does it: what is left is served, and nothing stands for them."""
+    folder = apart(ingested.folder, tmp_path / "ws")
+    plan = replace(Plan.from_json(ingested.plan.read_text()), trunk=False)
+    (tmp_path / "plan.json").write_text(plan.to_json())
+    lethe_here("train", ADAPTER, "--plan", tmp_path / "plan.json", workspace=folder)
+    workspace = open_workspace(folder)
+    _, before = in_service(workspace)
+    with workspace.database.transaction() as session:
+        gone = select(PlacementRow.record_id).where(PlacementRow.shard == 1)
+        for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(gone))).all():
+            row.restricted_by = "case-x"
+    contained = releasing.compose(workspace, ADAPTER, partial=True)
+    releasing.put_in_service(workspace, ADAPTER, digest=contained.composed_digest, reason="contained case-x")
+    _, after = in_service(workspace)
+    assert contained.shards == 2
+    assert after == {shard: files for shard, files in before.items() if shard != "s01"}
 
 
 @pytest.mark.slow
