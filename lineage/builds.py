@@ -161,6 +161,13 @@ def child_state(
     return _state(row) if row else None
 
 
+def newest_state(session: Session, plan_digest: str, place: int) -> StateFacts | None:
+    """The state of a shard (or of the trunk) that was built last and ends its chain, destroyed or not."""
+    query = select(StateRow).where(StateRow.plan_digest == plan_digest, StateRow.shard == place)
+    row = session.exec(query.order_by(col(StateRow.built_at).desc(), col(StateRow.slice).desc())).first()
+    return _state(row) if row else None
+
+
 def newest_composed(session: Session, adapter: str) -> str | None:
     """The newest full composition that still exists."""
     query = select(ComposedAdapterRow.digest).where(

@@ -117,6 +117,19 @@ def live_members(
     return {index: tuple(found) for index, found in sorted(members.items())}
 
 
+def live_contents(session: Session, record_ids: Sequence[str]) -> dict[str, str]:
+    """Content digests of those of the records that may be trained on."""
+    found: dict[str, str] = {}
+    for chunk in in_chunks(record_ids):
+        query = (
+            select(RecordRow.id, RecordRow.content_hmac)
+            .join(AdmissionRow, col(AdmissionRow.record_id) == col(RecordRow.id))
+            .where(RecordRow.status == "admitted", col(RecordRow.restricted_by).is_(None), col(RecordRow.id).in_(chunk))
+        )
+        found |= dict(session.exec(query).all())
+    return found
+
+
 def control_ids(session: Session, plan_digest: str) -> list[tuple[str, str]]:
     """(record id, subject key) of every live record that is never trained on."""
     query = (

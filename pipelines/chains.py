@@ -84,14 +84,14 @@ def stale_shards(workspace: Workspace, adapter: str) -> list[int]:
     return [shard for shard in range(atelier.plan.shards) if current_chain(atelier, shard) is None]
 
 
-def drifted_shards(session: Session, adapter: str, plan: Plan) -> frozenset[int]:
+def drifted_shards(session: Session, adapter: str, plan: Plan, *, device: str = "cpu") -> frozenset[int]:
     """Shards in service with a state of their own from another environment than this machine's; loads no base model."""
     from unlearn.determinism import environment_fingerprint, pin_environment
 
     released = builds.current_release(session, adapter)
     parts = builds.parts_of(session, released) if released else {}
-    pin_environment(plan)
-    here = environment_fingerprint(plan).digest
+    pin_environment(plan, device=device)
+    here = environment_fingerprint(plan, device=device).digest
     return frozenset(
         shard
         for shard, recipe in parts.items()

@@ -12,7 +12,7 @@ from lineage.workspace import Workspace
 from pipelines.ingest import load_gate_policy, utc_now
 from unlearn.plan import CorpusShape, Plan, TrainSettings, place, plan_key, propose_plan
 
-__all__ = ["PlaceReport", "freeze_and_place", "propose"]
+__all__ = ["PlaceReport", "freeze_and_place", "placed_by", "propose"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def freeze_and_place(workspace: Workspace, adapter: str, plan: Plan | None = Non
     with workspace.database.transaction() as session:
         now = utc_now()
         plans.freeze_plan(session, adapter=adapter, digest=plan.digest, body=plan.to_json(), now=now)
-        found = [_placed(plan, key, item) for item in plans.unplaced(session, plan.digest, settings.sources)]
+        found = [placed_by(plan, key, item) for item in plans.unplaced(session, plan.digest, settings.sources)]
         plans.place_records(session, plan.digest, found)
         counts = plans.placement_counts(session, plan.digest)
         if found:
@@ -75,7 +75,8 @@ def freeze_and_place(workspace: Workspace, adapter: str, plan: Plan | None = Non
     )
 
 
-def _placed(plan: Plan, key: bytes, item: plans.Placeable) -> Placed:
+def placed_by(plan: Plan, key: bytes, item: plans.Placeable) -> Placed:
+    """Where a plan puts a record."""
     placement = place(
         plan, key, record_id=item.record_id, primary_subject=item.primary_subject, generation=item.generation,
         trunk_eligible=item.trunk_eligible,

@@ -68,7 +68,8 @@ def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[
     for adapter in sorted(workspace.settings.adapters):
         if found := plans.current_plan(session, adapter):
             plan = Plan.from_json(found[1])
-            drifted = drifted_shards(session, adapter, plan)
+            device = workspace.settings.adapter(adapter).device
+            drifted = drifted_shards(session, adapter, plan, device=device)
             cost = erasure_plan(session, plan, closure.erased_ids, drifted=drifted)
             adapters[adapter] = {
                 "affected": [asdict(part) for part in cost.affected], "trunk_hit": cost.trunk_hit,

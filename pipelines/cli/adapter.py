@@ -12,6 +12,7 @@ from lineage.errors import WrongUsage
 from pipelines.cli.options import json_option, opened, print_tree, read_lines, say, show, workspace_option
 
 if TYPE_CHECKING:
+    from pipelines.forecasting import TrainForecast
     from pipelines.launch import TrainReport
 
 
@@ -20,14 +21,19 @@ if TYPE_CHECKING:
 @click.option(
     "--plan", "plan_file", type=click.Path(path_type=Path), help="Freeze this plan (from lethe plan --export)."
 )
+@click.option("--dry-run", is_flag=True, help="Say what would be placed and rebuilt, and why; write nothing.")
 @workspace_option
 @json_option
-def train(adapter: str | None, plan_file: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
+def train(
+    adapter: str | None, plan_file: Path | None, dry_run: bool, workspace_dir: Path | None, as_json: bool
+) -> None:
     """Build what is missing or stale of ADAPTER (all adapters, if not named), compose it and release it.
 
-    Training again does nothing; after a crash it goes on; after an erasure only the affected shards are rebuilt.
+    Says first what it will rebuild and why. Training again does nothing; after a crash it goes on; after an erasure only
+    the affected shards are rebuilt.
     """
     from lineage import builds
+    from pipelines.forecasting import forecast_training
     from pipelines.launch import train_adapter
     from unlearn.plan import Plan
 
@@ -39,6 +45,12 @@ def train(adapter: str | None, plan_file: Path | None, workspace_dir: Path | Non
     names = [adapter] if adapter else sorted(workspace.settings.adapters)
     found = {}
     for name in names:
+        told = forecast_training(workspace, name, frozen)
+        if not as_json:
+            _say_forecast(name, told)
+        if dry_run:
+            found[name] = asdict(told)
+            continue
         report = train_adapter(workspace, name, frozen)
         with workspace.database.reader() as session:
             digest = builds.current_release(session, name) or ""
@@ -49,6 +61,20 @@ def train(adapter: str | None, plan_file: Path | None, workspace_dir: Path | Non
             _say_trained(name, report)
             say(f"  in service: {digest[:16]}, rank {report.rank}, {report.megabytes} MB  {path}")
     show(found, as_json=as_json, lines=lambda: None)
+
+
+def _say_forecast(name: str, told: TrainForecast) -> None:
+    """What will be placed and rebuilt, and why."""
+    stale = [place for place in told.shards if place.rebuild]
+    pace = "" if told.seconds is None else f", about {told.seconds:.0f} s"
+    say(f"{name}: {'a new plan, ' if told.plan_is_new else ''}{told.to_place} records to place, {len(stale)} of "
+        f"{len(told.shards)} places to build, {told.steps} steps, about {told.tokens} tokens{pace}.")  # fmt: skip
+    for place in stale:
+        where = "the trunk" if place.shard is None else f"shard {place.shard}"
+        say(f"  {where} from slice {place.first_slice}: {'; '.join(place.reasons)} "
+            f"({len(place.rebuild)} slices, {place.steps} steps; {len(place.kept)} slices stay)")  # fmt: skip
+    if left := [str(place.shard) for place in told.shards if place.drifted and not place.rebuild]:
+        say(f"  stay as they are, although their environment changed: shard {', '.join(left)}")
 
 
 def _say_trained(name: str, report: TrainReport) -> None:
