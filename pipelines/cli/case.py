@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -145,7 +145,7 @@ def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
         erased = [r for r in records if r["decision"] == "erase"]
         say(f"{case_id}: {len(erased)} records to erase, {len(records) - len(erased)} already redacted.")
         for name, cost in forecast["adapters"].items():
-            shards = ", ".join(f"{p['shard']} from slice {p['first_slice']}" for p in cost["affected"]) or "none"
+            shards = ", ".join(_told(part) for part in cost["affected"]) or "none"
             say(f"  {name}: shards {shards}; {cost['steps']} of {cost['full_steps']} steps "
                 f"({cost['fraction']:.1%} of a full retrain), about {cost['seconds_estimate']:.0f} s")  # fmt: skip
         for source in contract["sources_to_be_told"]:
@@ -153,6 +153,12 @@ def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
         say(f"  approve it: lethe erase approve {case_id} --digest {found.case.preview_digest}")
 
     show(body, as_json=as_json, lines=lines)
+
+
+def _told(part: Mapping[str, Any]) -> str:
+    """An affected shard of a forecast."""
+    whole = " (all of it: its environment changed)" if part["drifted"] else ""
+    return f"{part['shard']} from slice {part['first_slice']}{whole}"
 
 
 @erase_group.command("approve")
