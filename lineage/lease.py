@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import psutil
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from lineage.database import Database
 from lineage.errors import Fault
 from lineage.tables import LeaseRow
 
-__all__ = ["Lease", "check", "held", "held_free", "is_held"]
+__all__ = ["Lease", "all_held", "check", "held", "held_free", "is_held"]
 
 LIFETIME = timedelta(seconds=60)
 
@@ -65,6 +65,11 @@ def is_held(session: Session, name: str, *, now: datetime) -> bool:
     """Whether a living process holds the lease."""
     row = session.get(LeaseRow, name)
     return row is not None and _busy(row, now)
+
+
+def all_held(session: Session, *, now: datetime) -> set[str]:
+    """Names of the leases that living processes hold."""
+    return {row.name for row in session.exec(select(LeaseRow)).all() if _busy(row, now)}
 
 
 def _busy(row: LeaseRow, now: datetime) -> bool:

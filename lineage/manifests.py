@@ -168,7 +168,7 @@ def _full_ids(session: Session, row: SliceManifestRow, halves: Sequence[str]) ->
     wanted = set(halves)
     ids = {record_id for record_id in session.exec(here).all() if record_id[: 2 * HALF] in wanted}
     for half in wanted - {record_id[: 2 * HALF] for record_id in ids}:
-        ids.update(session.exec(select(RecordRow.id).where(col(RecordRow.id).startswith(half))).all())
+        ids.update(session.exec(select(RecordRow.id).where(RecordRow.id >= half, RecordRow.id < half + "g")).all())
     return ids
 
 

@@ -2,24 +2,31 @@
 
 An entry is a small directory `<kind>/<digest>/` and, beside it, `<kind>/<digest>.json`: the SHA-256 of each of its files,
 written last, so that its existence means the entry is complete. The directory itself holds nothing of ours: an adapter's
-is a plain PEFT directory, or one for each shard in folders of their own. Locally it is written aside, synced and renamed into place.
+is a plain PEFT directory, or one for each shard in folders of their own. Locally it is written aside, synced and renamed
+into place, so that two processes may publish the same entry at once; an object store gets each file whole.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import fsspec
 
-from lineage.durable import write_synced
+from lineage.durable import write_synced, write_whole
 from lineage.errors import Fault, NotAcceptable
 
 __all__ = ["Store"]
+
+CLIENTS = {"aiobotocore", "aiohttp", "botocore"}  # whose errors are no OSError
+BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class Store:
@@ -27,7 +34,7 @@ class Store:
 
     def __init__(self, url: str, cache: Path) -> None:
         """`cache` is where entries of a remote store are fetched to; a local store is read in place."""
-        self._fs, root = fsspec.core.url_to_fs(url)
+        self._fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)  # other processes write here too
         self._root = str(root).rstrip("/")
         self._local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
         self._cache = cache
@@ -42,7 +49,7 @@ class Store:
             return
         manifest = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
         body = json.dumps(manifest, sort_keys=True, indent=1).encode()
-        try:
+        with _translated("written"):
             if self._local:
                 self._publish_local(kind, digest, files)
                 _write_whole(Path(self._manifest(kind, digest)), body)
@@ -50,15 +57,15 @@ class Store:
                 for name, content in files.items():
                     self._fs.pipe_file(f"{self._path(kind, digest)}/{name}", content)
                 self._fs.pipe_file(self._manifest(kind, digest), body)
-        except OSError as error:
-            reason = "the disk is full" if error.errno == 28 else type(error).__name__
-            raise Fault(
-                f"The store could not be written: {reason}.", hint="Nothing was half done; try again."
-            ) from None
 
     def holds(self, kind: str, digest: str) -> bool:
-        """Whether a complete entry is there."""
-        return bool(self._fs.exists(self._manifest(kind, digest)))
+        """Whether a complete entry is there.
+
+        Raises:
+            Fault: the object store is out of reach.
+        """
+        with _translated("read"):
+            return bool(self._fs.exists(self._manifest(kind, digest)))
 
     def read(self, kind: str, digest: str) -> dict[str, bytes]:
         """The files of an entry, checked against its manifest.
@@ -85,8 +92,7 @@ class Store:
             return Path(self._path(kind, digest))
         folder = self._cache / kind / digest
         for name, content in self.read(kind, digest).items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
+            write_whole(folder / name, content)  # another process may be reading the same file
         return folder
 
     def destroy(self, kind: str, digest: str) -> bool:
@@ -107,14 +113,26 @@ class Store:
         names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in self._fs.ls(folder, detail=False)}
         return {name.removesuffix(".json") for name in names if not name.startswith(".")}
 
-    def sweep(self) -> int:
-        """Remove what a crash left half-written; returns how many leftovers."""
-        if not self._local:
-            return 0
-        leftovers = list(Path(self._root).glob("*/.partial-*"))
-        for leftover in leftovers:
+    def written_at(self, kind: str, digest: str) -> datetime:
+        """When the newest file of an entry was written; of a half-written or half-deleted one too."""
+        path, manifest = self._path(kind, digest), self._manifest(kind, digest)
+        files = [*self._fs.find(path), *([manifest] if self._fs.exists(manifest) else [])]
+        return max((self._fs.modified(file).astimezone(UTC) for file in files), default=BEGINNING)
+
+    def leftovers(self, older_than: datetime) -> int:
+        """How many files and folders a crash left half-written before a time. Object stores have none: see `digests`."""
+        return len(self._leftovers(older_than))
+
+    def sweep(self, older_than: datetime) -> int:
+        """Remove what a crash left half-written before a time; returns how many leftovers."""
+        found = self._leftovers(older_than)
+        for leftover in found:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        return len(leftovers)
+        return len(found)
+
+    def _leftovers(self, older_than: datetime) -> list[Path]:
+        found = Path(self._root).glob("*/.partial-*") if self._local else ()
+        return [path for path in found if path.stat().st_mtime < older_than.timestamp()]
 
     def _manifest(self, kind: str, digest: str) -> str:
         return f"{self._root}/{kind}/{digest}.json"
@@ -130,13 +148,32 @@ class Store:
             for name, content in entry.items():
                 (partial / name).parent.mkdir(exist_ok=True)
                 write_synced(partial / name, content)
-            if target.exists():  # half-written or half-deleted by a crash: no manifest, so nobody counts on it
+            if target.exists() and not _is_exactly(target, entry):  # half-deleted by a crash: nobody counts on it
                 shutil.rmtree(target)
             partial.rename(target)
         except OSError:
             shutil.rmtree(partial, ignore_errors=True)
-            if not self.holds(kind, digest):  # another process may have published the same bytes meanwhile
+            if not _is_exactly(target, entry):  # another process published the same bytes, now or before it crashed
                 raise
+
+
+def _is_exactly(folder: Path, entry: Mapping[str, bytes]) -> bool:
+    """Whether a folder holds these files and no other."""
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return there == set(entry) and all((folder / name).read_bytes() == content for name, content in entry.items())
+
+
+@contextmanager
+def _translated(done: str) -> Iterator[None]:
+    """One sentence for whatever the disk, the object store or its client library raised."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in CLIENTS:
+            raise
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        reason = "the disk is full" if full else type(error).__name__
+        raise Fault(f"The store could not be {done}: {reason}.", hint="Nothing was half done; try again.") from None
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ from dagster import AssetSelection, Definitions, define_asset_job, in_process_ex
 
 from pipelines.assets import adapter_assets, asset_key, gate_assets
 from pipelines.checks import adapter_checks, gate_is_open
+from pipelines.housekeeping import store_collection
 from pipelines.jobs import case_erasure, case_preview, case_purge
 from pipelines.resources import WindowResource, WorkspaceResource, settings_of_location
 from pipelines.triggers import cancel_sensor, case_sensor, failure_sensor, shard_sensor
@@ -42,7 +43,14 @@ def _definitions() -> Definitions:
     return Definitions(
         assets=[gate_assets, *(asset for name in names for asset in adapter_assets(name))],
         asset_checks=[gate_is_open, *(check for name in names for check in adapter_checks(name))],
-        jobs=[ingest, case_preview, case_erasure, case_purge, *(job for name in names for job in _jobs_of(name))],
+        jobs=[
+            ingest,
+            case_preview,
+            case_erasure,
+            case_purge,
+            store_collection,
+            *(job for name in names for job in _jobs_of(name)),
+        ],
         sensors=[case_sensor, failure_sensor, cancel_sensor, *(shard_sensor(name) for name in names)],
         resources={"workspace": WorkspaceResource(), "window": WindowResource()},
         executor=in_process_executor,

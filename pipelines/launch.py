@@ -19,7 +19,7 @@ from pipelines.placing import PlaceReport, freeze_and_place
 from pipelines.progress import bar
 from unlearn.plan import Plan
 
-__all__ = ["TrainReport", "ingest_file", "run_case_job", "train_adapter"]
+__all__ = ["TrainReport", "collect_garbage", "ingest_file", "run_case_job", "train_adapter"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,14 @@ def _told(runs: Sequence[ExecuteInProcessResult], fact: str) -> list[Any]:
     events = [event for run in runs for event in run.all_events if event.is_step_materialization]
     found = [event.step_materialization_data.materialization.metadata.get(fact) for event in events]
     return [entry.value for entry in found if entry is not None]
+
+
+def collect_garbage(workspace: Workspace) -> dict[str, int]:
+    """Run the collection's job; returns its counts."""
+    with workspace_instance(workspace.home) as instance:
+        result = run_job(_job(workspace, "store_collection"), instance)
+    counts: dict[str, int] = result.output_for_node("collect_garbage")
+    return counts
 
 
 def run_case_job(workspace: Workspace, job: str, *case_ids: str) -> str:

@@ -83,6 +83,27 @@ def purged(erased: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     return Stage(folder, erased.corpus, erased.people, erased.secret, erased.plan, erased.case_id)
 
 
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The endpoint of an S3 server in a process of its own; credentials and region as the AWS libraries read them."""
+    from s3_server import serving
+
+    with serving() as endpoint, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", endpoint)
+        environment.setenv("AWS_ACCESS_KEY_ID", "test")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield endpoint
+
+
+@pytest.fixture
+def s3_url(s3_server: str) -> str:
+    """A bucket of its own for one test."""
+    from s3_server import new_bucket
+
+    return f"s3://{new_bucket()}/lethe"
+
+
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """For tests that run jobs in this process: what they set in the environment is undone."""

@@ -34,6 +34,7 @@ COMMANDS = {
     "erase": ("pipelines.cli.case", "erase_group", "Erasure cases: file, preview, approve, run, purge, sign."),
     "verify": ("pipelines.cli.proof", "verify", "Check a certificate offline."),
     "ledger": ("pipelines.cli.proof", "ledger_group", "The hash-chained ledger."),
+    "store": ("pipelines.cli.store", "store_group", "The store of states and adapters: collect garbage, check."),
     "up": ("pipelines.cli.workspace", "up", "Dagster UI, daemon and console, one process tree."),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import fsspec
@@ -15,6 +16,7 @@ from lineage.store import Store
 
 FILES = {"adapter_config.json": b"{}", "adapter_model.safetensors": bytes(range(256))}
 DIGEST = "ab" * 32
+LATER = datetime.now(UTC) + timedelta(days=1)
 
 
 def _local(tmp_path: Path) -> str:
@@ -29,10 +31,11 @@ def _memory(tmp_path: Path) -> str:
     return f"memory://bucket-{uuid.uuid4().hex}/lethe/"
 
 
-@pytest.fixture(params=[_local, _file_url, _memory])
+@pytest.fixture(params=[_local, _file_url, _memory, pytest.param("s3", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """The same laws for a folder, a file:// URL and an object store."""
-    return Store(request.param(tmp_path), tmp_path / "cache")
+    """The same laws for a folder, a file:// URL, an object store in memory, and S3 served by another process."""
+    url = request.getfixturevalue("s3_url") if request.param == "s3" else request.param(tmp_path)
+    return Store(url, tmp_path / "cache")
 
 
 @pytest.fixture
@@ -145,7 +148,7 @@ def test_on_a_full_disk_nothing_is_visible_and_nothing_is_left(
     assert refusal.value.exit_code == 4
     assert not folder_store.holds("adapters", DIGEST)
     monkeypatch.undo()
-    folder_store.sweep()
+    folder_store.sweep(LATER)
     assert not list((tmp_path / "store").rglob(".partial-*"))
     folder_store.publish("adapters", DIGEST, FILES)
     assert folder_store.read("adapters", DIGEST) == FILES
@@ -174,8 +177,9 @@ def test_what_a_crash_left_half_written_is_invisible_and_swept(folder_store: Sto
     (kind / ".partial-1" / "adapter_model.safetensors").write_bytes(b"half")
     (kind / ".partial-2").write_bytes(b"{")
     assert folder_store.digests("adapters") == {DIGEST}
-    assert folder_store.sweep() == 2
-    assert folder_store.sweep() == 0
+    assert folder_store.sweep(datetime.now(UTC) - timedelta(days=1)) == 0, "somebody may be writing them"
+    assert folder_store.leftovers(LATER) == folder_store.sweep(LATER) == 2
+    assert folder_store.sweep(LATER) == 0
     assert sorted(path.name for path in kind.iterdir()) == [DIGEST, f"{DIGEST}.json"]
     assert folder_store.read("adapters", DIGEST) == FILES
 
@@ -193,7 +197,7 @@ def test_two_who_publish_the_same_at_once_both_succeed(folder_store: Store, monk
     monkeypatch.setattr(Path, "rename", late)
     folder_store.publish("adapters", DIGEST, FILES)
     assert folder_store.read("adapters", DIGEST) == FILES
-    assert folder_store.sweep() == 0
+    assert folder_store.sweep(LATER) == 0
 
 
 def test_an_entry_may_hold_folders(store: Store) -> None:
@@ -208,3 +212,23 @@ def test_an_entry_may_hold_folders(store: Store) -> None:
     assert store.destroy("adapters", DIGEST)
     assert not store.holds("adapters", DIGEST)
     assert not folder.exists()
+
+
+def test_an_entry_knows_when_it_was_written(store: Store) -> None:
+    """Half-written ones too: that is how the leftovers of a crash are told from what is arriving now."""
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    store.publish("adapters", DIGEST, FILES)
+    write(store, f"{store._path('adapters', 'cd' * 32)}/adapter_config.json", b"{}")
+    for digest in (DIGEST, "cd" * 32):
+        assert before <= store.written_at("adapters", digest) <= datetime.now(UTC) + timedelta(seconds=2)
+    assert store.written_at("adapters", "ef" * 32).year == 1
+
+
+def test_an_entry_that_a_crash_left_without_its_manifest_is_taken_as_it_is(folder_store: Store, tmp_path: Path) -> None:
+    folder_store.publish("adapters", DIGEST, FILES)
+    manifest = tmp_path / "store" / "adapters" / f"{DIGEST}.json"
+    manifest.unlink()
+    written = (tmp_path / "store" / "adapters" / DIGEST).stat().st_ino
+    folder_store.publish("adapters", DIGEST, FILES)
+    assert folder_store.read("adapters", DIGEST) == FILES
+    assert (tmp_path / "store" / "adapters" / DIGEST).stat().st_ino == written, "its files were whole"
