@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -61,9 +62,10 @@ def main(argv: Sequence[str]) -> int:
     with ProcessPoolExecutor(wishes.processes, mp_context=get_context("spawn")) as pool:
         trained = dict(_all(pool, {name: (_train, job, name) for name in FAMILIES}, what="trained"))
         kept = {name: value for name, (value, _) in trained.items()}
-        found = dict(_all(pool, {person: (_forget, job, kept, person) for person in people}, what="forgotten"))
+        tasks = {person: (_forget, job, kept, person) for person in people}
+        found = dict(_all(pool, tasks, what="forgotten", until_s=started + 60 * wishes.minutes))
     costs = {name: cost for name, (_, cost) in trained.items()}
-    lines = summarise([row for person in people for row in found[person]], METHODS, kept, costs)
+    lines = summarise([row for person in people for row in found.get(person, ())], METHODS, kept, costs)
     seconds, work = time.perf_counter() - started, time.process_time() + getrusage(RUSAGE_CHILDREN).ru_utime
     show(lines, seconds=seconds, process_s=work)
     figures = {
@@ -86,16 +88,26 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tune", action="store_true", help="the grid of the approximate methods, on another corpus")
     parser.add_argument("--people", type=int, help="forget fewer people")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument(
+        "--minutes", type=float, default=18, help="nobody's turn begins later than this after the start"
+    )
     parser.add_argument("--out", type=Path, help="the result file (default: a dated one in benchmarks/results)")
     return parser.parse_args(argv)
 
 
-def _all(pool: ProcessPoolExecutor, tasks: Mapping[str, tuple[Any, ...]], *, what: str) -> Iterator[tuple[str, Any]]:
-    """Results by name as they come, a line for each."""
+def _all(
+    pool: ProcessPoolExecutor, tasks: Mapping[str, tuple[Any, ...]], *, what: str, until_s: float = math.inf
+) -> Iterator[tuple[str, Any]]:
+    """Results by name as they come, a line for each; after `until_s` on the clock of `perf_counter` nothing new begins."""
     running: dict[Future[Any], str] = {pool.submit(*task): name for name, task in tasks.items()}
     for done, future in enumerate(as_completed(running), 1):
+        if future.cancelled():
+            continue
         print(f"{what} {done} of {len(running)}: {running[future]}", file=sys.stderr, flush=True)
         yield running[future], future.result()
+        if time.perf_counter() > until_s:
+            for waiting in running:
+                waiting.cancel()
 
 
 @lru_cache(maxsize=1)
