@@ -190,9 +190,11 @@ def case_id_of(request: Request) -> str:
 
 def _buckets(contract: Any) -> dict[str, list[Any]]:
     records = contract.get("records", [])
-    erase = [record for record in records if record.get("decision") in ("erase", "redact")]
-    redacted = [record for record in records if record.get("decision") == "already_redacted"]
-    return {"erase": erase, "redacted": redacted, "kept": [r for r in records if r not in erase and r not in redacted]}
+    named = {"erase": "erase", "redact": "redact", "already_redacted": "redacted"}
+    buckets: dict[str, list[Any]] = {name: [] for name in (*named.values(), "kept")}
+    for record in records:
+        buckets[named.get(record.get("decision"), "kept")].append(record)
+    return buckets
 
 
 def _key_is_locked(path: Path) -> bool:

@@ -54,7 +54,9 @@ def lineage_picture(contract: Mapping[str, Any], forecast: Mapping[str, Any]) ->
     rows = {name: _rows(body) for name, body in sorted(adapters.items())}
     height = sum(len(shards) for shards in rows.values()) * (HEIGHT + GAP_Y) - GAP_Y
     erased = sum(record.get("decision") == "erase" for record in contract.get("records", []))
-    records = Box(_x(0), HEAD + (height - HEIGHT) / 2, f"{erased} to erase", "encrypted texts", "record")
+    redacted = sum(record.get("decision") == "redact" for record in contract.get("records", []))
+    note = f"{redacted} to redact" if redacted else "encrypted texts"
+    records = Box(_x(0), HEAD + (height - HEIGHT) / 2, f"{erased} to erase", note, "record")
     boxes, edges, top = [records], [], float(HEAD)
     for name, shards in rows.items():
         adapter = Box(_x(3), top + _span(len(shards)) / 2 - HEIGHT / 2, name, _cost(adapters[name]), "adapter")
@@ -69,7 +71,7 @@ def lineage_picture(contract: Mapping[str, Any], forecast: Mapping[str, Any]) ->
             edges += [_edge(records, cut), _edge(cut, shard), _edge(shard, adapter)]
         top += _span(len(shards)) + GAP_Y
     heads = tuple((_x(i) + WIDTH / 2, title) for i, title in enumerate(COLUMNS))
-    summary = f"{erased} records reach {len(adapters)} adapters through the shards shown."
+    summary = f"{erased + redacted} records reach {len(adapters)} adapters through the shards shown."
     return Picture(int(_x(4) + WIDTH + 1), int(HEAD + height + 1), heads, tuple(boxes), tuple(edges), summary)
 
 

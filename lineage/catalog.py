@@ -31,9 +31,15 @@ from lineage.tables import (
     TombstoneRow,
     VaultRow,
 )
-from lineage.vault import KeyStore
+from lineage.vault import KeyStore, record_key
 
-__all__ = ["Identity", "Judged", "counts_by_status", "held_already", "identify", "store_judged", "training_contents"]
+__all__ = [
+    "GateStamp", "Identity", "Judged", "counts_by_status", "given_id", "held_already", "identify", "parents_of", "store_contents", "store_judged",
+    "training_contents",
+]  # fmt: skip
+
+_Sealed = tuple[str, int, bytes]  # record id, version, ciphertext
+STATUS = {"allow": "admitted", "redact": "admitted", "quarantine": "quarantined", "block": "blocked"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +95,18 @@ def given_id_hmac(keyring: Keyring, source: str, given_id: str) -> str:
     return keyring.mac("given-id", source, given_id)
 
 
-def held_already(session: Session, identities: Sequence[Identity]) -> dict[str, str]:
-    """For each record id that must not be stored again, why: "same", "conflict" or "erased"."""
-    found: dict[str, str] = {}
+def held_already(session: Session, identities: Sequence[Identity]) -> dict[Identity, str]:
+    """For each record that must not be stored again, why: "same", "conflict" or "erased"."""
+    found: dict[Identity, str] = {}
     ids = [identity.record_id for identity in identities]
     stored = dict(session.exec(select(RecordRow.id, RecordRow.given_hmac).where(col(RecordRow.id).in_(ids))).all())
     digests = {identity.given_hmac for identity in identities} | {identity.id_hmac for identity in identities}
     buried = set(session.exec(select(TombstoneRow.hmac).where(col(TombstoneRow.hmac).in_(digests))).all())
     for identity in identities:
         if identity.given_hmac in buried or identity.id_hmac in buried:
-            found[identity.record_id] = "erased"
+            found[identity] = "erased"
         elif identity.record_id in stored:
-            found[identity.record_id] = "same" if stored[identity.record_id] == identity.given_hmac else "conflict"
+            found[identity] = "same" if stored[identity.record_id] == identity.given_hmac else "conflict"
     return found
 
 
@@ -109,17 +115,26 @@ def store_judged(
 ) -> None:
     """Write a batch: records, people, findings, admission or quarantine, and the text under its own key."""
     ensure_subjects(session, (key for judged in batch for key in judged.identity.declared), stamp.at)
-    kept = [judged for judged in batch if judged.decision.verdict != "block"]  # of a blocked record no text is kept
-    sealed = keystore.seal([(f"record:{judged.identity.record_id}", _sealed_body(judged)) for judged in kept])
     session.add_all(_record_row(judged, stamp, keyring) for judged in batch)
     session.flush()
+    session.add_all(row for judged in batch for row in parents_of(judged, keyring))
+    store_contents(session, batch, stamp=stamp, keyring=keyring, keystore=keystore)
+
+
+def store_contents(
+    session: Session, batch: Sequence[Judged], *, stamp: GateStamp, keyring: Keyring, keystore: KeyStore
+) -> None:
+    """Write what follows from the contents of records that have a row: text, people, findings, admission or quarantine."""
+    kept = [judged for judged in batch if judged.decision.verdict != "block"]  # of a blocked record no text is kept
+    versions = [session.get_one(RecordRow, judged.identity.record_id).version for judged in kept]
+    names = [record_key(judged.identity.record_id, version) for judged, version in zip(kept, versions, strict=True)]
+    sealed = keystore.seal([(name, _sealed_body(judged)) for name, judged in zip(names, kept, strict=True)])
     session.add_all(
         VaultRow(record_id=judged.identity.record_id, ciphertext=ciphertext)
         for judged, ciphertext in zip(kept, sealed, strict=True)
     )
     for judged in batch:
         session.add_all(_people(judged))
-        session.add_all(_parents(judged, keyring))
         _store_findings(session, judged, keyring)
         session.add(_gate_row(judged, stamp))
     session.flush()
@@ -132,30 +147,34 @@ def training_contents(session: Session, record_ids: Sequence[str], *, keystore: 
         GateClosed: one of them has no admission, or was restricted by a case.
         Shredded: one of them was purged.
     """
-    found: dict[str, bytes] = {}
+    found: dict[str, _Sealed] = {}
     for chunk in in_chunks(record_ids):
         query = (
-            select(VaultRow.record_id, VaultRow.ciphertext)
+            select(VaultRow.record_id, RecordRow.version, VaultRow.ciphertext)
             .join(AdmissionRow, col(AdmissionRow.record_id) == col(VaultRow.record_id))
             .join(RecordRow, col(RecordRow.id) == col(VaultRow.record_id))
             .where(col(RecordRow.status) == "admitted", col(RecordRow.restricted_by).is_(None))
             .where(col(VaultRow.record_id).in_(chunk))
         )
-        found |= dict(session.exec(query).all())
+        found |= {sealed[0]: sealed for sealed in session.exec(query).all()}
     if missing := sum(record_id not in found for record_id in record_ids):
         raise GateClosed(
             f"{missing} of {len(record_ids)} records have no admission.", hint="Ingest or review them first."
         )
-    return open_contents({record_id: found[record_id] for record_id in record_ids}, keystore)
+    return _open_contents([found[record_id] for record_id in record_ids], keystore)
 
 
 def contents_of(session: Session, record_ids: Sequence[str], *, keystore: KeyStore) -> list[TrainingRecord]:
     """Decrypt records of a case, restricted or quarantined ones too: for the closure search and the probes only."""
-    by_id: dict[str, bytes] = {}
+    by_id: dict[str, _Sealed] = {}
     for chunk in in_chunks(record_ids):
-        rows = session.exec(select(VaultRow).where(col(VaultRow.record_id).in_(chunk))).all()
-        by_id |= {row.record_id: row.ciphertext for row in rows}
-    return open_contents({record_id: by_id[record_id] for record_id in record_ids if record_id in by_id}, keystore)
+        query = (
+            select(VaultRow.record_id, RecordRow.version, VaultRow.ciphertext)
+            .join(RecordRow, col(RecordRow.id) == col(VaultRow.record_id))
+            .where(col(VaultRow.record_id).in_(chunk))
+        )
+        by_id |= {sealed[0]: sealed for sealed in session.exec(query).all()}
+    return _open_contents([by_id[record_id] for record_id in record_ids if record_id in by_id], keystore)
 
 
 def restricted_ids(session: Session) -> list[str]:
@@ -163,13 +182,20 @@ def restricted_ids(session: Session) -> list[str]:
     return list(session.exec(select(RecordRow.id).where(col(RecordRow.restricted_by).is_not(None))).all())
 
 
-def open_contents(sealed: dict[str, bytes], keystore: KeyStore) -> list[TrainingRecord]:
-    """Decrypt the given ciphertexts, by record id."""
-    plains = keystore.open([(f"record:{record_id}", ciphertext) for record_id, ciphertext in sealed.items()])
+def _open_contents(sealed: Sequence[_Sealed], keystore: KeyStore) -> list[TrainingRecord]:
+    plains = keystore.open([(record_key(record_id, version), body) for record_id, version, body in sealed])
     return [
         TrainingRecord(record_id, content_from_json(json.loads(plain)["content"]))
-        for record_id, plain in zip(sealed, plains, strict=True)
+        for (record_id, _, _), plain in zip(sealed, plains, strict=True)
     ]
+
+
+def given_id(session: Session, record_id: str, *, keystore: KeyStore) -> str | None:
+    """The id that a record was given, if it was given one."""
+    sealed, version = session.get_one(VaultRow, record_id), session.get_one(RecordRow, record_id).version
+    (plain,) = keystore.open([(record_key(record_id, version), sealed.ciphertext)])
+    found: str | None = json.loads(plain)["id"]
+    return found
 
 
 def counts_by_status(session: Session) -> dict[str, int]:
@@ -185,12 +211,11 @@ def _sealed_body(judged: Judged) -> bytes:
 
 def _record_row(judged: Judged, stamp: GateStamp, keyring: Keyring) -> RecordRow:
     raw, identity, decision = judged.raw, judged.identity, judged.decision
-    status = {"allow": "admitted", "redact": "admitted", "quarantine": "quarantined", "block": "blocked"}
     return RecordRow(
         id=identity.record_id, ingest_id=stamp.ingest_id, source=raw.source, generation=stamp.generation,
         primary_subject=identity.primary_subject, purpose=raw.purpose, lawful_basis=raw.lawful_basis,
         language=raw.language, given_hmac=identity.given_hmac, content_hmac=keyring.content(canonical_bytes(decision.content)),
-        id_hmac=identity.id_hmac, status=status[decision.verdict], trunk_eligible=decision.trunk_eligible,
+        id_hmac=identity.id_hmac, status=STATUS[decision.verdict], trunk_eligible=decision.trunk_eligible,
     )  # fmt: skip
 
 
@@ -205,7 +230,8 @@ def _people(judged: Judged) -> list[RecordSubjectRow]:
     ]
 
 
-def _parents(judged: Judged, keyring: Keyring) -> list[ParentRow]:
+def parents_of(judged: Judged, keyring: Keyring) -> list[ParentRow]:
+    """The rows that say what a record was derived from."""
     digests = {given_id_hmac(keyring, judged.raw.source, parent) for parent in judged.raw.parents}
     return [ParentRow(record_id=judged.identity.record_id, parent_id_hmac=digest) for digest in sorted(digests)]
 

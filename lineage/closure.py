@@ -1,28 +1,36 @@
 """Find, then forget: every record an erasure must reach.
 
 The vault is searched afresh with the person's register forms and the identifiers they supplied, because links stored at
-ingest miss people who were registered later. A record is in the closure because it *declares* the person, *mentions*
-them, is an exact *duplicate* of such a record, or was *derived* from one (`parents`, followed to the end). A record of
-someone else whose mention was replaced by a constant at ingest holds nothing of the person: it is listed as
-`already_redacted` and needs no rebuild.
+ingest miss people who were registered later. A record is in the closure because it *declares* the person, is an exact
+*duplicate* of such a record, was *derived* from one that goes (`parents`, followed to the end), or *mentions* them.
+
+What only mentions the person is somebody else's record: it stays with its mention as a constant (`redact`, docs/adr/0010)
+if the gate would admit it so, and goes whole (`erase`) if not. What was derived from a record that is redacted, and
+mentions nobody itself, stays. A mention that became a constant at ingest is listed as `already_redacted` and needs no
+rebuild.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlmodel import Session, col, select
 
+from lineage.admit import Gate
 from lineage.catalog import contents_of
 from lineage.database import in_chunks
 from lineage.errors import WrongUsage
 from lineage.forms import FormKind, normalise
+from lineage.records import TrainingRecord
+from lineage.redaction import Freed, speaks_of, without_person
 from lineage.register import RegisterForm, RegisterIndex
 from lineage.tables import ParentRow, RecordRow, RecordSubjectRow
 from lineage.vault import KeyStore
 
-__all__ = ["Closure", "ClosureRecord", "find_closure", "supplied_forms"]
+__all__ = ["CHANGING", "Closure", "ClosureRecord", "find_closure", "freed_contents", "supplied_forms"]
+
+CHANGING = ("erase", "redact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,7 @@ class ClosureRecord:
 
     record_id: str
     relation: str  # declared | mentioned | duplicate | derived
-    decision: str  # erase | already_redacted
+    decision: str  # erase | redact | already_redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,11 @@ class Closure:
     def erased_ids(self) -> tuple[str, ...]:
         """The records that go."""
         return tuple(record.record_id for record in self.records if record.decision == "erase")
+
+    @property
+    def changed_ids(self) -> tuple[str, ...]:
+        """The records that go or get another content: what was trained on them must be built again."""
+        return tuple(record.record_id for record in self.records if record.decision in CHANGING)
 
 
 def supplied_forms(subject_key: str, supplied: Iterable[str]) -> list[RegisterForm]:
@@ -72,26 +85,61 @@ def _can_be(kind: FormKind, value: str) -> bool:
     return True
 
 
-def find_closure(session: Session, subject_key: str, forms: Sequence[RegisterForm], *, keystore: KeyStore) -> Closure:
-    """The closure of one person over vault and quarantine. Quarantined and restricted records are searched too."""
+def find_closure(
+    session: Session, subject_key: str, forms: Sequence[RegisterForm], *, keystore: KeyStore,
+    gate: Callable[[], Gate] | None = None, redacted: Collection[str] = (),
+) -> Closure:  # fmt: skip
+    """The closure of one person over vault and quarantine. Quarantined and restricted records are searched too.
+
+    `gate` is opened only if there is a mention to redact; without it every record that mentions the person is erased.
+    `redacted` are records that the case has freed of their mentions already.
+    """
     everything = dict(session.exec(select(RecordRow.id, RecordRow.status)).all())
-    relations = _stored_relations(session, subject_key)
-    speaking = _records_that_speak_of(session, list(everything), forms, keystore)
-    for record_id in speaking - {r for r, kind in relations.items() if kind == "declared"}:
-        relations[record_id] = "mentioned"
-    erased = {r for r, kind in relations.items() if kind == "declared"} | speaking
-    for record_id in _duplicates(session, erased) - set(relations):
-        relations[record_id] = "duplicate"
-        erased.add(record_id)
-    for record_id in _derived(session, erased) - erased:
-        relations.setdefault(record_id, "derived")
-        erased.add(record_id)
-    records = tuple(
-        ClosureRecord(record_id, relation, "erase" if record_id in erased else "already_redacted")
-        for record_id, relation in sorted(relations.items())
+    stored = _stored_relations(session, subject_key)
+    index = RegisterIndex(forms)
+    declared = {r for r, kind in stored.items() if kind == "declared"}
+    copies = _duplicates(session, declared)
+    erased = _with_derived(session, declared | copies)
+    speaking = _records_that_speak_of(session, list(everything), index, keystore) | set(redacted)
+    others = speaking - erased
+    saved = {r for r in others if r in redacted} | _redactable(session, others - set(redacted), index, keystore, gate)
+    erased = _with_derived(session, erased | (others - saved))
+    relations = dict.fromkeys(erased, "derived") | dict.fromkeys(copies, "duplicate")
+    relations |= dict.fromkeys(speaking - copies, "mentioned") | stored
+    decisions = (
+        dict.fromkeys(relations, "already_redacted")
+        | dict.fromkeys(saved - erased, "redact")
+        | dict.fromkeys(erased, "erase")
     )
+    records = tuple(ClosureRecord(r, relations[r], decisions[r]) for r in sorted(relations))
     statuses = list(everything.values())
     return Closure(records, {status: statuses.count(status) for status in ("admitted", "quarantined", "blocked")})
+
+
+def _redactable(
+    session: Session, record_ids: Collection[str], index: RegisterIndex, keystore: KeyStore,
+    gate: Callable[[], Gate] | None,
+) -> set[str]:  # fmt: skip
+    """Records of others that the gate would admit without the person. What waits in quarantine nobody has admitted."""
+    if gate is None or not record_ids:
+        return set()
+    opened = gate()
+    return {r.record_id for r, freed in freed_contents(session, sorted(record_ids), index, opened, keystore) if freed}
+
+
+def freed_contents(
+    session: Session, record_ids: Sequence[str], index: RegisterIndex, gate: Gate, keystore: KeyStore
+) -> Iterator[tuple[TrainingRecord, Freed | None]]:
+    """Each admitted record of the given ones as it is, and as it would be without the person."""
+    for chunk in in_chunks(record_ids):
+        rows = {row.id: row for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all()}
+        own = select(RecordSubjectRow).where(col(RecordSubjectRow.record_id).in_(chunk))
+        people = [p for p in session.exec(own).all() if p.relation == "declared"]
+        for record in contents_of(session, chunk, keystore=keystore):
+            row = rows[record.record_id]
+            declared = {p.subject_key for p in people if p.record_id == row.id}
+            if row.status == "admitted":
+                yield record, without_person(gate, index, record.content, declared=declared, language=row.language)
 
 
 def _stored_relations(session: Session, subject_key: str) -> dict[str, str]:
@@ -101,15 +149,14 @@ def _stored_relations(session: Session, subject_key: str) -> dict[str, str]:
 
 
 def _records_that_speak_of(
-    session: Session, record_ids: Sequence[str], forms: Sequence[RegisterForm], keystore: KeyStore
+    session: Session, record_ids: Sequence[str], index: RegisterIndex, keystore: KeyStore
 ) -> set[str]:
     """Records whose text, as it is kept and trained on, holds a form of the person."""
-    index = RegisterIndex(forms)
     return {
         record.record_id
         for chunk in in_chunks(record_ids)
         for record in contents_of(session, chunk, keystore=keystore)
-        if any(index.link(segment) for segment in record.content.segments())
+        if speaks_of(index, record.content)
     }
 
 
@@ -124,9 +171,9 @@ def _duplicates(session: Session, record_ids: set[str]) -> set[str]:
     return found - record_ids
 
 
-def _derived(session: Session, record_ids: set[str]) -> set[str]:
-    """Children, and children's children, by declared parents."""
-    found: set[str] = set()
+def _with_derived(session: Session, record_ids: set[str]) -> set[str]:
+    """These records and their children, and children's children, by declared parents."""
+    found = set(record_ids)
     frontier = set(record_ids)
     while frontier:
         names: set[str] = set()
@@ -137,6 +184,6 @@ def _derived(session: Session, record_ids: set[str]) -> set[str]:
             children |= set(
                 session.exec(select(ParentRow.record_id).where(col(ParentRow.parent_id_hmac).in_(chunk))).all()
             )
-        frontier = children - found - record_ids
+        frontier = children - found
         found |= frontier
     return found

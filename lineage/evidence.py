@@ -73,7 +73,7 @@ def contract(session: Session, case_id: str, closure: Closure, keyring: Keyring)
         for r in closure.records
     ]
     plans = session.exec(select(PlanRow.adapter, PlanRow.digest).where(col(PlanRow.current).is_(True))).all()
-    sources = session.exec(select(RecordRow.source).where(col(RecordRow.id).in_(closure.erased_ids)).distinct()).all()
+    sources = session.exec(select(RecordRow.source).where(col(RecordRow.id).in_(closure.changed_ids)).distinct()).all()
     return {
         "records": sorted(records, key=lambda r: r["handle"]),
         "plans": dict(sorted(plans)),

@@ -22,17 +22,17 @@ from lineage.register import Link
 from lineage.scan import ART9_LEXICON, Span
 from lineage.spans import Interval, difference, overlaps
 
-__all__ = ["KIND_OF", "Evidence", "FoundSpan", "findings_of"]
+__all__ = ["KIND_OF", "TYPE_OF", "Evidence", "FoundSpan", "findings_of"]
 
 _Whose: TypeAlias = Literal["declared", "other", "unknown"]
 
-_TYPE_OF: dict[FormKind, str] = {
+TYPE_OF: dict[FormKind, str] = {
     "name": "PERSON",
     "email": "EMAIL_ADDRESS",
     "phone": "PHONE_NUMBER",
     "account": "ACCOUNT",
 }
-KIND_OF: dict[str, FormKind] = {entity_type: kind for kind, entity_type in _TYPE_OF.items()}
+KIND_OF: dict[str, FormKind] = {entity_type: kind for kind, entity_type in TYPE_OF.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _action(policy: Policy, span: Span, whose: _Whose, *, ambiguous: bool) -> Ac
 
 def _as_span(link: Link, piece: Interval | None = None) -> Span:
     start, end = piece or _place(link)
-    return Span(_TYPE_OF[link.kind], start, end, 1.0, "register" if link.subject_keys else "suppression")
+    return Span(TYPE_OF[link.kind], start, end, 1.0, "register" if link.subject_keys else "suppression")
 
 
 def _place(link: Link) -> Interval:
@@ -179,7 +179,7 @@ def _people(links: Iterable[Link]) -> frozenset[str]:
 
 def _speaks_for(own: Link, span: Span) -> bool:
     """Whether the span is the declared subject's: the same kind of thing, or wholly inside their value."""
-    same_kind = _TYPE_OF[own.kind] == span.entity_type and overlaps(_place(own), (span.start, span.end_exclusive))
+    same_kind = TYPE_OF[own.kind] == span.entity_type and overlaps(_place(own), (span.start, span.end_exclusive))
     return same_kind or (own.start <= span.start and span.end_exclusive <= own.end_exclusive)
 
 

@@ -20,13 +20,17 @@ __all__ = ["Entry", "append", "entries"]
 
 @dataclass(frozen=True)
 class Entry:
-    """One purge that was begun: its case, the approved purge digest, and the records it destroys (keyed ids)."""
+    """One purge that was begun: its case, the approved purge digest, and the records (keyed ids) that it destroys.
+
+    Of the records in `redacted_ids` it destroys only what they said before the case freed them of the person.
+    """
 
     case_id: str
     purge_digest: str
     at: str
     record_ids: tuple[str, ...]
     subject_key: str
+    redacted_ids: tuple[str, ...] = ()
 
 
 def append(path: Path, entry: Entry) -> None:
@@ -53,6 +57,7 @@ def entries(path: Path) -> Iterator[Entry]:
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
             fields = json.loads(line)
-            yield Entry(**{**fields, "record_ids": tuple(fields["record_ids"])})
-        except (TypeError, KeyError, ValueError):
+            redacted = {"redacted_ids": tuple(fields.get("redacted_ids", ()))}
+            yield Entry(**{**fields, **redacted, "record_ids": tuple(fields["record_ids"])})
+        except (AttributeError, TypeError, KeyError, ValueError):
             raise NotAcceptable(f"Line {number} of the erasure journal is damaged.") from None

@@ -38,6 +38,7 @@ from lineage.tables import (
     ShardAdapterRow,
     StateRow,
     SubjectRow,
+    SupersededRow,
     SuppressionRow,
     TombstoneRow,
     VaultRow,
@@ -138,7 +139,7 @@ def bury(
     on: date,
 ) -> dict[str, int]:
     """Write tombstones for the records and the suppression list for the person's forms; returns how many are new."""
-    until = on.replace(year=on.year + RETENTION_YEARS, day=min(on.day, 28))
+    until = _until(on)
     graves: set[tuple[str, str]] = set()
     for chunk in in_chunks(record_ids):
         for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all():
@@ -152,6 +153,19 @@ def bury(
     session.add_all(SuppressionRow(kind=k, hmac=mac, case_id=case_id, keep_until=until) for k, mac in sorted(names))
     session.flush()
     return {"tombstones": len(graves), "suppressed_forms": len(names)}
+
+
+def bury_contents(session: Session, given_hmacs: Iterable[str], *, case_id: str, on: date) -> int:
+    """Write tombstones for texts whose records stay, without the person; returns how many are new."""
+    known = set(session.exec(select(TombstoneRow.hmac).where(TombstoneRow.kind == "content")).all())
+    new = sorted(set(given_hmacs) - known)
+    session.add_all(TombstoneRow(kind="content", hmac=mac, case_id=case_id, keep_until=_until(on)) for mac in new)
+    session.flush()
+    return len(new)
+
+
+def _until(on: date) -> date:
+    return on.replace(year=on.year + RETENTION_YEARS, day=min(on.day, 28))
 
 
 def forget_rows(session: Session, *, case_id: str, subject_key: str, record_ids: Sequence[str]) -> dict[str, int]:
@@ -178,6 +192,7 @@ def forget_rows(session: Session, *, case_id: str, subject_key: str, record_ids:
         QuarantineRow,
         AdmissionRow,
         PlacementRow,
+        SupersededRow,
         VaultRow,
     )
     for table in children:

@@ -43,6 +43,8 @@ class RejectReason(StrEnum):
     FIELD_TYPE = "The row's id, source, purpose, lawful basis or language has the wrong type."
     FIELD_TOO_LONG = "The row's id, subjects, source, purpose, lawful basis, language or parents are too long."
     OTHER_CONTENT = "The id was used before with another content; nothing was changed."
+    UNKNOWN_RECORD = "No record of this source, id and first subject is held, so nothing was rectified."
+    RESTRICTED = "The record is restricted by an erasure request and cannot be rectified."
     ERASED = "This record was erased on request and may not come back."
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-from sqlalchemy import JSON, Column, DateTime, Index, LargeBinary, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, Column, DateTime, Index, LargeBinary, TypeDecorator, UniqueConstraint, false
 from sqlalchemy.engine import Dialect
 from sqlmodel import Field, SQLModel
 
@@ -17,7 +17,7 @@ __all__ = [
     "AdmissionRow", "CaseRecordRow", "CaseRow", "CaseRunRow", "ComposedAdapterRow", "ComposedPartRow", "EvidenceRow",
     "FindingRow", "FindingSubjectRow", "IngestRow", "LeaseRow", "LedgerRow", "LoginLinkRow", "MetaRow", "ParentRow",
     "PlacementRow", "PlanRow", "QuarantineRow", "RecordRow", "RecordSubjectRow", "RegisterRow", "ReleaseRow",
-    "SessionRow", "ShardAdapterRow", "SliceManifestRow", "StateRow", "SubjectRow", "SuppressionRow",
+    "SessionRow", "ShardAdapterRow", "SliceManifestRow", "StateRow", "SubjectRow", "SupersededRow", "SuppressionRow",
     "TombstoneRow", "UserRow", "VaultRow",
 ]  # fmt: skip
 
@@ -77,6 +77,7 @@ class IngestRow(SQLModel, table=True):
     id: str = Field(primary_key=True)
     source: str
     generation: int
+    rectify: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # Art. 16: takes no generation
     status: str = Field(index=True)  # requested | running | finished | failed
     location: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
     policy_digest: str = ""
@@ -103,6 +104,8 @@ class RecordRow(SQLModel, table=True):
     id_hmac: str = Field(index=True)  # keyed digest of source and given id
     status: str = Field(index=True)  # admitted | quarantined | blocked
     trunk_eligible: bool = False
+    # How often its content was replaced; each version is sealed under a key of its own.
+    version: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     restricted_by: str | None = Field(default=None, index=True)  # case that contained it, Art. 18
 
 
@@ -177,6 +180,24 @@ class VaultRow(SQLModel, table=True):
     __tablename__ = "vault"
     record_id: str = Field(foreign_key="record.id", primary_key=True)
     ciphertext: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class SupersededRow(SQLModel, table=True):
+    """A content that a record had before, until nothing that was trained on it is left. `by` replaced it.
+
+    `ciphertext` is kept only of a redacted one, until its case is purged: a legal hold may still stop the destruction.
+    """
+
+    __tablename__ = "superseded"
+    record_id: str = Field(foreign_key="record.id", primary_key=True)
+    content_hmac: str = Field(primary_key=True)
+    given_hmac: str
+    version: int
+    reason: str = Field(index=True)  # rectified | redacted
+    by: str = Field(index=True)  # the ingest, or the case
+    ciphertext: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    key_shredded: bool = False
+    at: datetime = Field(sa_type=UtcDateTime)
 
 
 class PlanRow(SQLModel, table=True):
@@ -321,7 +342,7 @@ class CaseRecordRow(SQLModel, table=True):
     handle: str = Field(primary_key=True)
     record_id: str | None = Field(default=None, index=True)
     relation: str  # declared | mentioned | duplicate | derived
-    decision: str  # erase | already_redacted
+    decision: str  # erase | redact | already_redacted
     ground: str = ""
 
 

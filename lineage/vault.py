@@ -9,7 +9,7 @@ so two ciphertexts cannot be swapped.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -19,7 +19,7 @@ from sqlalchemy import Column, LargeBinary, MetaData, String, Table, delete, ins
 from lineage.database import Database, open_engine
 from lineage.errors import BadData, NotAcceptable
 
-__all__ = ["KeyStore", "Shredded", "open_keystore"]
+__all__ = ["KeyStore", "Shredded", "open_keystore", "record_key"]
 
 NONCE_BYTES = 12
 CHUNK = 500
@@ -32,6 +32,11 @@ class Shredded(BadData):
     """The data key is gone, so the text is gone."""
 
     exit_code = 1
+
+
+def record_key(record_id: str, version: int = 0) -> str:
+    """The name of the data key of a record's content; every version of the content has a key of its own."""
+    return f"record:{record_id}/{version}" if version else f"record:{record_id}"
 
 
 def _seal(key: bytes, plain: bytes, name: str) -> bytes:
@@ -49,7 +54,7 @@ def _open(key: bytes, sealed: bytes, name: str) -> bytes:
 
 
 class KeyStore:
-    """Data keys by name (`record:<id>`, `subject:<key>`, `case:<id>`, `ingest:<id>`), each wrapped by the vault key."""
+    """Data keys by name (`record:<id>`, `record:<id>/<version>`, `subject:<key>`, `case:<id>`, `ingest:<id>`), each wrapped by the vault key."""
 
     def __init__(self, database: Database, vault_key: bytes) -> None:
         self._database = database
@@ -92,6 +97,14 @@ class KeyStore:
                 gone += result.rowcount
         self._database.compact()
         return gone
+
+    def shred_records(self, record_ids: Iterable[str], *, keep: Collection[str] = ()) -> int:
+        """Destroy the keys of every version of these records, except those named in `keep`. Safe to repeat."""
+        wanted = set(record_ids)
+        with self._database.reader() as session:
+            versions = session.scalars(select(_KEYS.c.name).where(_KEYS.c.name.like("record:%/%"))).all()
+        older = {name for name in versions if name.removeprefix("record:").rpartition("/")[0] in wanted}
+        return self.shred(({record_key(record_id) for record_id in wanted} | older) - set(keep))
 
     def _find(self, names: set[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}

@@ -12,6 +12,7 @@ from lineage import facts as f
 from lineage import ledger, plans
 from lineage.case import GROUNDS, CaseFile, CaseView
 from lineage.certificate import build_statement, measured, sign_first
+from lineage.closure import CHANGING
 from lineage.durable import write_whole
 from lineage.evidence import digest_of, evidence
 from lineage.keys import load_private_key, private_path
@@ -91,11 +92,11 @@ def _request(case: CaseView, extension: str) -> f.Request:
 
 def _search(workspace: Workspace, found: Mapping[str, Any]) -> f.Search:
     searched = found["forecast"]["searched"]
-    erased = sum(r["decision"] == "erase" for r in found["contract"]["records"])
+    holding = sum(r["decision"] in CHANGING for r in found["contract"]["records"])
     scanner = Scanner(load_gate_policy(workspace.settings))
     return f.Search(
         stores=(
-            f.StoreSearched(store="vault", items_searched=searched.get("admitted", 0), records_found=erased),
+            f.StoreSearched(store="vault", items_searched=searched.get("admitted", 0), records_found=holding),
             f.StoreSearched(store="quarantine", items_searched=searched.get("quarantined", 0), records_found=0),
         ),
         scanner=f.Scanner(fingerprint=scanner.fingerprint.digest, tier=scanner.tier, cannot_see=(scanner.blind_spots,)),
@@ -173,7 +174,7 @@ def _destroyed(destruction: Mapping[str, Any]) -> tuple[f.Destroyed, ...]:
         f.Destroyed(kind=kind, count=len(destruction[name]), digests=tuple(sorted(destruction[name])))
         for kind, name in (("state", "states"), ("shard_adapter", "shard_adapters"), ("composed_adapter", "composed_adapters"))
     )  # fmt: skip
-    texts = destruction["rows"].get("vault", 0)
+    texts = destruction["rows"].get("vault", 0) + destruction.get("redacted_texts", 0)
     return (
         *weights,
         f.Destroyed(kind="record_text", count=texts),

@@ -19,10 +19,12 @@ from sqlmodel import Session, col, select
 
 from lineage import builds, plans
 from lineage.case import CaseFile, Stage
+from lineage.closure import CHANGING
 from lineage.database import in_chunks
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence, case_records, contract, digest_of, evidence, has_evidence
 from lineage.plans import TRUNK
+from lineage.renewal import superseded
 from lineage.tables import RecordRow
 from lineage.workspace import Workspace
 from pipelines import releasing, training
@@ -30,6 +32,7 @@ from pipelines.chains import stale_shards
 from pipelines.ingest import utc_now
 from pipelines.previewing import erasure_plan, make_preview, search_closure
 from pipelines.rebuilt import rebuild_facts
+from pipelines.redacting import redact_mentions
 from pipelines.windows import Window, named
 from unlearn.plan import Plan
 
@@ -94,11 +97,11 @@ def _remember(workspace: Workspace, case_id: str) -> Facts:
     with workspace.database.transaction() as session:
         if has_evidence(session, case_id, "before"):
             return evidence(session, case_id, "before")["adapters"]  # type: ignore[return-value]
-        erased = _erased_ids(session, case_id)
+        changed = _ids(session, case_id, *CHANGING)
         found = {}
         for adapter in sorted(workspace.settings.adapters):
             if plan := plans.current_plan(session, adapter):
-                found[adapter] = _adapter_before(session, adapter, Plan.from_json(plan[1]), erased)
+                found[adapter] = _adapter_before(session, adapter, Plan.from_json(plan[1]), changed)
         add_evidence(session, case_id, "before", {"adapters": found}, now=utc_now())
     return found
 
@@ -117,15 +120,16 @@ def _adapter_before(session: Session, adapter: str, plan: Plan, erased: tuple[st
     }
 
 
-def _erased_ids(session: Session, case_id: str) -> tuple[str, ...]:
-    return tuple(r.record_id for r in case_records(session, case_id) if r.decision == "erase")
+def _ids(session: Session, case_id: str, *decisions: str) -> tuple[str, ...]:
+    return tuple(r.record_id for r in case_records(session, case_id) if r.decision in decisions)
 
 
 def _restrict(workspace: Workspace, case_id: str) -> None:
     with workspace.database.transaction() as session:
-        for chunk in in_chunks(_erased_ids(session, case_id)):
+        for chunk in in_chunks(_ids(session, case_id, "erase")):
             for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all():
                 row.restricted_by = case_id
+    redact_mentions(workspace, case_id)
 
 
 def _affecting(before: Mapping[str, Facts]) -> dict[str, list[str]]:
@@ -175,11 +179,12 @@ def _file_containment(
 ) -> Facts:
     now = utc_now()
     with workspace.database.transaction() as session:
-        case, erased = CaseFile(session, case_id), _erased_ids(session, case_id)
+        case, erased = CaseFile(session, case_id), _ids(session, case_id, "erase")
+        old = superseded(session, "redacted", by=case_id)
         adapters = {
             adapter: {
                 **facts, "after": after[adapter], "at": now.isoformat(timespec="seconds"),
-                "clean": releasing.require_clean(session, after[adapter], erased),
+                "clean": releasing.require_clean(session, after[adapter], erased, superseded=old),
             }
             for adapter, facts in before.items()
         }  # fmt: skip
@@ -272,7 +277,9 @@ def _rebuilt(
     released = utc_now().isoformat(timespec="seconds")
     composed = _in_service(workspace, adapter)
     with workspace.database.reader() as session:
-        clean = releasing.require_clean(session, composed, _erased_ids(session, case_id))
+        clean = releasing.require_clean(
+            session, composed, _ids(session, case_id, "erase"), superseded=superseded(session, "redacted", by=case_id)
+        )
     mine = {shard: b for (name, shard), b in done.items() if name == adapter and case_id in b.cases}
     steps = {"own": 0, "shared": 0}
     for build in mine.values():

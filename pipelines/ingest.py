@@ -18,9 +18,9 @@ from pathlib import Path
 
 from sqlmodel import Session, col, select
 
-from lineage import ledger
+from lineage import ledger, renewal
 from lineage.admit import Gate, examine
-from lineage.catalog import GateStamp, Identity, Judged, held_already, identify, store_judged
+from lineage.catalog import STATUS, GateStamp, Identity, Judged, held_already, identify, store_judged
 from lineage.corpus import Corpus, Reject, RejectReason, RowDefaults, open_corpus, write_rejects
 from lineage.errors import LetheError, WrongUsage
 from lineage.lease import held
@@ -33,10 +33,15 @@ from lineage.subjects import load_forms, load_suppression
 from lineage.tables import IngestRow
 from lineage.workspace import Workspace
 from pipelines.progress import Progress, bar
+from pipelines.superseding import shred_old_texts
 
-__all__ = ["IngestReport", "load_gate_policy", "oldest_pending", "request_ingest", "run_ingest"]
+__all__ = ["IngestReport", "load_gate_policy", "oldest_pending", "open_gate", "request_ingest", "run_ingest"]
 
 BATCH_RECORDS = 64
+REFUSED = {
+    "erased": RejectReason.ERASED, "conflict": RejectReason.OTHER_CONTENT, "unknown": RejectReason.UNKNOWN_RECORD,
+    "restricted": RejectReason.RESTRICTED,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,12 @@ def load_gate_policy(settings: Settings) -> Policy:
 
 
 def request_ingest(
-    workspace: Workspace, path: Path, *, source: str, subject_column: str | None = None, generation: int | None = None
-) -> str:
+    workspace: Workspace, path: Path, *, source: str, subject_column: str | None = None, generation: int | None = None,
+    rectify: bool = False,
+) -> str:  # fmt: skip
     """Write down that a file is to be ingested and return the request's id. An unfinished one is taken up again.
+
+    With `rectify` every row names a record that is held, and replaces its content (Art. 16 GDPR).
 
     Raises:
         WrongUsage: the file cannot be read, is empty, or has unknown columns.
@@ -85,15 +93,15 @@ def request_ingest(
     _open(
         workspace.settings, source, _Location(str(path.resolve()), column)
     )  # refuse a bad file before anything is written
-    if unfinished := _unfinished(workspace, source, location):
+    if unfinished := _unfinished(workspace, source, location, rectify):
         return unfinished
     ingest_id = f"ing-{secrets.token_hex(4)}"
     sealed = workspace.keystore.seal([(f"ingest:{ingest_id}", location.encode())])[0]
     with workspace.database.transaction() as session:
         number = _next_generation(session) if generation is None else generation
         session.add(
-            IngestRow(id=ingest_id, source=source, generation=number, status="requested", location=sealed,
-                      requested_at=utc_now())
+            IngestRow(id=ingest_id, source=source, generation=number, rectify=rectify, status="requested",
+                      location=sealed, requested_at=utc_now())
         )  # fmt: skip
     return ingest_id
 
@@ -131,27 +139,27 @@ def run_ingest(workspace: Workspace, ingest_id: str) -> IngestReport:
 def _ingest(workspace: Workspace, row: IngestRow) -> IngestReport:
     location = _Location(**json.loads(workspace.keystore.open([(f"ingest:{row.id}", row.location or b"")])[0]))
     corpus = _open(workspace.settings, row.source, location)
-    gate, stamp = _gate(workspace, row)
+    gate, stamp = open_gate(workspace, by=row.id, generation=row.generation)
     tally, reasons, rejects = Counter[str](), Counter[str](), list[Reject]()
+    seen = dict[str, str]()
+    shred_old_texts(workspace)  # what a crash left of an earlier rectification
     with bar(f"Scanning {row.source}", corpus.total_rows, unit="rows") as progress:
         for batch in _batches(corpus):
             rejects += [item for item in batch if isinstance(item, Reject)]
             raws = [item for item in batch if isinstance(item, RawRecord)]
-            judged, refused, held_count = _judge(workspace, gate, raws, progress)
-            rejects += refused
-            with workspace.database.transaction() as session:
-                store_judged(
-                    session, judged, stamp=replace(stamp, at=utc_now()), keyring=workspace.keyring,
-                    keystore=workspace.keystore,
-                )  # fmt: skip
+            judged, refused, held_count = _judge(workspace, gate, raws, progress, seen if row.rectify else None)
+            judged, late = _store(workspace, judged, replace(stamp, at=utc_now()), rectify=row.rectify)
+            rejects += refused + late
             tally.update(rows=len(batch), held=held_count)
             tally.update(item.decision.verdict for item in judged)
             reasons.update(item.decision.reason for item in judged if item.decision.verdict in ("quarantine", "block"))
+    shred_old_texts(workspace)
     erased = sum(reject.reason is RejectReason.ERASED for reject in rejects)
     counts = {
         **tally,
         "rejected": len(rejects),
         "erased": erased,
+        **({"rectified": sum(tally[verdict] for verdict in STATUS)} if row.rectify else {}),
         **{f"why/{reason}": count for reason, count in reasons.items()},
     }
     rejects_file = _write_rejects(workspace, row.id, rejects)
@@ -160,34 +168,56 @@ def _ingest(workspace: Workspace, row: IngestRow) -> IngestReport:
 
 
 def _judge(
-    workspace: Workspace, gate: Gate, raws: Sequence[RawRecord], progress: Progress
+    workspace: Workspace, gate: Gate, raws: Sequence[RawRecord], progress: Progress, rectified: dict[str, str] | None
 ) -> tuple[list[Judged], list[Reject], int]:
-    """Decide on a batch: what is new and judged, what is refused, and how many were held before."""
+    """Decide on a batch: what is new and judged, what is refused, and how many were held before.
+
+    `rectified` holds what a rectifying file said so far, by record id: a file may change a record once.
+    """
     identities = [identify(raw, workspace.keyring) for raw in raws]
     with workspace.database.reader() as session:
-        known = held_already(session, identities)
-    judged: dict[str, Judged] = {}
+        known = (held_already if rectified is None else renewal.standing)(session, identities)
+    seen = {} if rectified is None else rectified
+    judged: list[Judged] = []
     refused: list[Reject] = []
     for raw, identity in zip(raws, identities, strict=True):
         progress.advance()
-        standing = known.get(identity.record_id) or _standing_in_batch(judged.get(identity.record_id), identity)
+        standing = known.get(identity) or _standing_before(seen.get(identity.record_id), identity)
+        seen.setdefault(identity.record_id, identity.given_hmac)
         if standing == "new":
             decision = examine(gate, raw.content, declared=identity.declared, language=raw.language)
-            judged[identity.record_id] = Judged(raw, identity, decision)
+            judged.append(Judged(raw, identity, decision))
         elif standing != "same":
-            refused.append(
-                Reject(raw.line, RejectReason.ERASED if standing == "erased" else RejectReason.OTHER_CONTENT)
-            )
-    return list(judged.values()), refused, len(raws) - len(judged) - len(refused)
+            refused.append(Reject(raw.line, REFUSED[standing]))
+    return judged, refused, len(raws) - len(judged) - len(refused)
 
 
-def _standing_in_batch(before: Judged | None, identity: Identity) -> str:
-    if before is None:
+def _standing_before(given_hmac: str | None, identity: Identity) -> str:
+    if given_hmac is None:
         return "new"
-    return "same" if before.identity.given_hmac == identity.given_hmac else "conflict"
+    return "same" if given_hmac == identity.given_hmac else "conflict"
 
 
-def _gate(workspace: Workspace, row: IngestRow) -> tuple[Gate, GateStamp]:
+def _store(
+    workspace: Workspace, judged: list[Judged], stamp: GateStamp, *, rectify: bool
+) -> tuple[list[Judged], list[Reject]]:
+    """Write a batch; a record that a case restricted since it was judged is refused."""
+    common = {"stamp": stamp, "keyring": workspace.keyring, "keystore": workspace.keystore}
+    with workspace.database.transaction() as session:
+        if not rectify:
+            store_judged(session, judged, **common)
+            return judged, []
+        locked = renewal.rectify(session, judged, **common)
+    late = [Reject(item.raw.line, RejectReason.RESTRICTED) for item in judged if item.identity.record_id in locked]
+    return [item for item in judged if item.identity.record_id not in locked], late
+
+
+def open_gate(workspace: Workspace, *, by: str, generation: int = 0) -> tuple[Gate, GateStamp]:
+    """The gate as it stands, its scanner tested, and the stamp of what is judged by it now. `by` is an ingest or a case.
+
+    Raises:
+        GateClosed: the scanner's self-test failed, or the policy asks for a tier that is not installed.
+    """
     policy = load_gate_policy(workspace.settings)
     scanner = Scanner(policy)
     scanner.self_test()
@@ -197,7 +227,7 @@ def _gate(workspace: Workspace, row: IngestRow) -> tuple[Gate, GateStamp]:
     gate = Gate(
         scanner=scanner, register=register, suppression=suppression, policy=policy, strict=load_policy("strict")
     )
-    return gate, GateStamp(row.id, row.generation, policy.digest, scanner.fingerprint.digest, utc_now())
+    return gate, GateStamp(by, generation, policy.digest, scanner.fingerprint.digest, utc_now())
 
 
 def _open(settings: Settings, source: str, location: _Location) -> Corpus:
@@ -212,11 +242,10 @@ def _batches(corpus: Corpus) -> Iterator[list[RawRecord | Reject]]:
         yield batch
 
 
-def _unfinished(workspace: Workspace, source: str, location: str) -> str | None:
+def _unfinished(workspace: Workspace, source: str, location: str, rectify: bool) -> str | None:
+    query = select(IngestRow).where(col(IngestRow.status) != "finished", IngestRow.source == source)
     with workspace.database.reader() as session:
-        rows = session.exec(
-            select(IngestRow).where(col(IngestRow.status) != "finished", IngestRow.source == source)
-        ).all()
+        rows = session.exec(query.where(col(IngestRow.rectify).is_(rectify))).all()
     for row in rows:
         if row.location and workspace.keystore.open([(f"ingest:{row.id}", row.location)])[0].decode() == location:
             return row.id
@@ -225,7 +254,7 @@ def _unfinished(workspace: Workspace, source: str, location: str) -> str | None:
 
 def _next_generation(session: Session) -> int:
     """One more than the highest generation that ever admitted or quarantined a record."""
-    rows = session.exec(select(IngestRow.generation, IngestRow.counts)).all()
+    rows = session.exec(select(IngestRow.generation, IngestRow.counts).where(col(IngestRow.rectify).is_(False))).all()
     used = [number for number, counts in rows if any(counts.get(k) for k in ("allow", "redact", "quarantine"))]
     return max(used, default=-1) + 1
 

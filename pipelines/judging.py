@@ -18,7 +18,8 @@ from lineage import builds, ledger, plans
 from lineage.case import CaseFile, Stage
 from lineage.catalog import contents_of
 from lineage.errors import NotAcceptable, WrongUsage
-from lineage.evidence import add_evidence, case_records, evidence, evidence_digest
+from lineage.evidence import add_evidence, evidence, evidence_digest
+from lineage.plans import Placed
 from lineage.register import RegisterForm
 from lineage.subjects import load_forms
 from lineage.tables import PlacementRow, RecordRow
@@ -27,6 +28,7 @@ from pipelines.bases import base_for_probes
 from pipelines.ingest import utc_now
 from pipelines.previewing import subject_forms
 from pipelines.progress import bar
+from pipelines.questions import nothing_to_ask, own_records
 from pipelines.states import Atelier, open_atelier
 from pipelines.windows import Window
 
@@ -40,7 +42,6 @@ __all__ = ["probe_case", "probe_subject", "probe_window"]
 
 CANARY_PURPOSE = "canary"
 GRAVITY = ("PASS", "INCONCLUSIVE", "FAIL")
-NOT_TRAINED = "No record of this person was ever trained on, so there is nothing to find in the weights."
 
 
 def probe_window(workspace: Workspace, *case_ids: str) -> dict[str, dict[str, object]]:
@@ -71,14 +72,12 @@ def probe_case(workspace: Workspace, case_id: str) -> dict[str, object]:
         adapters = evidence(session, case_id, "rebuild")["adapters"]
         before = evidence(session, case_id, "containment")["adapters"]
     found = {}
-    for adapter, facts in adapters.items():  # type: ignore[attr-defined]
-        if facts["shards"]:
-            found[adapter] = _probe_adapter(workspace, case_id, adapter, before[adapter], facts)  # type: ignore[index]
+    rebuilt = {adapter: facts for adapter, facts in adapters.items() if facts["shards"]}  # type: ignore[attr-defined]
+    for adapter, facts in rebuilt.items():
+        if own := own_records(workspace, case_id, adapter):
+            found[adapter] = _probe_adapter(workspace, case_id, adapter, before[adapter], facts, own)  # type: ignore[index]
     worst = max(found.values(), key=lambda f: GRAVITY.index(f["verdict"]), default=None)
-    body = {
-        **(worst or {"verdict": "INCONCLUSIVE", "reason": "NOT_TRAINED", "sentence": NOT_TRAINED}),
-        "adapters": found,
-    }
+    body = {**(worst or nothing_to_ask(mentioned=bool(rebuilt))), "adapters": found}
     with workspace.database.transaction() as session:
         add_evidence(session, case_id, "probe", body, now=utc_now())
         if body["verdict"] != "FAIL":
@@ -89,19 +88,20 @@ def probe_case(workspace: Workspace, case_id: str) -> dict[str, object]:
 
 
 def _probe_adapter(
-    workspace: Workspace, case_id: str, adapter: str, before: Mapping[str, object], after: Mapping[str, object]
-) -> dict[str, object]:
+    workspace: Workspace, case_id: str, adapter: str, before: Mapping[str, object], after: Mapping[str, object],
+    own: Sequence[Placed],
+) -> dict[str, object]:  # fmt: skip
     from probes.dossier import Protocol
     from probes.judge import judge
     from probes.report import write_report
 
     atelier = open_atelier(workspace, adapter)
-    panel = _panel(atelier, before, after)
+    rebuilt = {int(shard) for shard in after["shards"]}  # type: ignore[attr-defined]
+    home = {placed.shard for placed in own if placed.kind == "shard"} & rebuilt
+    panel = _panel(atelier, before, after, sorted(home or rebuilt))
     protocol = Protocol(out_adapters=len(panel.outs), max_length=atelier.plan.max_length)
     _, forms = subject_forms(workspace, case_id)
-    with workspace.database.reader() as session:
-        erased = [r.record_id for r in case_records(session, case_id) if r.decision == "erase"]
-    dossier = _dossier(atelier, case_id, erased, forms, tuple(panel.pre))
+    dossier = _dossier(atelier, case_id, [placed.record_id for placed in own], forms, tuple(panel.pre))
     _register(workspace, case_id, adapter, protocol)
     with bar(f"Probing {adapter}", None, unit="readings") as progress:
         judgement = judge(dossier, panel, protocol, progress=lambda _done, _steps, _what: progress.advance())
@@ -122,7 +122,8 @@ def _register(workspace: Workspace, case_id: str, adapter: str, protocol: Protoc
         ledger.append(session, at=utc_now(), kind="probe.registered", payload=payload, case_id=case_id)
 
 
-def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, object]) -> Panel:
+def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, object], hit: Sequence[int]) -> Panel:
+    """The shards `hit` that held the person's records, before and after; all others never saw a record of theirs."""
     from probes.dossier import Panel
     from unlearn.compose import SHARDS_FILE
 
@@ -130,7 +131,6 @@ def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, o
     old: dict[str, str] = before["shard_adapters"]  # type: ignore[assignment]
     with workspace.database.reader() as session:
         new = builds.shard_adapters(session, atelier.adapter)
-    hit = sorted(int(shard) for shard in after["shards"])  # type: ignore[attr-defined]
 
     def composed(digest: object) -> Path | None:
         """Shards served side by side are no composition: they are judged one by one."""

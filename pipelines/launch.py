@@ -43,10 +43,13 @@ def _job(workspace: Workspace, name: str) -> JobDefinition:
 
 
 def ingest_file(
-    workspace: Workspace, path: Path, *, source: str, subject_column: str | None, generation: int | None
-) -> IngestReport:
+    workspace: Workspace, path: Path, *, source: str, subject_column: str | None = None, generation: int | None = None,
+    rectify: bool = False,
+) -> IngestReport:  # fmt: skip
     """Request an ingest and run its job; the report comes from what the job wrote down."""
-    ingest_id = request_ingest(workspace, path, source=source, subject_column=subject_column, generation=generation)
+    ingest_id = request_ingest(
+        workspace, path, source=source, subject_column=subject_column, generation=generation, rectify=rectify
+    )
     with workspace_instance(workspace.home) as instance:
         config = {"ops": {"gate": {"config": {"request": ingest_id}}}}
         run_job(_job(workspace, "ingest"), instance, run_config=config)

@@ -15,11 +15,12 @@ from lineage.errors import RefusedByRule
 from lineage.evidence import add_evidence, contract, save_closure
 from lineage.plans import TRUNK
 from lineage.register import RegisterForm
+from lineage.renewal import superseded
 from lineage.subjects import load_forms
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines.chains import drifted_shards
-from pipelines.ingest import load_gate_policy, utc_now
+from pipelines.ingest import load_gate_policy, open_gate, utc_now
 from unlearn.erase import ErasurePlan, SliceLoad, plan_erasure
 from unlearn.plan import Placement, Plan
 
@@ -57,7 +58,11 @@ def search_closure(workspace: Workspace, case_id: str) -> Closure:
     """The person's closure as the vault and the quarantine stand now."""
     key, forms = subject_forms(workspace, case_id)
     with workspace.database.reader() as session:
-        return find_closure(session, key, forms, keystore=workspace.keystore)
+        redacted = {record_id for record_id, _ in superseded(session, "redacted", by=case_id)}
+        return find_closure(
+            session, key, forms, keystore=workspace.keystore, redacted=redacted,
+            gate=lambda: open_gate(workspace, by=case_id)[0],
+        )  # fmt: skip
 
 
 def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[str, object]:
@@ -70,7 +75,7 @@ def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[
             plan = Plan.from_json(found[1])
             device = workspace.settings.adapter(adapter).device
             drifted = drifted_shards(session, adapter, plan, device=device)
-            cost = erasure_plan(session, plan, closure.erased_ids, drifted=drifted)
+            cost = erasure_plan(session, plan, closure.changed_ids, drifted=drifted)
             adapters[adapter] = {
                 "affected": [asdict(part) for part in cost.affected], "trunk_hit": cost.trunk_hit,
                 "controls": cost.control_records, "steps": cost.steps, "full_steps": cost.full_steps,

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lineage import journal, purge
+from lineage import journal, purge, renewal
 from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile, Stage
 from lineage.errors import NotAcceptable
@@ -22,6 +22,7 @@ from lineage.workspace import Workspace
 from pipelines.certifying import write_half_signed
 from pipelines.ingest import utc_now
 from pipelines.previewing import subject_forms
+from pipelines.superseding import destroy_old_weights
 
 __all__ = ["purge_case"]
 
@@ -41,22 +42,29 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
         return _forget_case(workspace, case_id)
     _require(workspace, case_id)
     key, forms = subject_forms(workspace, case_id)
-    record_ids = _erased_ids(workspace, case_id)
+    record_ids, redacted_ids = _ids(workspace, case_id, "erase"), _ids(workspace, case_id, "redact")
     _remember_forms(workspace, case_id, forms)
-    _write_journal(workspace, case_id, key, record_ids)
-    destroyed = _destroy(workspace, case_id, key, record_ids, forms)
-    names = [f"record:{r}" for r in record_ids] + [f"case:{c}" for c in destroyed["earlier_cases"]]
-    workspace.keystore.shred([*names, f"subject:{key}"])
+    _write_journal(workspace, case_id, key, record_ids, redacted_ids)
+    destroyed = _destroy(workspace, case_id, key, (record_ids, redacted_ids), forms)
+    with workspace.database.reader() as session:
+        needed = renewal.keys_of(session, redacted_ids)
+    workspace.keystore.shred_records([*record_ids, *redacted_ids], keep=needed)
+    workspace.keystore.shred([*(f"case:{c}" for c in destroyed["earlier_cases"]), f"subject:{key}"])
     workspace.database.compact()
     scan = scan_bytes(workspace.home, [form.value for form in forms], extra=_token_patterns(workspace, forms))
     if not scan.clean:
         raise NotAcceptable(f"Bytes of the person are left in {len(scan.hits)} files: {', '.join(scan.hits[:3])}.")
-    body = {**destroyed, "keys": len(record_ids) + 1, "byte_scan": _scan_facts(scan)}
+    body = {
+        **destroyed,
+        "keys": len(record_ids) + destroyed.get("redacted_texts", 0) + 1,
+        "byte_scan": _scan_facts(scan),
+    }
     with workspace.database.transaction() as session:
         add_evidence(session, case_id, "destruction", body, now=utc_now())
     write_half_signed(workspace, case_id, forbidden=[form.value for form in forms])
     with workspace.database.transaction() as session:
         CaseFile(session, case_id).purged(now=utc_now(), files_searched=scan.files)
+    destroy_old_weights(workspace, now=utc_now())
     return _forget_case(workspace, case_id)
 
 
@@ -75,11 +83,12 @@ def _require(workspace: Workspace, case_id: str) -> None:
         case.require_no_hold()
 
 
-def _erased_ids(workspace: Workspace, case_id: str) -> list[str]:
-    """The records that go; on a repeat after a crash, those the journal says were begun."""
-    begun = {r for e in journal.entries(workspace.journal) if e.case_id == case_id for r in e.record_ids}
+def _ids(workspace: Workspace, case_id: str, decision: str) -> list[str]:
+    """The records that go, or that were redacted; on a repeat after a crash, those the journal says were begun."""
+    begun = [entry for entry in journal.entries(workspace.journal) if entry.case_id == case_id]
+    ids = {r for entry in begun for r in (entry.record_ids if decision == "erase" else entry.redacted_ids)}
     with workspace.database.reader() as session:
-        return sorted(begun | {r.record_id for r in case_records(session, case_id) if r.decision == "erase"})
+        return sorted(ids | {r.record_id for r in case_records(session, case_id) if r.decision == decision})
 
 
 def _remember_forms(workspace: Workspace, case_id: str, forms: Sequence[RegisterForm]) -> None:
@@ -90,24 +99,35 @@ def _remember_forms(workspace: Workspace, case_id: str, forms: Sequence[Register
         session.get_one(CaseRow, case_id).supplied = sealed
 
 
-def _write_journal(workspace: Workspace, case_id: str, key: str, record_ids: Sequence[str]) -> None:
+def _write_journal(
+    workspace: Workspace, case_id: str, key: str, record_ids: Sequence[str], redacted_ids: Sequence[str]
+) -> None:
     with workspace.database.reader() as session:
         case = CaseFile(session, case_id)
         case.require_no_hold()
         digest = case.view.evidence_digest
     at = utc_now().isoformat(timespec="seconds")
-    journal.append(workspace.journal, journal.Entry(case_id, digest, at, tuple(record_ids), key))
+    journal.append(workspace.journal, journal.Entry(case_id, digest, at, tuple(record_ids), key, tuple(redacted_ids)))
 
 
 def _destroy(
-    workspace: Workspace, case_id: str, key: str, record_ids: Sequence[str], forms: Iterable[RegisterForm]
+    workspace: Workspace,
+    case_id: str,
+    key: str,
+    ids: tuple[Sequence[str], Sequence[str]],
+    forms: Iterable[RegisterForm],
 ) -> dict[str, Any]:
     """Weights, then tombstones and rows in one transaction; what was destroyed stays as evidence for a repeat."""
+    record_ids, redacted_ids = ids
     with workspace.database.reader() as session:
         if has_evidence(session, case_id, "destroyed"):
             return evidence(session, case_id, "destroyed")
         CaseFile(session, case_id).require_no_hold()
-        doomed = purge.tainted(session, record_ids)
+        before = renewal.before_redaction(session, case_id, redacted_ids)
+        for other in {row.by for row in before if row.reason == "redacted"} - {case_id}:
+            CaseFile(session, other).require_no_hold()
+        pairs = [(row.record_id, row.content_hmac) for row in before]
+        doomed = purge.tainted(session, record_ids, superseded=pairs)
     purge.destroy_weights(workspace.store, doomed)
     with workspace.database.transaction() as session:
         now = utc_now()
@@ -115,12 +135,16 @@ def _destroy(
         buried = purge.bury(
             session, case_id=case_id, record_ids=record_ids, forms=forms, keyring=workspace.keyring, on=now.date()
         )
-        purge.mark_destroyed(session, doomed, record_ids, now)
+        old = [row.given_hmac for row in before]
+        buried["tombstones"] += purge.bury_contents(session, old, case_id=case_id, on=now.date())
+        purge.mark_destroyed(session, doomed, record_ids, now, superseded=pairs)
+        renewal.forget_superseded(session, pairs)
         earlier = purge.earlier_cases(session, case_id, key)
         rows = purge.forget_rows(session, case_id=case_id, subject_key=key, record_ids=record_ids)
         body = {
             "states": list(doomed.states), "shard_adapters": list(doomed.shard_adapters),
-            "composed_adapters": list(doomed.composed_adapters), "rows": rows, "earlier_cases": earlier, **buried,
+            "composed_adapters": list(doomed.composed_adapters), "rows": rows, "earlier_cases": earlier,
+            "redacted_texts": sum(row.ciphertext is not None for row in before), **buried,
         }  # fmt: skip
         add_evidence(session, case_id, "destroyed", body, now=now)
     return body

@@ -70,12 +70,11 @@ def _first_rebuilt(session: Session, old: str | None, new: str | None, *, planne
 
 def _explained(session: Session, old: str | None, new: str | None) -> bool:
     """Whether a neighbour is as it was, or differs only as it may: it goes on after the old chain (a later ingest), stops
-    before its end (contained by another case), or parts from it at a slice that lost records (erased by another case)."""
+    before its end (contained by another case), or parts from it at a slice whose records changed (erased, rectified)."""
     if (parted := _parting(session, old, new)) is None:
         return True
     was, now = parted
-    before, after = (manifests.manifest_facts(session, state.manifest_digest)[0] for state in parted)
-    return was.slice < now.slice or (was.slice == now.slice and after < before)
+    return was.slice < now.slice or (was.slice == now.slice and was.manifest_digest != now.manifest_digest)
 
 
 def code_digest() -> str:

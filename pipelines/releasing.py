@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import Session
 
-from lineage import builds, ledger, plans
+from lineage import builds, ledger, plans, renewal
 from lineage.builds import ComposedFacts
 from lineage.catalog import contents_of, restricted_ids
 from lineage.errors import GateClosed, NotAcceptable, WrongUsage
@@ -19,6 +19,7 @@ from pipelines.bases import base_for_probes
 from pipelines.chains import stale_shards, standing_states
 from pipelines.ingest import utc_now
 from pipelines.states import Atelier, open_atelier, peft_files, state_bytes
+from pipelines.superseding import destroy_old_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,16 +134,21 @@ def put_in_service(
         digest = _newest_composed(workspace, adapter)
     with workspace.database.transaction() as session:
         now = utc_now()
-        require_clean(session, digest, restricted_ids(session))
+        old = [*renewal.superseded(session, "redacted"), *renewal.superseded(session, "rectified")]
+        require_clean(session, digest, restricted_ids(session), superseded=old)
         changed = builds.release(session, adapter=adapter, composed_digest=digest, reason=reason, now=now)
         if changed:
             payload = {"adapter": adapter, "composed": digest, "reason": reason}
             ledger.append(session, at=now, kind="release.switched", payload=payload)
+    destroy_old_weights(workspace, now=now)
     return ReleaseReport(digest, changed)
 
 
-def require_clean(session: Session, composed: str, record_ids: Sequence[str]) -> dict[str, int]:
-    """The law "forget is complete", asked of one composed adapter: no ancestor of a part was trained on one of the records.
+def require_clean(
+    session: Session, composed: str, record_ids: Sequence[str], *, superseded: Sequence[tuple[str, str]] = ()
+) -> dict[str, int]:
+    """The law "forget is complete", asked of one composed adapter: no ancestor of a part was trained on one of the records,
+    or on one of the contents (record id, content digest) that records had before they were redacted or rectified.
 
     Returns how many ancestors were looked at, and how many states of the workspace descend from the records.
 
@@ -151,7 +157,7 @@ def require_clean(session: Session, composed: str, record_ids: Sequence[str]) ->
     """
     parts = builds.parts_of(session, composed).values()
     below = {state.recipe_digest for recipe in parts for state in builds.ancestors(session, recipe)}
-    tainted = tainted_recipes(session, record_ids)
+    tainted = tainted_recipes(session, record_ids, superseded=superseded)
     if guilty := len(below & tainted):
         raise NotAcceptable(
             f"{guilty} ancestor(s) of the adapter {composed[:12]} hold a record that must be gone; it was not released.",

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from lineage.builds import StateFacts, find_state, save_state
 from lineage.catalog import training_contents
-from lineage.errors import NotAcceptable, WrongUsage
+from lineage.errors import Fault, NotAcceptable, WrongUsage
 from lineage.gate import require_open
 from lineage.lease import Lease, check
 from lineage.plans import TRUNK, Member, live_members
+from lineage.records import TrainingRecord, canonical_bytes
 from lineage.settings import AdapterSettings
 from lineage.workspace import Workspace
 from pipelines.bases import base_name
@@ -58,15 +59,26 @@ class Atelier:
             SliceInput(
                 slice=index,
                 manifest_digest=slice_manifest([(m.record_id, m.content_hmac) for m in members]),
-                load=lambda members=members: self._read([m.record_id for m in members]),
+                load=lambda members=members: self._read(members),
             )
             for index, members in self.members(shard).items()
             if index >= first
         ]
 
-    def _read(self, record_ids: Sequence[str]) -> list[object]:
-        with self.workspace.database.reader() as session:
-            return training_contents(session, record_ids, keystore=self.workspace.keystore)
+    def _read(self, members: Sequence[Member]) -> list[TrainingRecord]:
+        """The texts of a manifest.
+
+        Raises:
+            Fault: one of them was rectified or redacted since the manifest was written.
+        """
+        workspace = self.workspace
+        with workspace.database.reader() as session:
+            records = training_contents(session, [m.record_id for m in members], keystore=workspace.keystore)
+        if [workspace.keyring.content(canonical_bytes(r.content)) for r in records] != [
+            m.content_hmac for m in members
+        ]:
+            raise Fault("A record changed while it was about to be trained on.", hint="Run the same command again.")
+        return records
 
 
 @lru_cache(maxsize=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -142,8 +143,9 @@ def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
 
     def lines() -> None:
         records = contract["records"]
-        erased = [r for r in records if r["decision"] == "erase"]
-        say(f"{case_id}: {len(erased)} records to erase, {len(records) - len(erased)} already redacted.")
+        counts = Counter(r["decision"] for r in records)
+        redacting = f"{counts['redact']} of others to redact, " if counts["redact"] else ""
+        say(f"{case_id}: {counts['erase']} records to erase, {redacting}{counts['already_redacted']} already redacted.")
         for name, cost in forecast["adapters"].items():
             shards = ", ".join(_told(part) for part in cost["affected"]) or "none"
             say(f"  {name}: shards {shards}; {cost['steps']} of {cost['full_steps']} steps "

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 @click.option(
     "--generation", type=click.IntRange(0), help="Ingest generation, to rebuild a workspace; else the next one."
 )
+@click.option("--rectify", is_flag=True, help="Replace the contents of records that are held, by their ids (Art. 16).")
 @workspace_option
 @json_option
-def ingest(
-    files: tuple[Path, ...], source: str, subject_column: str | None, generation: int | None,
+def ingest(  # noqa: PLR0913 - one option per line of the form
+    files: tuple[Path, ...], source: str, subject_column: str | None, generation: int | None, rectify: bool,
     workspace_dir: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Take FILES (JSONL, CSV, Parquet, a datasets folder) through the gate into the vault.
@@ -38,15 +39,23 @@ def ingest(
     subjects are: a list of identifiers, or an empty list for "no data subject". A bad row is refused
     with its line number; the good ones go on. Running the same command again goes on after a crash.
 
+    An id that is held already with another content is refused. With --rectify it is replaced: the record keeps its
+    id, its generation and its place, the old text's key is shredded, and the next training replaces the weights.
+
     \b
     Example:
       lethe ingest tickets.jsonl --source tickets-2026
+      lethe ingest corrected.jsonl --source tickets-2026 --rectify
     """
     from pipelines.launch import ingest_file
 
+    if rectify and generation is not None:
+        raise WrongUsage("A rectified record keeps its generation.", hint="Leave --generation out.")
     workspace = opened(workspace_dir)
     reports = [
-        ingest_file(workspace, path, source=source, subject_column=subject_column, generation=generation)
+        ingest_file(
+            workspace, path, source=source, subject_column=subject_column, generation=generation, rectify=rectify
+        )
         for path in files
     ]
     show([report.__dict__ for report in reports], as_json=as_json, lines=lambda: [_tell_ingest(r) for r in reports])
@@ -59,9 +68,11 @@ def _tell_ingest(report: object) -> None:
         return
     c = report.counts
     admitted = c.get("allow", 0) + c.get("redact", 0)
-    say(f"{report.source}: {report.rows} rows, {admitted} admitted ({c.get('redact', 0)} of them redacted), "
+    rectified = f"{c['rectified']} rectified, " if "rectified" in c else ""
+    end = "Generations are as they were." if rectified else f"Generation {report.generation}."
+    say(f"{report.source}: {report.rows} rows, {rectified}{admitted} admitted ({c.get('redact', 0)} of them redacted), "
         f"{c.get('quarantine', 0)} in quarantine, {c.get('block', 0)} blocked, {c.get('rejected', 0)} refused, "
-        f"{c.get('held', 0)} held before. Generation {report.generation}.")  # fmt: skip
+        f"{c.get('held', 0)} held before. {end}")  # fmt: skip
     if c.get("erased"):
         say(f"  {c['erased']} of the refused were erased on request and may not come back.")
     for reason, count in sorted(report.reasons.items()):

@@ -109,7 +109,7 @@ class World:
                 load_suppression(session, self.keyring), DEFAULT, STRICT,
             )  # fmt: skip
             identities = [identify(raw, self.keyring) for raw in rows]
-            held = held_already(session, identities)
+            held = {identity.record_id: why for identity, why in held_already(session, identities).items()}
             batch = [
                 Judged(raw, identity, examine(gate, raw.content, declared=identity.declared))
                 for raw, identity in zip(rows, identities, strict=True)

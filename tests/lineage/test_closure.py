@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lineage_world import ANN, BOB, CLEO, FORMS, NOW, World, digest, filing_dates, row
+from lineage_world import ANN, BOB, CLEO, DEFAULT, FORMS, NOW, STRICT, Scans, World, digest, filing_dates, row
 
 from lineage.access import Actor, Role
+from lineage.admit import Gate
 from lineage.case import Filing, file_request
-from lineage.closure import Closure, find_closure, supplied_forms
+from lineage.catalog import contents_of
+from lineage.closure import Closure, find_closure, freed_contents, supplied_forms
 from lineage.evidence import case_records, contract, digest_of, save_closure
 from lineage.register import RegisterIndex
-from lineage.subjects import load_forms
+from lineage.subjects import load_forms, load_suppression
 from lineage.tables import CaseRecordRow, RecordRow
 
 NAME, MAIL = FORMS[ANN]["name"], FORMS[ANN]["email"]
@@ -113,8 +115,6 @@ def test_a_redacted_mention_that_was_derived_from_the_person_goes(world: World) 
 
 
 def test_quarantine_and_restricted_records_are_searched(world: World) -> None:
-    from lineage_world import Scans
-
     (waits,) = world.ingest(row(f"A quagga for {NAME}.", BOB), scanner=Scans({"quagga": "ODD"}))
     (restricted,) = world.ingest(row(f"{NAME} again.", BOB))
     with world.database.transaction() as session:
@@ -154,6 +154,73 @@ def test_the_closure_is_complete_and_minimal(empty_workspace, tmp_path_factory, 
     while more := {i for i, (_, _, parent) in enumerate(made) if parent in goes} - goes:
         goes |= more
     assert set(closure_of(world).erased_ids) == {ids[i] for i in goes}
+
+
+# --- mentions of others are redacted, if the gate would admit the record so -----------------------------------------------
+
+
+def with_gate(world: World, scanner: Scans | None = None) -> Closure:
+    key = world.key(ANN)
+    with world.database.reader() as session:
+        forms = load_forms(session, world.keystore, key)
+        register = RegisterIndex(load_forms(session, world.keystore))
+        gate = Gate(scanner or Scans(), register, load_suppression(session, world.keyring), DEFAULT, STRICT)
+        return find_closure(session, key, forms, keystore=world.keystore, gate=lambda: gate)
+
+
+def test_a_late_mention_is_redacted_and_what_was_derived_from_it_stays(world: World) -> None:
+    mention, child, echo = world.ingest(
+        row(f"I spoke with {NAME} today.", BOB, given_id="1"), row("Bob spoke with somebody.", BOB, parents=["1"]),
+        row(f"Bob spoke with {NAME}.", BOB, given_id="3", parents=["1"]),
+    )  # fmt: skip
+    world.register(ANN)
+    assert told(with_gate(world)) == {mention: ("mentioned", "redact"), echo: ("mentioned", "redact")}
+    assert child not in told(with_gate(world))
+
+
+def test_a_mention_that_the_gate_would_not_admit_without_the_person_goes_whole_with_its_children(world: World) -> None:
+    mention, child = world.ingest(
+        row(f"A quagga saw {NAME}.", BOB, given_id="1"), row("Derived.", BOB, given_id="2", parents=["1"])
+    )
+    world.register(ANN)
+    found = with_gate(world, Scans({"quagga": "ODD"}))
+    assert told(found) == {mention: ("mentioned", "erase"), child: ("derived", "erase")}
+
+
+def test_a_copy_of_the_persons_own_record_goes_whole_and_so_does_what_waits_in_quarantine(world: World) -> None:
+    words = f"{NAME} writes."
+    own, copy = world.ingest(row(words, ANN), row(words, BOB))
+    (waits,) = world.ingest(row(f"A quagga for {NAME}.", BOB), scanner=Scans({"quagga": "ODD"}))
+    world.register(ANN)
+    assert told(with_gate(world)) == {
+        own: ("declared", "erase"), copy: ("duplicate", "erase"), waits: ("mentioned", "erase"),
+    }  # fmt: skip
+
+
+def test_the_gate_is_not_opened_when_there_is_no_mention_to_redact(world: World) -> None:
+    def broken() -> Gate:
+        raise AssertionError("opened for nothing")
+
+    world.register(ANN)
+    world.ingest(row(f"{NAME} writes.", ANN))
+    key = world.key(ANN)
+    with world.database.reader() as session:
+        forms = load_forms(session, world.keystore, key)
+        assert find_closure(session, key, forms, keystore=world.keystore, gate=broken).erased_ids
+
+
+def test_the_redacted_content_is_the_one_the_gate_gives_a_known_person(world: World) -> None:
+    text = f"I spoke with {NAME}, {MAIL}, ACC-7741-2290, today."
+    (late,) = world.ingest(row(text, BOB, given_id="1"))
+    world.register(ANN)
+    (known,) = world.ingest(row(text, CLEO, given_id="1"))
+    with world.database.reader() as session:
+        forms = RegisterIndex(load_forms(session, world.keystore, world.key(ANN)))
+        gate = Gate(Scans(), RegisterIndex([]), load_suppression(session, world.keyring), DEFAULT, STRICT)
+        ((_, freed),) = freed_contents(session, [late], forms, gate, world.keystore)
+        (as_known,) = contents_of(session, [known], keystore=world.keystore)
+    assert freed is not None
+    assert freed.decision.content == as_known.content
 
 
 # --- what a case keeps of it ------------------------------------------------------------------------------------------------

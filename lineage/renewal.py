@@ -1,0 +1,202 @@
+"""A record gets a new content: rectified by the controller (Art. 16 GDPR), or freed of a mention by an erasure.
+
+It keeps its id, its ingest generation and, while it may be learnt under the same rules, its place; so to a training it
+is the same record with another content, which is another slice manifest. The new text is sealed under a key of its own
+*before* the row that names that key is committed, and the old key is shredded after: a crash between leaves a key that
+opens nothing, never a live record without a readable text.
+
+What the record said before is remembered as a pair (record id, content digest) until no weights that were trained on it
+are left: `superseded`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Literal, TypeVar
+
+from sqlmodel import Session, SQLModel, col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from lineage.catalog import STATUS, GateStamp, Identity, Judged, held_already, parents_of, store_contents
+from lineage.database import in_chunks
+from lineage.keyring import Keyring
+from lineage.records import canonical_bytes
+from lineage.subjects import ensure_subjects
+from lineage.tables import (
+    AdmissionRow,
+    FindingRow,
+    FindingSubjectRow,
+    ParentRow,
+    PlacementRow,
+    QuarantineRow,
+    RecordRow,
+    RecordSubjectRow,
+    SupersededRow,
+    VaultRow,
+)
+from lineage.vault import KeyStore, record_key
+
+__all__ = [
+    "before_redaction", "forget_superseded", "keys_left", "keys_of", "mark_shredded", "rectify", "redact", "renew",
+    "standing", "superseded",
+]  # fmt: skip
+
+Row = TypeVar("Row", bound=SQLModel)
+Why = Literal["rectified", "redacted"]
+
+
+def standing(session: Session, identities: Sequence[Identity]) -> dict[Identity, str]:
+    """Which records may not be rectified, and why: "same", "erased", "unknown" or "restricted" (Art. 18)."""
+    held = held_already(session, identities)
+    locked = _locked(session, [identity.record_id for identity in identities])
+    found = {identity: held.get(identity, "unknown") for identity in identities}
+    found |= {i: "restricted" for i, why in found.items() if why == "conflict" and i.record_id in locked}
+    return {identity: why for identity, why in found.items() if why != "conflict"}
+
+
+def rectify(
+    session: Session, batch: Sequence[Judged], *, stamp: GateStamp, keyring: Keyring, keystore: KeyStore
+) -> set[str]:
+    """Replace what records say, whom they declare and why they are held; returns those a case restricted meanwhile."""
+    locked = _locked(session, [judged.identity.record_id for judged in batch])
+    free = [judged for judged in batch if judged.identity.record_id not in locked]
+    ensure_subjects(session, (key for judged in free for key in judged.identity.declared), stamp.at)
+    for judged in free:
+        row, raw = session.get_one(RecordRow, judged.identity.record_id), judged.raw
+        row.purpose, row.lawful_basis, row.language = raw.purpose, raw.lawful_basis, raw.language
+        _delete(session, select(ParentRow).where(ParentRow.record_id == row.id))
+        session.add_all(parents_of(judged, keyring))
+    renew(session, free, why="rectified", stamp=stamp, keyring=keyring, keystore=keystore)
+    return locked
+
+
+def renew(
+    session: Session, batch: Sequence[Judged], *, why: Why, stamp: GateStamp, keyring: Keyring, keystore: KeyStore
+) -> None:
+    """Give records that are held the contents that were judged. `stamp.ingest_id` names the ingest, or the case, that did it."""
+    for judged in batch:
+        row = session.get_one(RecordRow, judged.identity.record_id)
+        _remember(session, row, why=why, by=stamp.ingest_id, at=stamp.at)
+        _take_back(session, row.id)
+        admissible = row.status, row.trunk_eligible
+        row.given_hmac = judged.identity.given_hmac
+        row.content_hmac = keyring.content(canonical_bytes(judged.decision.content))
+        row.status, row.trunk_eligible = STATUS[judged.decision.verdict], judged.decision.trunk_eligible
+        row.version += 1
+        if (row.status, row.trunk_eligible) != admissible:
+            _delete(session, select(PlacementRow).where(PlacementRow.record_id == row.id))  # the next train places it
+        forget_superseded(session, [(row.id, row.content_hmac)])  # it may be what it was before
+    store_contents(session, batch, stamp=stamp, keyring=keyring, keystore=keystore)
+
+
+def redact(
+    session: Session,
+    batch: Sequence[Judged],
+    *,
+    subject_key: str,
+    stamp: GateStamp,
+    keyring: Keyring,
+    keystore: KeyStore,
+) -> None:
+    """Free records of others of one person. Whom else they mention, in constants by now, stays known."""
+    mentioned = select(RecordSubjectRow).where(
+        col(RecordSubjectRow.record_id).in_([judged.identity.record_id for judged in batch]),
+        RecordSubjectRow.relation == "mentioned", RecordSubjectRow.subject_key != subject_key,
+    )  # fmt: skip
+    others = [row.model_dump() for row in session.exec(mentioned).all()]
+    renew(session, batch, why="redacted", stamp=stamp, keyring=keyring, keystore=keystore)
+    for fields in others:
+        session.merge(RecordSubjectRow(**fields))
+    session.flush()
+
+
+def before_redaction(session: Session, case_id: str, record_ids: Sequence[str]) -> list[SupersededRow]:
+    """What records said up to the time when a case freed them of a person: all of it may hold the person."""
+    found: list[SupersededRow] = []
+    for chunk in in_chunks(record_ids):
+        rows = session.exec(select(SupersededRow).where(col(SupersededRow.record_id).in_(chunk))).all()
+        last = {row.record_id: row.version for row in rows if row.by == case_id}
+        found += [row for row in rows if row.version <= last.get(row.record_id, -1)]
+    return found
+
+
+def superseded(session: Session, why: Why, *, by: str | None = None) -> tuple[tuple[str, str], ...]:
+    """Pairs (record id, content digest) that records had before; with `by`, those that one ingest or case replaced."""
+    query = select(SupersededRow.record_id, SupersededRow.content_hmac).where(SupersededRow.reason == why)
+    if by is not None:
+        query = query.where(SupersededRow.by == by)
+    return tuple(sorted(session.exec(query).all()))
+
+
+def forget_superseded(session: Session, pairs: Iterable[tuple[str, str]]) -> None:
+    """Nothing is left that was trained on these contents, so nothing has to be remembered of them."""
+    for record_id, content_hmac in pairs:
+        if row := session.get(SupersededRow, (record_id, content_hmac)):
+            session.delete(row)
+    session.flush()
+
+
+def keys_left(session: Session) -> list[str]:
+    """Names of the keys of rectified texts that were not shredded yet: their ciphertext is gone already."""
+    query = select(SupersededRow.record_id, SupersededRow.version).where(
+        SupersededRow.reason == "rectified", col(SupersededRow.key_shredded).is_(False)
+    )
+    return [record_key(record_id, version) for record_id, version in session.exec(query).all()]
+
+
+def mark_shredded(session: Session, names: Collection[str]) -> None:
+    """The keys of these names are gone."""
+    query = select(SupersededRow).where(SupersededRow.reason == "rectified", col(SupersededRow.key_shredded).is_(False))
+    for row in session.exec(query).all():
+        row.key_shredded = record_key(row.record_id, row.version) in names
+    session.flush()
+
+
+def keys_of(session: Session, record_ids: Sequence[str]) -> set[str]:
+    """Names of the keys that records still need: of what they say now, and of what cases keep until their purge."""
+    names: set[str] = set()
+    for chunk in in_chunks(record_ids):
+        now = session.exec(select(RecordRow.id, RecordRow.version).where(col(RecordRow.id).in_(chunk))).all()
+        kept = select(SupersededRow.record_id, SupersededRow.version).where(
+            col(SupersededRow.record_id).in_(chunk), SupersededRow.reason == "redacted"
+        )
+        names |= {record_key(record_id, version) for record_id, version in [*now, *session.exec(kept).all()]}
+    return names
+
+
+def _locked(session: Session, record_ids: Sequence[str]) -> set[str]:
+    """Records that an erasure has restricted, or has freed of a mention and not purged yet."""
+    restricted = select(RecordRow.id).where(
+        col(RecordRow.id).in_(record_ids), col(RecordRow.restricted_by).is_not(None)
+    )
+    redacted = select(SupersededRow.record_id).where(
+        col(SupersededRow.record_id).in_(record_ids), SupersededRow.reason == "redacted"
+    )
+    return {*session.exec(restricted).all(), *session.exec(redacted).all()}
+
+
+def _remember(session: Session, row: RecordRow, *, why: Why, by: str, at: datetime) -> None:
+    """The content as it was. Its ciphertext stays only if it was redacted for a case, until that case is purged."""
+    sealed = session.get(VaultRow, row.id) if why == "redacted" else None
+    session.merge(
+        SupersededRow(
+            record_id=row.id, content_hmac=row.content_hmac, given_hmac=row.given_hmac, version=row.version, reason=why,
+            by=by, ciphertext=sealed.ciphertext if sealed else None, at=at,
+        )
+    )  # fmt: skip
+
+
+def _take_back(session: Session, record_id: str) -> None:
+    """Everything that followed from the old content."""
+    findings = select(FindingRow.id).where(FindingRow.record_id == record_id)
+    _delete(session, select(FindingSubjectRow).where(col(FindingSubjectRow.finding_id).in_(findings)))
+    for table in (FindingRow, RecordSubjectRow, AdmissionRow, QuarantineRow, VaultRow):
+        _delete(session, select(table).where(table.record_id == record_id))
+
+
+def _delete(session: Session, query: SelectOfScalar[Row]) -> None:
+    """Delete rows so that the session knows of it: new ones with the same keys follow in the same transaction."""
+    for row in session.exec(query).all():
+        session.delete(row)
+    session.flush()

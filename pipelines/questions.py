@@ -1,0 +1,31 @@
+"""What of a case the probes may ask the weights about."""
+
+from __future__ import annotations
+
+from lineage import plans
+from lineage.evidence import case_records
+from lineage.plans import Placed
+from lineage.workspace import Workspace
+from pipelines.states import open_atelier
+
+__all__ = ["nothing_to_ask", "own_records"]
+
+NOT_TRAINED = "No record of this person was ever trained on, so there is nothing to find in the weights."
+ONLY_MENTIONED = (
+    "The person was mentioned in records of others only. The mentions were redacted and what rested on them was rebuilt, "
+    "but there is no record of the person's own to ask the weights about."
+)
+
+
+def nothing_to_ask(*, mentioned: bool) -> dict[str, str]:
+    """The verdict on a person of whose own records none was trained on; `mentioned`: records of others were rebuilt."""
+    reason, sentence = ("ONLY_MENTIONED", ONLY_MENTIONED) if mentioned else ("NOT_TRAINED", NOT_TRAINED)
+    return {"verdict": "INCONCLUSIVE", "reason": reason, "sentence": sentence}
+
+
+def own_records(workspace: Workspace, case_id: str, adapter: str) -> list[Placed]:
+    """The erased records that this adapter was trained on, trunk included. Of a redacted one the rest is still trained on."""
+    plan_digest = open_atelier(workspace, adapter).plan.digest
+    with workspace.database.reader() as session:
+        erased = [r.record_id for r in case_records(session, case_id) if r.decision == "erase"]
+        return [placed for placed in plans.placements_of(session, plan_digest, erased) if placed.kind != "control"]
