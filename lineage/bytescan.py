@@ -2,12 +2,19 @@
 
 Each form is looked for as UTF-8 and UTF-16 (both orders), in three letter cases, as base64 in its three alignments, and
 inside gzip streams. Callers add patterns of their own (token ids). A finding is a count and a file, never the form.
+
+The search reads the workspace's own databases, and it does so in a process of its own. On POSIX systems a process that
+closes *any* descriptor of a file loses all its locks on it (https://www.sqlite.org/howtocorrupt.html, section 2.2), so
+reading an SQLite file beside an open connection would let another process take the database from under it.
 """
 
 from __future__ import annotations
 
 import base64
 import gzip
+import json
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +22,9 @@ from pathlib import Path
 
 import ahocorasick_rs
 
-__all__ = ["ByteScan", "patterns_of", "scan_bytes"]
+from lineage.errors import Fault
+
+__all__ = ["ByteScan", "patterns_of", "scan_bytes", "search_files"]
 
 MIN_PATTERN_BYTES = 5
 GZIP_MAGIC = b"\x1f\x8b"
@@ -53,8 +62,23 @@ def _base64(plain: bytes) -> Iterable[bytes]:
 
 
 def scan_bytes(folder: Path, forms: Sequence[str], extra: Iterable[bytes] = ()) -> ByteScan:
-    """Search every file under `folder`. Files that vanish while it runs are passed over."""
+    """Search every file under `folder` in a child process, which gets the forms on its standard input.
+
+    Raises:
+        Fault: the child failed; nothing is known then, and nothing may be called clean.
+    """
     patterns = sorted({p for form in forms for p in patterns_of(form)} | set(extra))
+    command = [sys.executable, "-m", "lineage.bytescan", str(folder)]
+    given = json.dumps([base64.b64encode(pattern).decode() for pattern in patterns])
+    result = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise Fault("The search for bytes of the person failed.", hint="Run the purge again.")
+    found = json.loads(result.stdout)
+    return ByteScan(len(forms), found["files"], found["bytes"], tuple(found["hits"]))
+
+
+def search_files(folder: Path, patterns: Sequence[bytes]) -> ByteScan:
+    """Search every file under `folder`, in this process. Files that vanish while it runs are passed over."""
     search = ahocorasick_rs.BytesAhoCorasick(patterns) if patterns else None
     files = total = 0
     hits: list[str] = []
@@ -67,7 +91,7 @@ def scan_bytes(folder: Path, forms: Sequence[str], extra: Iterable[bytes] = ()) 
         name = str(path.relative_to(folder))
         if search and any(search.find_matches_as_indexes(body) for body in (name.encode(), *_bodies(content))):
             hits.append(name)
-    return ByteScan(len(forms), files, total, tuple(hits))
+    return ByteScan(0, files, total, tuple(hits))
 
 
 def _bodies(content: bytes) -> Iterable[bytes]:
@@ -78,3 +102,14 @@ def _bodies(content: bytes) -> Iterable[bytes]:
             yield gzip.decompress(content)
         except (OSError, EOFError, zlib.error):
             return
+
+
+def main() -> None:
+    """The child: patterns on standard input, counts and file names on standard output."""
+    patterns = [base64.b64decode(pattern) for pattern in json.loads(sys.stdin.read())]
+    found = search_files(Path(sys.argv[1]), patterns)
+    json.dump({"files": found.files, "bytes": found.bytes, "hits": found.hits}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

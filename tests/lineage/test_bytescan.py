@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import gzip
+import sqlite3
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lineage.bytescan import MIN_PATTERN_BYTES, patterns_of, scan_bytes
+from lineage.bytescan import MIN_PATTERN_BYTES, patterns_of, scan_bytes, search_files
+from lineage.errors import Fault
 
 FORM = "Anneliese Quistgaard"
 OTHER = "Bertram Ostrander"
@@ -60,9 +64,9 @@ def test_no_pattern_is_so_short_that_it_would_match_by_chance(form: str) -> None
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=300))
 def test_bytes_without_the_form_are_clean(tmp_path: Path, content: bytes) -> None:
-    found = scan_bytes(put(tmp_path, content), [FORM])
+    found = search_files(put(tmp_path, content), sorted(patterns_of(FORM)))
     assert found.clean
-    assert (found.forms, found.files, found.bytes) == (1, 1, len(content))
+    assert (found.files, found.bytes) == (1, len(content))
 
 
 def test_a_form_torn_in_two_is_not_a_find(tmp_path: Path) -> None:
@@ -108,5 +112,41 @@ def test_a_file_that_vanishes_is_passed_over(tmp_path: Path, monkeypatch: pytest
         return really(path)
 
     monkeypatch.setattr(Path, "read_bytes", vanish)
-    found = scan_bytes(tmp_path, [FORM])
+    found = search_files(tmp_path, sorted(patterns_of(FORM)))
     assert (found.files, found.hits) == (1, ("a",))
+
+
+HOLDING = """
+import sqlite3, sys
+other = sqlite3.connect(sys.argv[1], timeout=0.2)
+try:
+    other.execute("BEGIN EXCLUSIVE")
+except sqlite3.OperationalError:
+    print("locked")
+else:
+    print("taken")
+"""
+
+
+def test_the_search_leaves_this_processs_locks_alone(tmp_path) -> None:
+    """Closing a descriptor of a database file drops the process's POSIX locks on it: so a child reads."""
+    connection = sqlite3.connect(tmp_path / "some.db")
+    connection.execute("CREATE TABLE t (x)")
+    connection.execute("BEGIN EXCLUSIVE")
+
+    def another_process() -> str:
+        command = [sys.executable, "-c", HOLDING, str(tmp_path / "some.db")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert another_process() == "locked"
+    scan_bytes(tmp_path, [FORM])
+    assert another_process() == "locked"
+    search_files(tmp_path, [b"what a search in this process would do"])
+    assert another_process() == "taken", "the danger is real on this machine, so the assertion above says something"
+    connection.close()
+
+
+def test_a_search_that_fails_is_not_clean(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(Fault):
+        scan_bytes(tmp_path, [FORM])
