@@ -21,15 +21,16 @@ from lineage.tables import ComposedAdapterRow, ComposedPartRow, PlanRow, Release
 
 __all__ = [
     "Garbage", "Holding", "KeptAdapter", "KeptState", "Roots", "doomed_entries", "garbage_in", "held_by_tables",
-    "known_adapters", "mark_collected", "needed_by_cases", "needed_by_releases", "of_adapter", "referenced",
+    "known_adapters", "mark_collected", "needed_by_cases", "needed_by_releases", "of_adapter", "promises",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class KeptState:
-    """A state that was not destroyed: the recipe it was built by, the recipe it started from, and when it was built."""
+    """A state that was not destroyed: the recipe it was built by, its bytes' digest, the recipe it started from."""
 
     recipe: str
+    digest: str
     parent: str | None
     built_at: datetime
 
@@ -74,21 +75,25 @@ class Garbage:
 
 
 def garbage_in(holding: Holding, roots: Roots, *, older_than: datetime) -> Garbage:
-    """What may go. Removing it and asking again gives nothing."""
+    """What may go. Removing it and asking again gives nothing. Bytes that anything else needs stay."""
     young = {state.recipe for state in holding.states if state.built_at >= older_than}
-    keep = {
-        adapter for adapter in holding.adapters if adapter.digest in roots.adapters or adapter.built_at >= older_than
-    }
+    keep = {a for a in holding.adapters if a.digest in roots.adapters or a.built_at >= older_than}
     starts = roots.recipes | young | {recipe for adapter in keep for recipe in adapter.recipes}
     reached = _with_ancestors(starts, holding.parents)
+    keep |= {a for a in holding.adapters if not a.composed and reached.issuperset(a.recipes)}
     return Garbage(
         recipes=frozenset(state.recipe for state in holding.states) - reached,
-        adapters=frozenset(
-            adapter.digest
-            for adapter in holding.adapters
-            if adapter not in keep and (adapter.composed or not reached.issuperset(adapter.recipes))
-        ),
+        adapters=frozenset(a.digest for a in holding.adapters) - {a.digest for a in keep},
     )
+
+
+def promises(holding: Holding, *, without: Garbage | None = None) -> dict[str, set[str]]:
+    """Digests by kind that are to be in the store; `without` the garbage, those that stay."""
+    recipes, adapters = (without.recipes, without.adapters) if without else ((), ())
+    return {
+        "states": {state.digest for state in holding.states if state.recipe not in recipes},
+        "adapters": {adapter.digest for adapter in holding.adapters if adapter.digest not in adapters},
+    }
 
 
 def _with_ancestors(starts: Iterable[str], parents: Mapping[str, str | None]) -> set[str]:
@@ -111,7 +116,11 @@ def held_by_tables(session: Session) -> Holding:
     for part in session.exec(select(ComposedPartRow).where(col(ComposedPartRow.recipe_digest).is_not(None))).all():
         parts.setdefault(part.composed_digest, []).append(part.recipe_digest or "")
     return Holding(
-        states=tuple(KeptState(s.recipe_digest, s.parent_recipe, s.built_at) for s in states if s.destroyed_at is None),
+        states=tuple(
+            KeptState(s.recipe_digest, s.state_digest, s.parent_recipe, s.built_at)
+            for s in states
+            if s.destroyed_at is None
+        ),
         adapters=(
             *(KeptAdapter(s.digest, (s.recipe_digest,), False, s.built_at) for s in shards),
             *(KeptAdapter(c.digest, tuple(sorted(parts.get(c.digest, ()))), True, c.built_at) for c in composed),
@@ -174,17 +183,6 @@ def mark_collected(session: Session, garbage: Garbage, now: datetime) -> None:
         for row in session.exec(select(ComposedAdapterRow).where(col(ComposedAdapterRow.digest).in_(chunk))).all():
             row.destroyed_at = row.destroyed_at or now
     session.flush()
-
-
-def referenced(session: Session) -> dict[str, set[str]]:
-    """Digests by kind that the tables promise to be in the store."""
-    states = select(StateRow.state_digest).where(col(StateRow.destroyed_at).is_(None))
-    shards = select(ShardAdapterRow.digest).where(col(ShardAdapterRow.destroyed_at).is_(None))
-    composed = select(ComposedAdapterRow.digest).where(col(ComposedAdapterRow.destroyed_at).is_(None))
-    return {
-        "states": set(session.exec(states).all()),
-        "adapters": {*session.exec(shards).all(), *session.exec(composed).all()},
-    }
 
 
 def doomed_entries(

@@ -81,7 +81,7 @@ def collect(workspace: Workspace, *, now: datetime | None = None) -> CollectRepo
 def check_store(workspace: Workspace) -> CheckReport:
     """Read everything the tables promise: each file against its entry's manifest, each entry against its address."""
     with workspace.database.reader() as session:
-        kept = garbage.referenced(session)
+        kept = garbage.promises(garbage.held_by_tables(session))
     stored = {kind: workspace.store.digests(kind) for kind in KINDS}
     missing, damaged = [], []
     for kind, digest in sorted((group, member) for group in KINDS for member in kept[group]):
@@ -140,9 +140,8 @@ def _entries(workspace: Workspace, found: Garbage, limit: datetime) -> list[tupl
     """The entries that go: those of the garbage, unless something live has the same bytes, and what crashes left."""
     store = workspace.store
     with workspace.database.reader() as session:
-        promised = garbage.referenced(session)
-        garbage.mark_collected(session, found, limit)  # a reader's session keeps nothing
-        kept = garbage.referenced(session)
+        holding = garbage.held_by_tables(session)
+    promised, kept = garbage.promises(holding), garbage.promises(holding, without=found)
     stored = {kind: {digest: store.written_at(kind, digest) for digest in store.digests(kind)} for kind in KINDS}
     return garbage.doomed_entries(stored, promised=promised, kept=kept, older_than=limit)
 
