@@ -17,7 +17,8 @@ __all__ = [
     "AdmissionRow", "CaseRecordRow", "CaseRow", "CaseRunRow", "ComposedAdapterRow", "ComposedPartRow", "EvidenceRow",
     "FindingRow", "FindingSubjectRow", "IngestRow", "LeaseRow", "LedgerRow", "LoginLinkRow", "MetaRow", "ParentRow",
     "PlacementRow", "PlanRow", "QuarantineRow", "RecordRow", "RecordSubjectRow", "RegisterRow", "ReleaseRow",
-    "SessionRow", "ShardAdapterRow", "SliceManifestRow", "StateRow", "SubjectRow", "SupersededRow", "SuppressionRow",
+    "SessionRow", "ShardAdapterRow", "SliceManifestRow", "StateRow", "StudyWeightRow", "SubjectRow", "SupersededRow",
+    "SuppressionRow",
     "TombstoneRow", "UserRow", "VaultRow",
 ]  # fmt: skip
 
@@ -292,6 +293,22 @@ class ComposedPartRow(SQLModel, table=True):
     composed_digest: str = Field(foreign_key="composed_adapter.digest", primary_key=True)
     shard: int = Field(primary_key=True)
     recipe_digest: str | None = Field(default=None, index=True)
+
+
+class StudyWeightRow(SQLModel, table=True):
+    """Weights of a study (`lethe plan --study`), kept only until it ends: which plan and manifests they come from."""
+
+    __tablename__ = "study_weight"
+    id: int | None = Field(default=None, primary_key=True)
+    digest: str = Field(index=True)
+    adapter: str = Field(index=True)
+    study_id: str
+    plan_digest: str
+    shards: int
+    slices: int
+    manifests: dict[str, str] = Field(sa_column=Column(JSON, nullable=False))
+    written_at: datetime = Field(sa_type=UtcDateTime)
+    destroyed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class ReleaseRow(SQLModel, table=True):

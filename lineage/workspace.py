@@ -9,6 +9,7 @@ On disk::
     DIR/.lethe/store/              states and adapters by digest
     DIR/.lethe/dagster/            DAGSTER_HOME: runs and events, counts and digests only
     DIR/.lethe/cases/<case>/       reports and certificates
+    DIR/.lethe/studies/<adapter>/  the newest `lethe plan --study`: table and picture, no weights
     DIR/.lethe/journal.jsonl       every purge ever begun
 """
 

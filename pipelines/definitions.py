@@ -11,6 +11,7 @@ from pipelines.checks import adapter_checks, gate_is_open
 from pipelines.housekeeping import store_collection
 from pipelines.jobs import case_erasure, case_preview, case_purge
 from pipelines.resources import WindowResource, WorkspaceResource, settings_of_location
+from pipelines.study_job import study_job
 from pipelines.triggers import cancel_sensor, case_sensor, failure_sensor, shard_sensor
 
 __all__ = ["adapter_names", "defs"]
@@ -34,6 +35,7 @@ def _jobs_of(adapter: str) -> list[object]:
             chosen("composed_adapter", "probe_report", "release"),
             description="Compose, assess, release.",
         ),
+        study_job(adapter),
     ]
 
 

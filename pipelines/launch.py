@@ -17,9 +17,10 @@ from pipelines.ingest import IngestReport, request_ingest
 from pipelines.instance import run_job, workspace_instance
 from pipelines.placing import PlaceReport, freeze_and_place
 from pipelines.progress import bar
+from pipelines.study_job import study_config
 from unlearn.plan import Plan
 
-__all__ = ["TrainReport", "collect_garbage", "ingest_file", "run_case_job", "train_adapter"]
+__all__ = ["TrainReport", "collect_garbage", "ingest_file", "run_case_job", "study_adapter", "train_adapter"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,13 @@ def train_adapter(workspace: Workspace, adapter: str, plan: Plan | None = None) 
         runs.append(run_job(_job(workspace, f"{adapter}_release"), instance))
     cut = {name: sum(_told(runs, name)) for name in ("truncated_records", "cut_tokens", "silenced_records")}
     return TrainReport(placed, **cut, rank=_told(runs, "rank")[-1], megabytes=_told(runs, "megabytes")[-1])
+
+
+def study_adapter(workspace: Workspace, adapter: str, *, full: bool) -> None:
+    """Run the study job of an adapter; what it found is in the files it wrote."""
+    workspace.settings.adapter(adapter)
+    with workspace_instance(workspace.home) as instance:
+        run_job(_job(workspace, f"{adapter}_study"), instance, run_config=study_config(adapter, full=full))
 
 
 def _train_shard(workspace: Workspace, instance: DagsterInstance, adapter: str, shard: int) -> ExecuteInProcessResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lineage import ledger, plans
+from lineage import ledger, plans, studies
 from lineage.catalog import contents_of
 from lineage.gate import require_open
 from lineage.plans import Placed
@@ -51,10 +51,13 @@ def propose(workspace: Workspace, adapter: str) -> Plan:
 def freeze_and_place(workspace: Workspace, adapter: str, plan: Plan | None = None) -> PlaceReport:
     """Freeze the plan if there is none, and place every admitted record that it has not placed.
 
+    A training begins here, so what a dead study left behind goes first.
+
     Raises:
         GateClosed: the corpus may not be learnt from.
         RefusedByRule: another plan is frozen already.
     """
+    studies.destroy_leftovers(workspace.database, workspace.store, adapters=(), clock=utc_now, skip_running=True)
     settings = workspace.settings.adapter(adapter)
     policy = load_gate_policy(workspace.settings)
     with workspace.database.reader() as session:

@@ -15,6 +15,7 @@ from lineage.settings import AdapterSettings
 from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
 from pipelines.placing import propose
+from pipelines.study_report import Files, StudyReport, files_of, read_report
 from unlearn.costs import GridRow, cost_grid, estimated_state_bytes
 from unlearn.erase import ExpectedCost, expected_cost
 from unlearn.plan import Plan
@@ -25,7 +26,8 @@ __all__ = ["Price", "price_of"]
 @dataclass(frozen=True)
 class Price:
     """A plan with its costs. `state_bytes` is one state's size, None if the base is not on this machine;
-    `state_measured` says that it was read off a stored state. `seconds` and `steps` are what was trained so far."""
+    `state_measured` says that it was read off a stored state. `seconds` and `steps` are what was trained so far,
+    `study` is the newest study."""
 
     plan: Plan
     frozen: bool
@@ -35,6 +37,8 @@ class Price:
     state_measured: bool
     seconds: float
     steps: int
+    study: StudyReport | None
+    study_files: Files
 
 
 def price_of(workspace: Workspace, adapter: str) -> Price:
@@ -48,7 +52,7 @@ def price_of(workspace: Workspace, adapter: str) -> Price:
     return Price(
         plan=plan, frozen=frozen, costs=tuple(expected_cost(plan, requests=k) for k in (1, 5, 20)),
         grid=cost_grid(plan, bytes_per_state=size), state_bytes=size, state_measured=measured is not None,
-        seconds=seconds, steps=steps,
+        seconds=seconds, steps=steps, study=read_report(workspace.home, adapter), study_files=files_of(workspace.home, adapter),
     )  # fmt: skip
 
 

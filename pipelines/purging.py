@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lineage import journal, purge, renewal
+from lineage import journal, purge, renewal, studies
 from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile, Stage
 from lineage.errors import NotAcceptable
@@ -117,7 +117,10 @@ def _destroy(
     ids: tuple[Sequence[str], Sequence[str]],
     forms: Iterable[RegisterForm],
 ) -> dict[str, Any]:
-    """Weights, then tombstones and rows in one transaction; what was destroyed stays as evidence for a repeat."""
+    """Weights, then tombstones and rows in one transaction; what was destroyed stays as evidence for a repeat.
+
+    Weights of dead studies go whole, whoever is in them; a living study is waited for.
+    """
     record_ids, redacted_ids = ids
     with workspace.database.reader() as session:
         if has_evidence(session, case_id, "destroyed"):
@@ -128,6 +131,8 @@ def _destroy(
             CaseFile(session, other).require_no_hold()
         pairs = [(row.record_id, row.content_hmac) for row in before]
         doomed = purge.tainted(session, record_ids, superseded=pairs)
+    adapters = workspace.settings.adapters
+    studies.destroy_leftovers(workspace.database, workspace.store, adapters=adapters, clock=utc_now)
     purge.destroy_weights(workspace.store, doomed)
     with workspace.database.transaction() as session:
         now = utc_now()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lineage.errors import WrongUsage
 from pipelines.cli.options import json_option, opened, say, show, workspace_option
 
 if TYPE_CHECKING:
@@ -25,19 +26,34 @@ MEGABYTE = 1e6
 @click.option(
     "--export", "export", type=click.Path(path_type=Path), help="Write the frozen (or proposed) plan to a file."
 )
+@click.option(
+    "--study", "study", is_flag=True, help="Train a small grid on this corpus, measure it, destroy its weights."
+)
+@click.option("--full", "full", is_flag=True, help="With --study: 1 to 16 shards with 1, 2 and 4 slices.")
 @workspace_option
 @json_option
-def plan(adapter: str, export: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
+def plan(adapter: str, export: Path | None, study: bool, full: bool, workspace_dir: Path | None, as_json: bool) -> None:
     """Print the plan of ADAPTER, what erasures will cost under it, and what they would under other shards and slices.
+
+    A study measures on your own corpus how useful each shape stays. It takes about as long as six trainings (--full:
+    as fourteen), and its table is shown here from then on.
 
     \b
     Example:
       lethe plan support
+      lethe plan support --study                # writes a table and a picture, and says where
       lethe plan support --export plan.json     # then, elsewhere: lethe train support --plan plan.json
     """
     from pipelines.pricing import price_of
 
-    price = price_of(opened(workspace_dir), adapter)
+    if full and not study:
+        raise WrongUsage("--full goes with --study.")
+    workspace = opened(workspace_dir)
+    if study:
+        from pipelines.launch import study_adapter
+
+        study_adapter(workspace, adapter, full=full)
+    price = price_of(workspace, adapter)
     if export is not None:
         export.write_text(price.plan.to_json() + "\n", encoding="utf-8")
     show(_body(price), as_json=as_json, lines=lambda: _lines(adapter, price))
@@ -51,6 +67,8 @@ def _body(price: Price) -> dict[str, object]:
         "grid": [_row_body(row) for row in price.grid],
         "state": {"bytes": price.state_bytes, "measured": price.state_measured},
         "measured": {"seconds": round(price.seconds, 2), "steps": price.steps},
+        "study": asdict(price.study) if price.study else None,
+        "study_files": {name: str(path) for name, path in asdict(price.study_files).items()} if price.study else None,
     }
 
 
@@ -81,6 +99,7 @@ def _lines(adapter: str, price: Price) -> None:
         _table(price, f"Share of the shards' training that {many} will repeat", lambda row, i=index: f"{row.costs[i].fraction:.1%}")  # fmt: skip
     if price.state_bytes is not None:
         _table(price, "Storage of the states, MB", lambda row: f"{(row.state_bytes or 0) / MEGABYTE:.1f}")
+    _study(price)
     say("\n[ ] this plan. More shards and slices: cheaper erasures. More shards: a somewhat worse average.")
 
 
@@ -92,6 +111,18 @@ def _storage(price: Price) -> None:
     how = "measured" if price.state_measured else "estimated"
     say(f"  Storage ({how}): {own.states} states of {price.state_bytes / MEGABYTE:.2f} MB, {(own.state_bytes or 0) / MEGABYTE:.1f} MB; "
         f"the composed adapter has rank {own.rank}.")  # fmt: skip
+
+
+def _study(price: Price) -> None:
+    from pipelines.study_report import table
+
+    if price.study is None:
+        say("\nHow useful each shape stays on this corpus is not measured yet: lethe plan ADAPTER --study")
+        return
+    say()
+    for line in table(price.study):
+        say(line)
+    say(f"  {price.study_files.text}\n  {price.study_files.plot}")
 
 
 def _table(price: Price, title: str, cell: Callable[[GridRow], str]) -> None:
