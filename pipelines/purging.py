@@ -24,7 +24,7 @@ from pipelines.ingest import utc_now
 from pipelines.previewing import subject_forms
 from pipelines.superseding import destroy_old_weights
 
-__all__ = ["purge_case"]
+__all__ = ["end_studies", "purge_case"]
 
 MIN_TOKENS = 4
 
@@ -41,6 +41,7 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     if done:
         return _forget_case(workspace, case_id)
     _require(workspace, case_id)
+    end_studies(workspace)
     key, forms = subject_forms(workspace, case_id)
     record_ids, redacted_ids = _ids(workspace, case_id, "erase"), _ids(workspace, case_id, "redact")
     _remember_forms(workspace, case_id, forms)
@@ -74,6 +75,16 @@ def _forget_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     workspace.database.compact()
     with workspace.database.reader() as session:
         return evidence(session, case_id, "destruction")
+
+
+def end_studies(workspace: Workspace) -> int:
+    """Destroy what dead studies left, whoever is in it; returns how many entries. A later one reads no restricted record.
+
+    Raises:
+        Fault: a study is running; the purge waits for its end.
+    """
+    adapters = workspace.settings.adapters
+    return studies.destroy_leftovers(workspace.database, workspace.store, adapters=adapters, clock=utc_now)
 
 
 def _require(workspace: Workspace, case_id: str) -> None:
@@ -117,10 +128,7 @@ def _destroy(
     ids: tuple[Sequence[str], Sequence[str]],
     forms: Iterable[RegisterForm],
 ) -> dict[str, Any]:
-    """Weights, then tombstones and rows in one transaction; what was destroyed stays as evidence for a repeat.
-
-    Weights of dead studies go whole, whoever is in them; a living study is waited for.
-    """
+    """Weights, then tombstones and rows in one transaction; what was destroyed stays as evidence for a repeat."""
     record_ids, redacted_ids = ids
     with workspace.database.reader() as session:
         if has_evidence(session, case_id, "destroyed"):
@@ -131,8 +139,6 @@ def _destroy(
             CaseFile(session, other).require_no_hold()
         pairs = [(row.record_id, row.content_hmac) for row in before]
         doomed = purge.tainted(session, record_ids, superseded=pairs)
-    adapters = workspace.settings.adapters
-    studies.destroy_leftovers(workspace.database, workspace.store, adapters=adapters, clock=utc_now)
     purge.destroy_weights(workspace.store, doomed)
     with workspace.database.transaction() as session:
         now = utc_now()
