@@ -116,6 +116,19 @@ def test_one_release_is_in_service_and_releasing_it_again_changes_nothing(world:
         assert builds.current_release(session, "support") is None
 
 
+def test_a_composition_that_began_as_a_containment_is_found_when_it_is_the_whole(world: World) -> None:
+    """When an erased person was alone in the last slice, what stands meanwhile is also the end. If it stayed a containment
+    in the books, the next training would put the composition before it into service, and the person with it."""
+    record_training(world, {(TRUNK, 0): [], (0, 0): [], (0, 1): []})
+    same = composed("without")
+    with world.database.transaction() as session:
+        for hours, kind, part in ((1, "contained", recipe(0, 0)), (2, "full", None), (3, "contained", recipe(0, 0))):
+            facts = ComposedFacts(same, "support", PLAN, kind, {0: part})
+            builds.save_composed(session, facts, after(hours=hours))
+            assert builds.newest_composed(session, "support") == (composed() if hours == 1 else same)
+            assert builds.parts_of(session, same) == {0: part}
+
+
 def test_the_chain_of_a_state_goes_back_to_the_trunk(world: World) -> None:
     record_training(world, {(TRUNK, 0): [], (0, 0): [], (0, 1): [], (1, 0): []})
     with world.database.reader() as session:
