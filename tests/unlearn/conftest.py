@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import shutil
-
 import pytest
-import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from small_base import write_small_base
+from transformers import AutoTokenizer
 
 from unlearn.base import Base, BaseSpec, load_base
 from unlearn.tiny_base import TINY_BASE
@@ -16,18 +14,8 @@ def tokenizer():
 
 
 @pytest.fixture(scope="session")
-def small_folder(tmp_path_factory, tokenizer):
-    """A base of one narrow layer with random weights and the embedded tokenizer: steps take a millisecond or two."""
-    folder = tmp_path_factory.mktemp("small")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
-        tie_word_embeddings=True, max_position_embeddings=128,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copy(TINY_BASE / name, folder / name)
-    return folder
+def small_folder(tmp_path_factory):
+    return write_small_base(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="session")
