@@ -137,6 +137,20 @@ def test_a_window_of_fifty_requests(template, capsys) -> None:
     assert stream.tally["requests"] == stream.tally["purges"] == 50
 
 
+@pytest.mark.slow
+def test_rectifications_between_erasures_and_crashes(template) -> None:
+    stream = machine_over(template)()
+    stream.begin(which=0, seed=7)
+    stream.rectify(rows=3, seed=5, crash=0)
+    stream.ingest(people=2, seed=11, crash=0)
+    stream.rectify(rows=2, seed=6, crash=9)
+    stream.train(seed=1, crash=0)
+    stream.carry_out(stream.books.asking()[:2], random.Random(1), crash=5)
+    stream.purge(crash=7)
+    stream.teardown()
+    assert stream.tally["rectified"] >= 2
+
+
 ERASE = """
 import sys
 from pathlib import Path

@@ -12,6 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
@@ -128,6 +129,20 @@ class Stream(RuleBasedStateMachine):
         self.books.intakes.append(Intake(tuple(new), tuple(row.row_id for row in rows), into))
         self.pending = self.pending or bool(rows)
         self.tally["ingests"] += 1
+
+    def rectify(self, rows: int, seed: int, crash: int) -> None:
+        """Art. 16: some rows of one person say something else from now on. Not drawn by the machine yet: an erasure whose
+        shard another case's composition had cut back before cannot write its certificate (a known fault)."""
+        rng = random.Random(seed)
+        person = rng.choice(self.books.asking())
+        own = sorted(row_id for row_id, row in self.books.rows.items() if person.customer_id in row.subjects)
+        chosen = [self.books.rows[row_id] for row_id in rng.sample(own, min(rows, len(own)))]
+        corrected = [replace(row, turns=row_about(person, rng).turns) for row in chosen]
+        path = write_rows(self.workspace, corrected)
+        self.finish(crash, lambda: take_in(self.workspace, path, rectify=True))
+        self.books.rows |= {row.row_id: row for row in corrected}
+        self.pending = True
+        self.tally["rectified"] += len(corrected)
 
     # --- training and the store ---------------------------------------------------------------------------------------
 
