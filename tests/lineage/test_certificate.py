@@ -120,7 +120,6 @@ CONTRADICTIONS = {
     "issued before the purge": replace(FACTS, issued=FACTS.purge.at - timedelta(seconds=1)),
     "record decided twice": replace(FACTS, decisions=FACTS.decisions + FACTS.decisions[:1]),
     "digests do not match the count": replace(FACTS, destroyed=(f.Destroyed(kind="state", count=2, digests=(digest("x"),)),)),
-    "erasure adds records": replace(FACTS, slices=(replace(SLICE, records_after=5),)),
     "false proof": replace(FACTS, slices=(replace(SLICE, root_after=digest("another root")),)),
     "grade A without equality": replace(
         FACTS, adapters=(replace(CHANGE, rederivation=replace(CHANGE.rederivation, states_equal=0)),)
