@@ -63,9 +63,17 @@ async def verify(request: Request) -> Response:
 
 def _file(request: Request, form: FormData) -> Response:
     browser = signed_form(request, form)
-    typed = {name: _text(form, name) for name in ("identifiers", "ground", "identity_method", "received_on")}
+    typed = {
+        name: _text(form, name) for name in ("identifiers", "ground", "identity_method", "received_on", "only_consent")
+    }
     try:
-        intake = Intake(typed["identifiers"].splitlines(), typed["ground"], typed["identity_method"], _day(typed))
+        intake = Intake(
+            typed["identifiers"].splitlines(),
+            typed["ground"],
+            typed["identity_method"],
+            _day(typed),
+            typed["only_consent"] == "yes",
+        )
         case = desk.file_case(workspace_of(request), intake, actor=browser.actor, now=request.app.state.clock())
     except LetheError as problem:
         status = 409 if isinstance(problem, RefusedByRule) else 400

@@ -80,6 +80,7 @@ class Filing:
     received_on: date
     due_on: date
     due_basis: str
+    only_consent: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class CaseView:
     problem: str
     hold_reason: str
     extension_reason: str
+    only_consent: bool
 
     @property
     def ended(self) -> bool:
@@ -136,6 +138,8 @@ def file_request(session: Session, filing: Filing, *, actor: Actor, now: datetim
     actor.require(Role.INTAKE, Role.ADMIN, to="file a request")
     if filing.ground not in GROUNDS:
         raise WrongUsage("The ground is one of the letters a to f of Art. 17(1).")
+    if filing.only_consent and filing.ground != "b":
+        raise WrongUsage("Only a withdrawal of consent (ground b) can be limited to what rests on consent.")
     if filing.subject_key is not None:
         same = session.exec(select(CaseRow).where(CaseRow.subject_key == filing.subject_key)).all()
         if open_case := next((row.id for row in same if Stage(row.stage) not in ENDED), None):
@@ -144,7 +148,7 @@ def file_request(session: Session, filing: Filing, *, actor: Actor, now: datetim
         id=filing.case_id, stage=Stage.RECEIVED, stage_since=now, received_on=filing.received_on,
         due_on=filing.due_on, due_basis=filing.due_basis, ground=filing.ground,
         identity_method=filing.identity_method, subject_key=filing.subject_key, supplied=filing.supplied,
-        filed_by=actor.name,
+        filed_by=actor.name, only_consent=filing.only_consent,
     )  # fmt: skip
     session.add(row)
     session.flush()

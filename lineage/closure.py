@@ -28,9 +28,10 @@ from lineage.register import RegisterForm, RegisterIndex
 from lineage.tables import ParentRow, RecordRow, RecordSubjectRow
 from lineage.vault import KeyStore
 
-__all__ = ["CHANGING", "Closure", "ClosureRecord", "find_closure", "freed_contents", "supplied_forms"]
+__all__ = ["CHANGING", "Closure", "ClosureRecord", "Reach", "find_closure", "freed_contents", "supplied_forms"]
 
 CHANGING = ("erase", "redact")
+CONSENT = "consent"  # what a row's `lawful_basis` says when it rests on Art. 6(1)(a)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class ClosureRecord:
 
     record_id: str
     relation: str  # declared | mentioned | duplicate | derived
-    decision: str  # erase | redact | already_redacted
+    decision: str  # erase | redact | already_redacted | keep
+    ground: str = ""  # why a record is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,23 @@ class Closure:
     def changed_ids(self) -> tuple[str, ...]:
         """The records that go or get another content: what was trained on them must be built again."""
         return tuple(record.record_id for record in self.records if record.decision in CHANGING)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far an erasure goes.
+
+    `gate` is opened only if there is a mention to redact; without it every record that mentions the person is erased.
+    `redacted` are records that the case has freed of their mentions already. With `only_consent` (Art. 7(3) GDPR) the
+    closure is what the person declares on the basis of consent, with copies and derived records; all else is kept.
+    """
+
+    gate: Callable[[], Gate] | None = None
+    redacted: frozenset[str] = frozenset()
+    only_consent: bool = False
+
+
+EVERYTHING = Reach()
 
 
 def supplied_forms(subject_key: str, supplied: Iterable[str]) -> list[RegisterForm]:
@@ -86,34 +105,43 @@ def _can_be(kind: FormKind, value: str) -> bool:
 
 
 def find_closure(
-    session: Session, subject_key: str, forms: Sequence[RegisterForm], *, keystore: KeyStore,
-    gate: Callable[[], Gate] | None = None, redacted: Collection[str] = (),
-) -> Closure:  # fmt: skip
-    """The closure of one person over vault and quarantine. Quarantined and restricted records are searched too.
-
-    `gate` is opened only if there is a mention to redact; without it every record that mentions the person is erased.
-    `redacted` are records that the case has freed of their mentions already.
-    """
+    session: Session, subject_key: str, forms: Sequence[RegisterForm], *, keystore: KeyStore, reach: Reach = EVERYTHING
+) -> Closure:
+    """The closure of one person over vault and quarantine. Quarantined and restricted records are searched too."""
     everything = dict(session.exec(select(RecordRow.id, RecordRow.status)).all())
     stored = _stored_relations(session, subject_key)
     index = RegisterIndex(forms)
     declared = {r for r, kind in stored.items() if kind == "declared"}
-    copies = _duplicates(session, declared)
+    kept = _resting_elsewhere(session, declared) if reach.only_consent else {}
+    declared -= kept.keys()
+    copies = _duplicates(session, declared) - kept.keys()
     erased = _with_derived(session, declared | copies)
-    speaking = _records_that_speak_of(session, list(everything), index, keystore) | set(redacted)
-    others = speaking - erased
-    saved = {r for r in others if r in redacted} | _redactable(session, others - set(redacted), index, keystore, gate)
-    erased = _with_derived(session, erased | (others - saved))
+    speaking = _records_that_speak_of(session, list(everything), index, keystore) | reach.redacted
+    others, saved = speaking - erased - kept.keys(), set[str]()
+    if reach.only_consent:
+        kept |= dict.fromkeys(others, "a record of somebody else")
+    else:
+        saved = others & reach.redacted | _redactable(session, others - reach.redacted, index, keystore, reach.gate)
+        erased = _with_derived(session, erased | (others - saved))
     relations = dict.fromkeys(erased, "derived") | dict.fromkeys(copies, "duplicate")
     relations |= dict.fromkeys(speaking - copies, "mentioned") | stored
-    decisions = (
-        dict.fromkeys(relations, "already_redacted")
-        | dict.fromkeys(saved - erased, "redact")
-        | dict.fromkeys(erased, "erase")
+    decisions = dict.fromkeys(relations, "already_redacted") | dict.fromkeys(kept, "keep")
+    decisions |= dict.fromkeys(saved, "redact") | dict.fromkeys(erased, "erase")
+    records = tuple(
+        ClosureRecord(r, relations[r], decisions[r], "" if r in erased else kept.get(r, "")) for r in sorted(relations)
     )
-    records = tuple(ClosureRecord(r, relations[r], decisions[r]) for r in sorted(relations))
     statuses = list(everything.values())
     return Closure(records, {status: statuses.count(status) for status in ("admitted", "quarantined", "blocked")})
+
+
+def _resting_elsewhere(session: Session, record_ids: Collection[str]) -> dict[str, str]:
+    """The records that do not rest on consent, with the ground on which they are kept."""
+    found: dict[str, str] = {}
+    for chunk in in_chunks(sorted(record_ids)):
+        query = select(RecordRow.id, RecordRow.lawful_basis).where(col(RecordRow.id).in_(chunk))
+        rows = session.exec(query.where(RecordRow.lawful_basis != CONSENT)).all()
+        found |= {record_id: f"other lawful basis: {basis}" for record_id, basis in rows}
+    return found
 
 
 def _redactable(

@@ -48,6 +48,7 @@ class Intake:
     ground: str
     identity_method: str
     received_on: date
+    only_consent: bool = False
 
 
 # --- decisions ---------------------------------------------------------------------------------------------------------
@@ -71,7 +72,17 @@ def file_case(workspace: Workspace, intake: Intake, *, actor: Actor, now: dateti
     with workspace.database.transaction() as session:
         subject = _find_one(session, identifiers, workspace)
         supplied = workspace.keystore.seal([(f"case:{case_id}", json.dumps(identifiers).encode())])[0]
-        filing = Filing(case_id, subject, supplied, intake.ground, method, intake.received_on, due.date, due.basis)
+        filing = Filing(
+            case_id,
+            subject,
+            supplied,
+            intake.ground,
+            method,
+            intake.received_on,
+            due.date,
+            due.basis,
+            intake.only_consent,
+        )
         return file_request(session, filing, actor=actor, now=now)
 
 

@@ -70,6 +70,7 @@ def contract(session: Session, case_id: str, closure: Closure, keyring: Keyring)
     """The bound part of a preview."""
     records = [
         {"handle": keyring.handle(case_id, r.record_id), "relation": r.relation, "decision": r.decision}
+        | ({"ground": r.ground} if r.ground else {})
         for r in closure.records
     ]
     plans = session.exec(select(PlanRow.adapter, PlanRow.digest).where(col(PlanRow.current).is_(True))).all()
@@ -93,7 +94,7 @@ def save_closure(session: Session, case_id: str, closure: Closure, keyring: Keyr
     session.add_all(
         CaseRecordRow(
             case_id=case_id, handle=keyring.handle(case_id, record.record_id), record_id=record.record_id,
-            relation=record.relation, decision=record.decision,
+            relation=record.relation, decision=record.decision, ground=record.ground,
         )
         for record in closure.records
     )  # fmt: skip
@@ -104,7 +105,7 @@ def case_records(session: Session, case_id: str) -> list[ClosureRecord]:
     """The records of a case that still have an id, sorted."""
     query = select(CaseRecordRow).where(CaseRecordRow.case_id == case_id, col(CaseRecordRow.record_id).is_not(None))
     rows = session.exec(query.order_by(col(CaseRecordRow.record_id))).all()
-    return [ClosureRecord(row.record_id or "", row.relation, row.decision) for row in rows]
+    return [ClosureRecord(row.record_id or "", row.relation, row.decision, row.ground) for row in rows]
 
 
 def _latest(session: Session, case_id: str, kind: str) -> EvidenceRow | None:

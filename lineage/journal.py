@@ -22,7 +22,7 @@ __all__ = ["Entry", "append", "entries"]
 class Entry:
     """One purge that was begun: its case, the approved purge digest, and the records (keyed ids) that it destroys.
 
-    Of the records in `redacted_ids` it destroys only what they said before the case freed them of the person.
+    `subject_key` is empty when the person stays known (withdrawal of consent). Of the records in `redacted_ids` it destroys only what they said before the case freed them of the person.
     """
 
     case_id: str

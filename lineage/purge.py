@@ -168,8 +168,10 @@ def _until(on: date) -> date:
     return on.replace(year=on.year + RETENTION_YEARS, day=min(on.day, 28))
 
 
-def forget_rows(session: Session, *, case_id: str, subject_key: str, record_ids: Sequence[str]) -> dict[str, int]:
-    """Delete the rows of the records and of the person; returns counts by table."""
+def forget_rows(
+    session: Session, *, case_id: str, subject_key: str | None, record_ids: Sequence[str]
+) -> dict[str, int]:
+    """Delete the rows of the records and of the person (None: who stays known); returns counts by table."""
     counts = {"slice_manifest": forget_members(session, record_ids)}  # first: the placements say where to look
 
     def drop(table: type[SQLModel], column: str, values: Sequence[object]) -> None:
@@ -179,12 +181,13 @@ def forget_rows(session: Session, *, case_id: str, subject_key: str, record_ids:
             )
             counts[table.__tablename__] = counts.get(str(table.__tablename__), 0) + result.rowcount  # type: ignore[index]
 
-    _forget_in_other_records(session, subject_key)
     findings: list[int | None] = []
     for chunk in in_chunks(record_ids):
         findings += session.exec(select(FindingRow.id).where(col(FindingRow.record_id).in_(chunk))).all()
+    if subject_key is not None:
+        _forget_in_other_records(session, subject_key)
+        drop(FindingSubjectRow, "subject_key", [subject_key])
     drop(FindingSubjectRow, "finding_id", findings)
-    drop(FindingSubjectRow, "subject_key", [subject_key])
     children = (
         FindingRow,
         ParentRow,
@@ -198,20 +201,23 @@ def forget_rows(session: Session, *, case_id: str, subject_key: str, record_ids:
     for table in children:
         drop(table, "record_id", record_ids)
     drop(RecordRow, "id", record_ids)
-    drop(RecordSubjectRow, "subject_key", [subject_key])
-    drop(RegisterRow, "subject_key", [subject_key])
-    drop(SubjectRow, "key", [subject_key])
+    if subject_key is not None:
+        drop(RecordSubjectRow, "subject_key", [subject_key])
+        drop(RegisterRow, "subject_key", [subject_key])
+        drop(SubjectRow, "key", [subject_key])
     _forget_in_cases(session, case_id, subject_key, record_ids)
     return counts
 
 
-def earlier_cases(session: Session, case_id: str, subject_key: str) -> list[str]:
+def earlier_cases(session: Session, case_id: str, subject_key: str | None) -> list[str]:
     """Other cases of the same person (refused ones, say), whose sealed identifiers go with this purge."""
+    if subject_key is None:
+        return []
     query = select(CaseRow.id).where(CaseRow.subject_key == subject_key, CaseRow.id != case_id)
     return sorted(session.exec(query).all())
 
 
-def _forget_in_cases(session: Session, case_id: str, subject_key: str, record_ids: Sequence[str]) -> None:
+def _forget_in_cases(session: Session, case_id: str, subject_key: str | None, record_ids: Sequence[str]) -> None:
     """Every case keeps its handles only: this one, others that list a record, and what an earlier one knew of the person.
 
     This case itself forgets the person last, in `CaseFile.purged`.
@@ -222,7 +228,7 @@ def _forget_in_cases(session: Session, case_id: str, subject_key: str, record_id
     for row in listed:
         row.record_id = None
     earlier = select(CaseRow).where(CaseRow.subject_key == subject_key, CaseRow.id != case_id)
-    for case in session.exec(earlier).all():
+    for case in session.exec(earlier).all() if subject_key is not None else ():
         case.subject_key, case.supplied = None, None
     session.flush()
 

@@ -349,6 +349,8 @@ class CaseRow(SQLModel, table=True):
     problem: str = ""
     hold_reason: str = ""
     extension_reason: str = ""
+    # Art. 7(3): what rests on another lawful basis stays, and so does the person.
+    only_consent: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
 
 
 class CaseRecordRow(SQLModel, table=True):
@@ -359,7 +361,7 @@ class CaseRecordRow(SQLModel, table=True):
     handle: str = Field(primary_key=True)
     record_id: str | None = Field(default=None, index=True)
     relation: str  # declared | mentioned | duplicate | derived
-    decision: str  # erase | redact | already_redacted
+    decision: str  # erase | redact | already_redacted | keep
     ground: str = ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,9 @@ LIMITS = (
     "Byte equality holds for the recorded environment fingerprints and rests on the recorded secrets and plan.",
     "The plan's constants were rounded from the corpus as it was when the plan was frozen.",
     "Records that do not declare the person and were found by no form, copy or derivation are outside the closure.",
+)
+CONSENT_LIMIT = (
+    "Consent alone was withdrawn: records of the person that rest on another lawful basis are kept and learnt from."
 )
 KEPT_BASIS = "Art. 17(3)(b), Art. 6(1)(c) GDPR"
 BACKUP_DAYS = 30
@@ -76,8 +80,8 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
             f.ToBeTold(kind="upstream", whom=f"the file or system behind the source {source}")
             for source in found["contract"]["sources_to_be_told"]
         ),
-        kept=_kept(found["destruction"]),
-        limits=LIMITS,
+        kept=_kept(found["destruction"], found["contract"]),
+        limits=(*LIMITS, CONSENT_LIMIT) if case.only_consent else LIMITS,
         ledger=f.LedgerHead(digest=head, length=length),
     )
     return facts, _subject_files(workspace, found)
@@ -105,7 +109,11 @@ def _search(workspace: Workspace, found: Mapping[str, Any]) -> f.Search:
 
 def _decisions(contract: Mapping[str, Any], case: CaseView) -> tuple[f.RecordDecision, ...]:
     return tuple(
-        f.RecordDecision(record=r["handle"], decision=r["decision"], ground=f"{GROUNDS[case.ground]}; {r['relation']}")
+        f.RecordDecision(
+            record=r["handle"],
+            decision=r["decision"],
+            ground=f"{r.get('ground') or GROUNDS[case.ground]}; {r['relation']}",
+        )
         for r in contract["records"]
     )
 
@@ -219,11 +227,16 @@ def _backups() -> tuple[f.Backup, ...]:
     )
 
 
-def _kept(destruction: Mapping[str, Any]) -> tuple[f.Kept, ...]:
+def _kept(destruction: Mapping[str, Any], contract: Mapping[str, Any]) -> tuple[f.Kept, ...]:
     def kept(what: str, count: int) -> f.Kept:
         return f.Kept(what=f"{what}: {count} keyed digests", legal_basis=KEPT_BASIS, retention="five years")
 
+    grounds = Counter(r["ground"] for r in contract["records"] if r["decision"] == "keep")
     return (
+        *(
+            f.Kept(what=f"records of the person: {count}", legal_basis=ground, retention="as long as that basis holds")
+            for ground, count in sorted(grounds.items())
+        ),
         kept("tombstones that keep the records from coming back", destruction["tombstones"]),
         kept("suppression list that lets the gate redact the person", destruction["suppressed_forms"]),
         f.Kept(

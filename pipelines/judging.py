@@ -26,9 +26,8 @@ from lineage.tables import PlacementRow, RecordRow
 from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
 from pipelines.ingest import utc_now
-from pipelines.previewing import subject_forms
 from pipelines.progress import bar
-from pipelines.questions import nothing_to_ask, own_records
+from pipelines.questions import nothing_to_ask, own_records, values_that_go
 from pipelines.states import Atelier, open_atelier
 from pipelines.windows import Window
 
@@ -100,7 +99,7 @@ def _probe_adapter(
     home = {placed.shard for placed in own if placed.kind == "shard"} & rebuilt
     panel = _panel(atelier, before, after, sorted(home or rebuilt))
     protocol = Protocol(out_adapters=len(panel.outs), max_length=atelier.plan.max_length)
-    _, forms = subject_forms(workspace, case_id)
+    forms = values_that_go(workspace, case_id)
     dossier = _dossier(atelier, case_id, [placed.record_id for placed in own], forms, tuple(panel.pre))
     _register(workspace, case_id, adapter, protocol)
     with bar(f"Probing {adapter}", None, unit="readings") as progress:

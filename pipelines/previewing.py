@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from lineage import builds, plans
 from lineage.case import CaseFile
-from lineage.closure import Closure, find_closure, supplied_forms
+from lineage.closure import Closure, Reach, find_closure, supplied_forms
 from lineage.desk import open_supplied
 from lineage.errors import RefusedByRule
 from lineage.evidence import add_evidence, contract, save_closure
@@ -58,11 +58,12 @@ def search_closure(workspace: Workspace, case_id: str) -> Closure:
     """The person's closure as the vault and the quarantine stand now."""
     key, forms = subject_forms(workspace, case_id)
     with workspace.database.reader() as session:
-        redacted = {record_id for record_id, _ in superseded(session, "redacted", by=case_id)}
-        return find_closure(
-            session, key, forms, keystore=workspace.keystore, redacted=redacted,
+        reach = Reach(
             gate=lambda: open_gate(workspace, by=case_id)[0],
-        )  # fmt: skip
+            redacted=frozenset(record_id for record_id, _ in superseded(session, "redacted", by=case_id)),
+            only_consent=CaseFile(session, case_id).view.only_consent,
+        )
+        return find_closure(session, key, forms, keystore=workspace.keystore, reach=reach)
 
 
 def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[str, object]:

@@ -42,7 +42,8 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
         return _forget_case(workspace, case_id)
     _require(workspace, case_id)
     end_studies(workspace)
-    key, forms = subject_forms(workspace, case_id)
+    person, forms = subject_forms(workspace, case_id)
+    key = None if _person_stays(workspace, case_id) else person
     record_ids, redacted_ids = _ids(workspace, case_id, "erase"), _ids(workspace, case_id, "redact")
     _remember_forms(workspace, case_id, forms)
     _write_journal(workspace, case_id, key, record_ids, redacted_ids)
@@ -50,16 +51,13 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     with workspace.database.reader() as session:
         needed = renewal.keys_of(session, redacted_ids)
     workspace.keystore.shred_records([*record_ids, *redacted_ids], keep=needed)
-    workspace.keystore.shred([*(f"case:{c}" for c in destroyed["earlier_cases"]), f"subject:{key}"])
+    workspace.keystore.shred([*(f"case:{c}" for c in destroyed["earlier_cases"]), *([f"subject:{key}"] if key else [])])
     workspace.database.compact()
     scan = scan_bytes(workspace.home, [form.value for form in forms], extra=_token_patterns(workspace, forms))
     if not scan.clean:
         raise NotAcceptable(f"Bytes of the person are left in {len(scan.hits)} files: {', '.join(scan.hits[:3])}.")
-    body = {
-        **destroyed,
-        "keys": len(record_ids) + destroyed.get("redacted_texts", 0) + 1,
-        "byte_scan": _scan_facts(scan),
-    }
+    keys = len(record_ids) + destroyed.get("redacted_texts", 0) + bool(key)
+    body = {**destroyed, "keys": keys, "byte_scan": _scan_facts(scan)}
     with workspace.database.transaction() as session:
         add_evidence(session, case_id, "destruction", body, now=utc_now())
     write_half_signed(workspace, case_id, forbidden=[form.value for form in forms])
@@ -67,6 +65,12 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
         CaseFile(session, case_id).purged(now=utc_now(), files_searched=scan.files)
     destroy_old_weights(workspace, now=utc_now())
     return _forget_case(workspace, case_id)
+
+
+def _person_stays(workspace: Workspace, case_id: str) -> bool:
+    """Whether consent alone was withdrawn: records go, the person stays known and unsuppressed."""
+    with workspace.database.reader() as session:
+        return CaseFile(session, case_id).view.only_consent
 
 
 def _forget_case(workspace: Workspace, case_id: str) -> dict[str, object]:
@@ -111,20 +115,22 @@ def _remember_forms(workspace: Workspace, case_id: str, forms: Sequence[Register
 
 
 def _write_journal(
-    workspace: Workspace, case_id: str, key: str, record_ids: Sequence[str], redacted_ids: Sequence[str]
+    workspace: Workspace, case_id: str, key: str | None, record_ids: Sequence[str], redacted_ids: Sequence[str]
 ) -> None:
     with workspace.database.reader() as session:
         case = CaseFile(session, case_id)
         case.require_no_hold()
         digest = case.view.evidence_digest
     at = utc_now().isoformat(timespec="seconds")
-    journal.append(workspace.journal, journal.Entry(case_id, digest, at, tuple(record_ids), key, tuple(redacted_ids)))
+    journal.append(
+        workspace.journal, journal.Entry(case_id, digest, at, tuple(record_ids), key or "", tuple(redacted_ids))
+    )
 
 
 def _destroy(
     workspace: Workspace,
     case_id: str,
-    key: str,
+    key: str | None,
     ids: tuple[Sequence[str], Sequence[str]],
     forms: Iterable[RegisterForm],
 ) -> dict[str, Any]:
@@ -143,8 +149,9 @@ def _destroy(
     with workspace.database.transaction() as session:
         now = utc_now()
         CaseFile(session, case_id).require_no_hold()
+        suppressed, keyring = forms if key else (), workspace.keyring
         buried = purge.bury(
-            session, case_id=case_id, record_ids=record_ids, forms=forms, keyring=workspace.keyring, on=now.date()
+            session, case_id=case_id, record_ids=record_ids, forms=suppressed, keyring=keyring, on=now.date()
         )
         old = [row.given_hmac for row in before]
         buried["tombstones"] += purge.bury_contents(session, old, case_id=case_id, on=now.date())

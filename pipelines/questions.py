@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from lineage import plans
+from lineage.catalog import contents_of
 from lineage.evidence import case_records
 from lineage.plans import Placed
+from lineage.redaction import speaks_of
+from lineage.register import RegisterForm, RegisterIndex
 from lineage.workspace import Workspace
+from pipelines.previewing import subject_forms
 from pipelines.states import open_atelier
 
-__all__ = ["nothing_to_ask", "own_records"]
+__all__ = ["nothing_to_ask", "own_records", "values_that_go"]
 
 NOT_TRAINED = "No record of this person was ever trained on, so there is nothing to find in the weights."
 ONLY_MENTIONED = (
@@ -29,3 +33,12 @@ def own_records(workspace: Workspace, case_id: str, adapter: str) -> list[Placed
     with workspace.database.reader() as session:
         erased = [r.record_id for r in case_records(session, case_id) if r.decision == "erase"]
         return [placed for placed in plans.placements_of(session, plan_digest, erased) if placed.kind != "control"]
+
+
+def values_that_go(workspace: Workspace, case_id: str) -> list[RegisterForm]:
+    """The person's values, except those that a record which is kept still says: the new adapter may know them."""
+    _, forms = subject_forms(workspace, case_id)
+    with workspace.database.reader() as session:
+        kept = [r.record_id for r in case_records(session, case_id) if r.decision == "keep"]
+        texts = [record.content for record in contents_of(session, kept, keystore=workspace.keystore)]
+    return [form for form in forms if not any(speaks_of(RegisterIndex([form]), text) for text in texts)]

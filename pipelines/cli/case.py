@@ -54,13 +54,14 @@ def _tell(case: CaseView, as_json: bool) -> None:
 @click.option(
     "--ground", type=click.Choice(list("abcdef")), default="b", show_default=True, help="Letter of Art. 17(1)."
 )
+@click.option("--only-consent", is_flag=True, help="Erase only what rests on consent (Art. 7(3)); with ground b.")
 @click.option("--received", type=click.DateTime(["%Y-%m-%d"]), help="Day of receipt; today, when left out.")
 @click.option("--from-file", "source", type=click.Path(path_type=Path), help="Identifiers, one per line; '-' is stdin.")
 @workspace_option
 @actor_option
 @json_option
 def file_(  # noqa: PLR0913 - one option per line of the form
-    identity: str, ground: str, received: datetime | None, source: Path | None, workspace_dir: Path | None,
+    identity: str, ground: str, only_consent: bool, received: datetime | None, source: Path | None, workspace_dir: Path | None,
     actor_name: str, as_json: bool,
 ) -> None:  # fmt: skip
     """File a request. The person's identifiers come from a prompt, standard input or a file.
@@ -73,7 +74,8 @@ def file_(  # noqa: PLR0913 - one option per line of the form
 
     workspace = opened(workspace_dir)
     identifiers = read_lines(source, prompt="Identifier of the person")
-    intake = Intake(identifiers, ground, identity, received.date() if received else date.today())  # noqa: DTZ011 - the office's day
+    day = received.date() if received else date.today()  # noqa: DTZ011 - the office's day
+    intake = Intake(identifiers, ground, identity, day, only_consent)
     _tell(file_case(workspace, intake, actor=_actor(workspace, actor_name), now=_now()), as_json)
 
 
@@ -146,6 +148,8 @@ def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
         counts = Counter(r["decision"] for r in records)
         redacting = f"{counts['redact']} of others to redact, " if counts["redact"] else ""
         say(f"{case_id}: {counts['erase']} records to erase, {redacting}{counts['already_redacted']} already redacted.")
+        for ground, count in sorted(Counter(r["ground"] for r in records if r["decision"] == "keep").items()):
+            say(f"  {count} kept: {ground}")
         for name, cost in forecast["adapters"].items():
             shards = ", ".join(_told(part) for part in cost["affected"]) or "none"
             say(f"  {name}: shards {shards}; {cost['steps']} of {cost['full_steps']} steps "

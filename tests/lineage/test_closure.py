@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,8 +13,9 @@ from lineage.access import Actor, Role
 from lineage.admit import Gate
 from lineage.case import Filing, file_request
 from lineage.catalog import contents_of
-from lineage.closure import Closure, find_closure, freed_contents, supplied_forms
+from lineage.closure import Closure, Reach, find_closure, freed_contents, supplied_forms
 from lineage.evidence import case_records, contract, digest_of, save_closure
+from lineage.records import RawRecord
 from lineage.register import RegisterIndex
 from lineage.subjects import load_forms, load_suppression
 from lineage.tables import CaseRecordRow, RecordRow
@@ -165,7 +168,7 @@ def with_gate(world: World, scanner: Scans | None = None) -> Closure:
         forms = load_forms(session, world.keystore, key)
         register = RegisterIndex(load_forms(session, world.keystore))
         gate = Gate(scanner or Scans(), register, load_suppression(session, world.keyring), DEFAULT, STRICT)
-        return find_closure(session, key, forms, keystore=world.keystore, gate=lambda: gate)
+        return find_closure(session, key, forms, keystore=world.keystore, reach=Reach(gate=lambda: gate))
 
 
 def test_a_late_mention_is_redacted_and_what_was_derived_from_it_stays(world: World) -> None:
@@ -206,7 +209,7 @@ def test_the_gate_is_not_opened_when_there_is_no_mention_to_redact(world: World)
     key = world.key(ANN)
     with world.database.reader() as session:
         forms = load_forms(session, world.keystore, key)
-        assert find_closure(session, key, forms, keystore=world.keystore, gate=broken).erased_ids
+        assert find_closure(session, key, forms, keystore=world.keystore, reach=Reach(gate=broken)).erased_ids
 
 
 def test_the_redacted_content_is_the_one_the_gate_gives_a_known_person(world: World) -> None:
@@ -221,6 +224,35 @@ def test_the_redacted_content_is_the_one_the_gate_gives_a_known_person(world: Wo
         (as_known,) = contents_of(session, [known], keystore=world.keystore)
     assert freed is not None
     assert freed.decision.content == as_known.content
+
+
+# --- consent withdrawn -------------------------------------------------------------------------------------------------------
+
+
+def test_only_what_rests_on_consent_goes_with_its_copies_and_children_and_the_rest_is_kept_with_its_basis(
+    world: World,
+) -> None:
+    def on(basis: str, raw: RawRecord) -> RawRecord:
+        return replace(raw, lawful_basis=basis)
+
+    world.register(BOB)
+    words = "The very same words."
+    mine, copy, child, held, mention, twin = world.ingest(
+        on("consent", row(words, ANN, given_id="1")), row(words, BOB), row("Derived.", CLEO, parents=["1"]),
+        row("On a contract.", ANN), row(f"{NAME} called.", BOB), row(words, ANN, given_id="6"),
+    )  # fmt: skip
+    world.register(ANN)
+    key = world.key(ANN)
+    with world.database.reader() as session:
+        forms = load_forms(session, world.keystore, key)
+        found = find_closure(session, key, forms, keystore=world.keystore, reach=Reach(only_consent=True))
+    assert {r.record_id: (r.relation, r.decision, r.ground) for r in found.records} == {
+        mine: ("declared", "erase", ""), copy: ("duplicate", "erase", ""), child: ("derived", "erase", ""),
+        held: ("declared", "keep", "other lawful basis: contract"),
+        mention: ("mentioned", "keep", "a record of somebody else"),
+        twin: ("declared", "keep", "other lawful basis: contract"),
+    }  # fmt: skip
+    assert found.changed_ids == found.erased_ids == tuple(sorted([mine, copy, child]))
 
 
 # --- what a case keeps of it ------------------------------------------------------------------------------------------------

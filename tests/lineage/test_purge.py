@@ -43,6 +43,7 @@ from lineage.tables import (
     FindingRow,
     FindingSubjectRow,
     RecordRow,
+    RecordSubjectRow,
     ReleaseRow,
     ShardAdapterRow,
     SliceManifestRow,
@@ -112,6 +113,18 @@ class Erasure:
 @pytest.fixture
 def erasure(world: World) -> Erasure:
     return Erasure(world)
+
+
+def test_a_person_who_stays_known_keeps_register_mentions_and_earlier_cases(erasure: Erasure) -> None:
+    """Consent alone was withdrawn: the records go, the person does not."""
+    with erasure.world.database.transaction() as session:
+        before = len(load_forms(session, erasure.world.keystore, erasure.key))
+        assert purge.earlier_cases(session, CASE, None) == []
+        purge.forget_rows(session, case_id=CASE, subject_key=None, record_ids=erasure.erased)
+        assert len(load_forms(session, erasure.world.keystore, erasure.key)) == before > 0
+        assert session.get(CaseRow, "case-00000000").subject_key == erasure.key
+    assert {r.id for r in erasure.world.rows(RecordRow)} == set(erasure.others)
+    assert erasure.key in {r.subject_key for r in erasure.world.rows(RecordSubjectRow)}
 
 
 # --- weights --------------------------------------------------------------------------------------------------------------
