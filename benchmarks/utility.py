@@ -44,10 +44,10 @@ from unlearn.tiny_base import TINY_BASE
 SECRET = hashlib.sha256(b"the utility study").digest()
 START = replace(TrainSettings(), controls=0.0, slices=1)  # who is held out is decided once, for all plans
 WORSE, CHEAPER = 0.04, 8
-INVENTED = 60
-TRUNK_EPOCHS = 8
+INVENTED = 400
+TRUNK_EPOCHS = 4
 TURNS = 2  # question and first answer, in which the account and the phone stand
-RATES = (1e-3, 2e-3, 4e-3, 8e-3)
+RATES = (5e-4, 1e-3, 2e-3)
 
 
 @dataclass(frozen=True)
@@ -303,7 +303,7 @@ def best_of(lines: Sequence[Mapping[str, object]]) -> float:
 
 
 def cases(study: Study, *, quick: bool) -> None:
-    """Rates for one and for eight shards, then shards with and without a trunk, then slices."""
+    """Rates for one and for eight shards, then more shards, then slices, then shards without a trunk."""
     if quick:
         for shards in (1, 2):
             study.run(Case("quick", replace(START, shards=shards, epochs=1, trunk_epochs=1)))
@@ -316,14 +316,14 @@ def cases(study: Study, *, quick: bool) -> None:
     one, many = tuned(1), tuned(8)
     for shards in (2, 4, 16):
         study.run(Case("shards", replace(START, shards=shards, lr_peak=many), own_trunk=False))
-    for shards in (1, 2, 4, 8, 16):
-        rate = one if shards == 1 else many
-        study.run(Case("no trunk", replace(START, shards=shards, lr_peak=rate, trunk="off")))
-    for optimizer in ("carry", "reset"):
-        for shards, slices in ((8, 2), (8, 4), (4, 2), (4, 4), (1, 2), (1, 4)):
+    for shards, slices in ((8, 2), (8, 4), (4, 2), (4, 4), (1, 2), (1, 4)):
+        for optimizer in ("carry", "reset"):
             rate = one if shards == 1 else many
             settings = replace(START, shards=shards, slices=slices, optimizer=optimizer, lr_peak=rate)
             study.run(Case("slices", settings, own_trunk=False))
+    for shards in (1, 2, 4, 8, 16):
+        rate = one if shards == 1 else many
+        study.run(Case("no trunk", replace(START, shards=shards, lr_peak=rate, trunk="off")))
 
 
 def main() -> int:
@@ -334,7 +334,7 @@ def main() -> int:
     )
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
-    size = (6, 14, 12, 12) if quick else (45, 330, 120, 300)
+    size = (6, 14, 12, 12) if quick else (30, 297, 200, 1600)
     world = make_world(**dict(zip(("frequent", "others", "nobody", "fiction"), size, strict=True)))
     with tempfile.TemporaryDirectory() as folder:
         target = (Path(folder) if quick else RESULTS) / f"{datetime.now(UTC):%Y-%m-%d}-utility.json"

@@ -32,7 +32,7 @@ TRAINING_PATH = 2
 """Version of the training path. Raise it when the same recipe would give other bytes; tests/unlearn/test_golden.py guards it."""
 
 # Fields that plans frozen earlier lack, and what they mean there: left out of the JSON, so that no digest moves.
-LATER_FIELDS = {"isa": ""}
+LATER_FIELDS = {"isa": "", "trunk_lr_peak": 0.0}
 CHARACTERS_PER_TOKEN = 4  # rough, and rounded to a power of two afterwards
 
 
@@ -47,7 +47,7 @@ class TrainSettings:
     trunk: str = "auto"  # auto (if the corpus has records without a data subject), on, off
     trunk_epochs: int = 4
     batch: int = 32  # records per step of an unsharded training; each shard takes batch / shards
-    lr_peak: float = 2e-3
+    lr_peak: float = 5e-4
     warmup_fraction: float = 0.1
     lr_floor: float = 0.1
     weight_decay: float = 0.0
@@ -63,6 +63,7 @@ class TrainSettings:
     gradient_checkpointing: bool = False
     threads: int = 1
     isa: str = ""
+    trunk_lr_peak: float = 2e-3  # 0: as lr_peak
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> TrainSettings:
@@ -79,7 +80,8 @@ class Plan:
     """The frozen numbers of a training. Two equal plans with different nonces place records differently.
 
     `expected_tokens` is the loss denominator of every step. `lr_floor` is the share of the peak left at the end of a
-    slice. `steps_per_epoch` counts the steps of one slice, `trunk_steps_per_epoch` those of the trunk.
+    slice; `trunk_lr_peak` is the trunk's own peak, 0 for `lr_peak`. `steps_per_epoch` counts the steps of one slice,
+    `trunk_steps_per_epoch` those of the trunk.
     """
 
     adapter: str
@@ -111,6 +113,7 @@ class Plan:
     threads: int
     training_path: int = TRAINING_PATH
     isa: str = ""
+    trunk_lr_peak: float = 0.0
 
     def __post_init__(self) -> None:
         counts = ("shards", "slices", "epochs", "steps_per_epoch", "trunk_epochs", "trunk_steps_per_epoch", "lora_r",
@@ -121,6 +124,7 @@ class Plan:
             _require(0 <= getattr(self, name) < 1, name, "from 0 to below 1")
         _require(0 <= self.lr_floor <= 1, "lr_floor", "a share of the peak, from 0 to 1")
         _require(self.lr_peak > 0 and math.isfinite(self.lr_peak), "lr_peak", "above 0")
+        _require(0 <= self.trunk_lr_peak < math.inf, "trunk_lr_peak", "0 (as lr_peak) or more")
         _require(self.weight_decay >= 0, "weight_decay", "0 or more")
         _require(self.optimizer in ("carry", "reset"), "optimizer", '"carry" or "reset"')
         _require(self.dtype in ("float32", "bfloat16"), "dtype", '"float32" or "bfloat16"')
@@ -164,11 +168,12 @@ class Plan:
         four basic operations are used, so the table is the same on every machine (IEEE 754; a cosine would not be).
         """
         total = self.steps(slice_index)
+        peak = self.trunk_lr_peak if slice_index is None and self.trunk_lr_peak else self.lr_peak
         warmup = int(self.warmup_fraction * total)
         if step < warmup:
-            return self.lr_peak * (step + 1) / warmup
+            return peak * (step + 1) / warmup
         down = (step - warmup) / max(1, total - 1 - warmup)
-        return self.lr_peak * (1.0 - (1.0 - self.lr_floor) * down)
+        return peak * (1.0 - (1.0 - self.lr_floor) * down)
 
     def prefix_digest(self, shard: int | None, upto_slice: int) -> str:
         """What of the plan a state after `upto_slice` depends on. A later generation adds slices and changes no prefix."""

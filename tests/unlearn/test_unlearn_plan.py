@@ -178,3 +178,18 @@ def test_plan_needs_no_torch() -> None:
     code = "import sys, unlearn.plan, unlearn.erase; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_trunk_may_have_a_peak_of_its_own() -> None:
+    gentle = replace(WIDE, trunk_lr_peak=WIDE.lr_peak / 4)
+    steps = range(gentle.steps(None))
+    assert [gentle.learning_rate(0, s) for s in range(gentle.steps(0))] == [
+        WIDE.learning_rate(0, s) for s in range(WIDE.steps(0))
+    ]
+    assert [4 * gentle.learning_rate(None, s) for s in steps] == pytest.approx(
+        [WIDE.learning_rate(None, s) for s in steps]
+    )
+    assert "trunk_lr_peak" not in WIDE.to_json(), "a plan frozen before the field was there keeps its digest"
+    assert Plan.from_json(gentle.to_json()) == gentle
+    with pytest.raises(WrongUsage, match="trunk_lr_peak"):
+        replace(WIDE, trunk_lr_peak=-1.0)
