@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,10 +72,15 @@ def _say_forecast(name: str, told: TrainForecast) -> None:
         f"{len(told.shards)} places to build, {told.steps} steps, about {told.tokens} tokens{pace}.")  # fmt: skip
     for place in stale:
         where = "the trunk" if place.shard is None else f"shard {place.shard}"
+        kept = f"; {_slices(place.kept)} before it stay" if place.kept else ""
         say(f"  {where} from slice {place.first_slice}: {'; '.join(place.reasons)} "
-            f"({len(place.rebuild)} slices, {place.steps} steps; {len(place.kept)} slices stay)")  # fmt: skip
+            f"({_slices(place.rebuild)}, {place.steps} steps{kept})")  # fmt: skip
     if left := [str(place.shard) for place in told.shards if place.drifted and not place.rebuild]:
         say(f"  stay as they are, although their environment changed: shard {', '.join(left)}")
+
+
+def _slices(found: Sequence[int]) -> str:
+    return f"{len(found)} slice" + "s" * (len(found) != 1)
 
 
 def _say_trained(name: str, report: TrainReport) -> None:
