@@ -33,7 +33,7 @@ check: $(STAMP)  ## ruff, format, types, import walls, the Dagster location
 	DAGSTER_DISABLE_TELEMETRY=yes $(BIN)/dagster definitions validate --log-level warning
 
 bench: $(STAMP)  ## benchmarks; results as dated files in benchmarks/results
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || failed=1; done; exit $${failed:-0}
 
 constraints: $(STAMP)  ## renew the pins from what is installed
 	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt

@@ -56,8 +56,10 @@ class Trial:
 def pattern_of(value: PersonalValue, texts: Sequence[str]) -> str:
     """How values of this kind are made: "#" for a random digit, the literal character elsewhere.
 
-    Other people's values of the same shape in `texts` (control records) show which positions everybody shares, such
-    as a country code. With fewer than five of them the last seven digits count as random.
+    Other people's values of the same shape in `texts` (control records) show which digits everybody shares, such as a
+    country code or an exchange. Random are the digits behind the last shared one: those before it may differ between
+    people and still be anything but random (area codes come from a short list that every adapter has learnt). With
+    fewer than five others the last seven digits count as random.
     """
     if value.pattern:
         if len(value.pattern) != len(value.value):
@@ -65,10 +67,13 @@ def pattern_of(value: PersonalValue, texts: Sequence[str]) -> str:
         return value.pattern
     shape = r"(?<!\w)" + "".join(r"\d" if c.isdigit() else re.escape(c) for c in value.value) + r"(?!\w)"
     peers = {found for text in texts for found in re.findall(shape, text)} - {value.value}
+    digits = [i for i, c in enumerate(value.value) if c.isdigit()]
     if len(peers) >= PEERS_NEEDED:
         columns = zip(value.value, *peers, strict=True)
-        return "".join("#" if own.isdigit() and set(rest) != {own} else own for own, *rest in columns)
-    digits = [i for i, c in enumerate(value.value) if c.isdigit()][-FREE_DIGITS:]
+        shared = [i for i, (own, *rest) in enumerate(columns) if own.isdigit() and set(rest) == {own}]
+        digits = [i for i in digits if i > max(shared, default=-1)]
+    else:
+        digits = digits[-FREE_DIGITS:]
     return "".join("#" if i in digits else c for i, c in enumerate(value.value))
 
 

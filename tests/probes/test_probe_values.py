@@ -102,6 +102,9 @@ def test_pattern_learns_the_shared_digits_from_control_records():
     value = PersonalValue("phone", "+44 20 12345678")
     others = [f"reach me at +44 20 {d}{d}{d}{d}90{d}1, thanks" for d in range(2, 9)]
     assert pattern_of(value, others) == "+44 20 ########"
+    # Area codes differ and come from a short list; only what follows the shared exchange is random.
+    drama = [f"call +44 1{area} 496 0{area}9 today" for area in (13, 14, 16, 17, 21, 31)]
+    assert pattern_of(PersonalValue("phone", "+44 141 496 0237"), drama) == "+44 141 496 0###"
     assert pattern_of(value, []) == "+44 20 1#######"
     assert pattern_of(PersonalValue("phone", "12-34", "12-##"), others) == "12-##"
 
