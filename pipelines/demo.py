@@ -28,7 +28,7 @@ __all__ = ["DemoResult", "run_demo"]
 MARKER = ".lethe-demo"
 SOURCE = "support-chat"
 # Eight epochs at a high rate make a small model memorise in seconds what a large one memorises in an afternoon.
-TRAINING = "batch = 16\nepochs = 8\nlr_peak = 6e-3\ntrunk_epochs = 2\ntrunk_lr_peak = 6e-3\n"
+TRAINING = "batch = 16\nepochs = 8\nlr_peak = 6e-3\ntrunk_epochs = 2\ntrunk_lr_peak = 0.0\n"
 STAFF = {"ines": "intake", "dana": "dpo", "max": "ml"}
 
 
