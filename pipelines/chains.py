@@ -13,6 +13,7 @@ from lineage.errors import GateClosed
 from lineage.plans import TRUNK
 from lineage.workspace import Workspace
 from pipelines.states import Atelier, open_atelier
+from unlearn.instructions import ask_for
 from unlearn.plan import Plan
 
 __all__ = ["current_chain", "drifted_shards", "stale_shards", "standing_states", "trunk_standing"]
@@ -86,6 +87,7 @@ def stale_shards(workspace: Workspace, adapter: str) -> list[int]:
 
 def drifted_shards(session: Session, adapter: str, plan: Plan, *, device: str = "cpu") -> frozenset[int]:
     """Shards in service with a state of their own from another environment than this machine's; loads no base model."""
+    ask_for(plan.isa)  # before torch comes in
     from unlearn.determinism import environment_fingerprint, pin_environment
 
     released = builds.current_release(session, adapter)

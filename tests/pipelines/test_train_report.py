@@ -39,7 +39,7 @@ def lengths(workspace: Workspace, plan: Plan) -> dict[str, int]:
 
 def test_truncation_and_size_are_reported(ingested, tmp_path, here) -> None:
     folder = copy_workspace(ingested.folder, tmp_path / "ws")
-    plan = replace(Plan.from_json(ingested.plan.read_text()), max_length=SHORT)
+    plan = replace(Plan.from_json(ingested.plan.read_text()), max_length=SHORT, controls=0.0)
     (tmp_path / "plan.json").write_text(plan.to_json())
     given = ("train", ADAPTER, "--plan", tmp_path / "plan.json")
     said = lethe_here(*given, "--json", workspace=folder).json()[ADAPTER]
@@ -54,7 +54,7 @@ def test_truncation_and_size_are_reported(ingested, tmp_path, here) -> None:
 
 def test_people_read_it_with_a_hint(ingested, tmp_path, here) -> None:
     folder = copy_workspace(ingested.folder, tmp_path / "ws")
-    plan = replace(Plan.from_json(ingested.plan.read_text()), max_length=SHORT, shards=2)
+    plan = replace(Plan.from_json(ingested.plan.read_text()), max_length=SHORT, shards=2, controls=0.0)
     (tmp_path / "plan.json").write_text(plan.to_json())
     said = lethe_here("train", ADAPTER, "--plan", tmp_path / "plan.json", workspace=folder).out
     wanted = lengths(open_workspace(folder), plan)
