@@ -234,7 +234,7 @@ def test_the_old_adapter_cannot_be_put_back_while_a_case_is_open(trained, tmp_pa
 def test_a_window_by_command_ends_in_a_certificate_for_each_case_that_went_on(trained, tmp_path, here):
     """Three by one command: two go on to their certificates, one is held and follows when the hold is lifted.
 
-    On a world as small as this an honest erasure fails its probes by chance now and then; `SECOND` is such a one. So it is
+    On a world as small as this an erasure can fail its probes; that of `SECOND` does, and why was not examined. So it is
     the one that is held, and what is asked of it in the end is the rebuild.
     """
     folder = copy_workspace(trained.folder, tmp_path / "ws")
