@@ -9,8 +9,19 @@ import pytest
 from command_line import lethe, lethe_here
 from crashes import Killed, boundaries, crashing, let_die
 from road import approved_case, case_of, to_approved, to_purge_approved
-from small_world import ADAPTER, ELSEWHERE, PLANTED, SECOND, bytes_in_service, copy_workspace, live_states
+from small_world import (
+    ADAPTER,
+    ELSEWHERE,
+    PLANTED,
+    SECOND,
+    bytes_in_service,
+    copy_workspace,
+    corpus_without,
+    live_states,
+    write_corpus,
+)
 from sqlmodel import col, select
+from world_making import make_world
 
 from lineage import builds, plans
 from lineage.access import Actor, Role
@@ -234,8 +245,9 @@ def test_the_old_adapter_cannot_be_put_back_while_a_case_is_open(trained, tmp_pa
 def test_a_window_by_command_ends_in_a_certificate_for_each_case_that_went_on(trained, tmp_path, here):
     """Three by one command: two go on to their certificates, one is held and follows when the hold is lifted.
 
-    On a world as small as this an erasure can fail its probes; that of `SECOND` does, and why was not examined. So it is
-    the one that is held, and what is asked of it in the end is the rebuild.
+    `SECOND` is the one that is held. The probes accuse this erasure (p .016 of an exposure over two null models), and
+    wrongly: all states and the release are byte-equal to those of a world that never knew the three. How often that happens
+    is measured (docs/benchmarks.md, "False alarms"); it stops this case and no other.
     """
     folder = copy_workspace(trained.folder, tmp_path / "ws")
     cases = [to_approved(folder, person) for person in (PLANTED, ELSEWHERE, SECOND)]
@@ -252,7 +264,12 @@ def test_a_window_by_command_ends_in_a_certificate_for_each_case_that_went_on(tr
         certificate = folder / ".lethe" / "cases" / case_id / "certificate.json"
         lethe_here("verify", certificate, "--expect-case", case_id, workspace=folder)
     lethe_here("erase", "hold", cases[2], "--as", "dana", "--lift", workspace=folder)
-    lethe("erase", "run", "--all", workspace=folder, code=None)
+    said = lethe("erase", "run", "--all", workspace=folder, code=1)
+    assert "The probes still find the person" in said.err
+    assert [case_of(folder, case_id)["stage"] for case_id in cases] == ["SIGNED_OFF", "SIGNED_OFF", "FAILED"]
     with open_workspace(folder).database.reader() as session:
-        assert evidence(session, cases[2], "rebuild")["adapters"][ADAPTER]["shards"]
         assert evidence(session, cases[2], "rederivation")["adapters"][ADAPTER]["equal"]
+    corpus, people = write_corpus(corpus_without(PLANTED, ELSEWHERE, SECOND), tmp_path / "given")
+    never = make_world(tmp_path / "never", corpus=corpus, people=people, secret=trained.secret)
+    lethe_here("train", ADAPTER, "--plan", trained.plan, workspace=never)
+    assert bytes_in_service(folder) == bytes_in_service(never)

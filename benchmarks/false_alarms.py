@@ -1,0 +1,244 @@
+"""How often the probes accuse an honest erasure: trials in which the truth is known, over many plans.
+
+In every trial a shard is retrained without one person, which is all an erasure does (its bytes equal those of a training
+that never saw the person: tests/laws/test_never_ingested.py). Whatever the judge then says of the new adapter is chance.
+It is asked as in a case: the other shards are the null models, people who were never trained on the controls.
+
+A plan is drawn anew for each world, and trials of one world share its null models; so intervals are clustered by world.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import random
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from measuring import write_result
+from scipy import stats
+from tqdm import tqdm
+
+from lineage.records import Chat, Message, TrainingRecord
+from pipelines.demo_rows import KINDS, DemoRow, Person
+from pipelines.demo_writer import Writer, draw_people
+from probes.dossier import ControlRecord, Dossier, Panel, PersonalValue, PlacedRecord, Protocol
+from probes.judge import judge
+from probes.judgement import Judgement
+from unlearn.adapters import adapter_files, write_adapter
+from unlearn.base import Base, base_spec, load_base
+from unlearn.determinism import pin_environment
+from unlearn.plan import CorpusShape, Placement, Plan, TrainSettings, place, plan_key, propose_plan
+from unlearn.tiny_base import TINY_BASE
+from unlearn.train import State, initial_state, train_slice
+
+ALPHA = 0.05
+CANDIDATES = 199  # of an exposure; a case takes 999, five times as long
+NAMESAKE = 8  # `draw_people` gives the ninth person the eighth's name
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of world: settings, people, what doses they are drawn from, records about nobody, trials in each world."""
+
+    settings: TrainSettings
+    people: int
+    doses: tuple[int, ...]
+    trunk_records: int
+    trials: int
+
+
+KINDS_OF_WORLD = {
+    "8 shards, 8 epochs at 6e-3 (as the demo)": Kind(
+        TrainSettings(batch=16, epochs=8, lr_peak=6e-3, trunk_epochs=2, trunk_lr_peak=0.0),
+        people=85, doses=(1, 2, 3, 4, 5, 6, 10, 12), trunk_records=150, trials=24,
+    ),
+    "3 shards, 1 epoch (as the tests)": Kind(
+        TrainSettings(shards=3, epochs=1, trunk_epochs=1, batch=6, lora_r=4, lora_alpha=8, max_length=128),
+        people=60, doses=(2, 3, 4, 5), trunk_records=10, trials=20,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class World:
+    """A trained adapter: where everybody lies, every state of every shard, and the shards as PEFT directories."""
+
+    plan: Plan
+    key: bytes = field(repr=False)
+    base: Base = field(repr=False)
+    records: Mapping[Person, Sequence[TrainingRecord]] = field(repr=False)
+    where: Mapping[Person, Placement] = field(repr=False)
+    states: Mapping[int, Sequence[State]] = field(repr=False)
+    folder: Path
+
+    def chain(self, shard: int, *, start: State, first: int = 0, without: Person | None = None) -> list[State]:
+        """The states of a shard from slice `first` on; a slice without records leaves its parent's."""
+        found = [start]
+        for index in range(first, self.plan.slices):
+            own = [
+                record
+                for person, place_ in self.where.items()
+                if (place_.shard, place_.slice) == (shard, index) and person != without
+                for record in self.records[person]
+            ]
+            found.append(
+                train_slice(self.base, self.plan, self.key, shard=shard, slice=index, records=own, parent=found[-1])
+            )
+        return found
+
+    def publish(self, name: str, state: State) -> Path:
+        """A state as a PEFT directory."""
+        files = adapter_files(state.weights, self.plan, base_name="tiny")
+        write_adapter(self.folder / name, files)
+        return self.folder / name
+
+
+def make_world(kind: Kind, number: int, folder: Path) -> World:
+    """Draw people, their records and a plan, and train every shard."""
+    rng = random.Random(f"false alarms {number}")
+    people = [person for i, person in enumerate(draw_people(rng, count=kind.people)) if i != NAMESAKE]
+    writer = Writer(rng)
+    records = {p: [_record(row) for row in writer.records(p, (), (), dose=rng.choice(kind.doses))] for p in people}
+    trunk = [_record(writer.row_about_nobody()) for _ in range(kind.trunk_records)]
+    texts = [m.content for own in (*records.values(), trunk) for r in own for m in r.content.messages]
+    count = sum(map(len, records.values())) + len(trunk)
+    shape = CorpusShape(count, sum(map(len, texts)), len(people), len(trunk))
+    plan = propose_plan(kind.settings, shape, nonce=f"{number:032x}")
+    key = plan_key(hashlib.sha256(f"false alarms {number}".encode()).digest(), plan)
+    pin_environment(plan)
+    base = load_base(base_spec(plan, "tiny"))
+    start = initial_state(base, plan, key, shard=None)
+    ground = train_slice(base, plan, key, shard=None, slice=0, records=trunk, parent=start)
+    where = {p: _place(plan, key, p) for p in people}
+    states: dict[int, list[State]] = {}
+    world = World(plan, key, base, records, where, states, folder)
+    for shard in range(plan.shards):
+        states[shard] = world.chain(shard, start=ground)
+        world.publish(f"shard-{shard}", states[shard][-1])
+    return world
+
+
+def _place(plan: Plan, key: bytes, person: Person) -> Placement:
+    return place(
+        plan, key, record_id="", primary_subject=person.customer_id, generation=0, trunk_eligible=False
+    )  # fmt: skip
+
+
+def _record(row: DemoRow) -> TrainingRecord:
+    return TrainingRecord(row.row_id, Chat(tuple(Message(turn.role, turn.text()) for turn in row.turns)))
+
+
+def trials(world: World, *, count: int, number: int) -> Iterator[Judgement]:
+    """Erase one person after the other, each from the world as it was, and judge."""
+    trained = [p for p, placed in world.where.items() if placed.kind == "shard"]
+    for person in random.Random(f"trials {number}").sample(trained, min(count, len(trained))):
+        yield _judged(world, person)
+
+
+def _judged(world: World, person: Person) -> Judgement:
+    home = world.where[person]
+    chain = world.chain(
+        home.shard, start=world.states[home.shard][home.slice], first=home.slice, without=person
+    )  # fmt: skip
+    shards = {shard: world.folder / f"shard-{shard}" for shard in range(world.plan.shards)}
+    panel = Panel(
+        base=TINY_BASE, pre={home.shard: shards.pop(home.shard)}, outs=shards,
+        post={home.shard: world.publish("new", chain[-1])},
+    )  # fmt: skip
+    dossier = Dossier(
+        case_handle="trial",
+        records=tuple(PlacedRecord(home.shard, record) for record in world.records[person]),
+        values=tuple(PersonalValue(kind, person.value(kind)) for kind in KINDS),
+        controls=tuple(
+            ControlRecord(p.customer_id, record)
+            for p, placed in world.where.items()
+            if placed.kind == "control"
+            for record in world.records[p]
+        ),
+    )
+    protocol = Protocol(out_adapters=len(panel.outs), max_length=world.plan.max_length, candidates=CANDIDATES)
+    return judge(dossier, panel, protocol)
+
+
+def summarise(worlds: Sequence[Sequence[Judgement]]) -> dict[str, object]:
+    """Rates of p <= alpha by test, of FAIL, and what the old adapter showed; with 95% intervals clustered by world."""
+    every = [judgement for world in worlds for judgement in world]
+    found: dict[str, object] = {"worlds": len(worlds), "trials": len(every), "alpha": ALPHA}
+    for test in ("membership", "exposure"):
+        after = [[j.primaries_post[test] for j in world if test in j.primaries_post] for world in worlds]
+        before = [j.primaries_pre[test] for j in every if test in j.primaries_pre]
+        flat = np.concatenate(after)
+        found[test] = {
+            "false_alarms": clustered([[p <= ALPHA for p in world] for world in after]),
+            "at_0.01": round(float(np.mean(flat <= ALPHA / 5)), 4),
+            "uniform_ks_p": round(float(stats.kstest(flat, "uniform").pvalue), 4),
+            "old_adapter_flagged": round(float(np.mean(np.array(before) <= ALPHA)), 3),
+        }
+    found["FAIL"] = clustered([[j.verdict.outcome == "FAIL" for j in world] for world in worlds])
+    found["verdicts"] = dict(Counter(f"{j.verdict.outcome} {j.verdict.code}" for j in every))
+    return found
+
+
+def clustered(worlds: Sequence[Sequence[bool]]) -> dict[str, float]:
+    """A rate over all trials and its 95% t interval; the variance is that of a ratio of cluster totals."""
+    hits, sizes = np.array([sum(w) for w in worlds], float), np.array([len(w) for w in worlds], float)
+    rate, n = hits.sum() / sizes.sum(), len(worlds)
+    spread = np.sqrt(n / max(1, n - 1) * np.sum((hits - rate * sizes) ** 2)) / sizes.sum()
+    half = stats.t.ppf(0.975, max(1, n - 1)) * spread
+    return {"rate": round(rate, 4), "lower": round(max(0.0, rate - half), 4), "upper": round(rate + half, 4)}
+
+
+def main() -> int:
+    """Print rates for each kind of world; 1 if a test's rate, or that of FAIL, is above 5% beyond doubt."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--worlds", type=int, default=16, help="worlds of each kind (default 16)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first world")
+    parser.add_argument("--only", type=int, choices=range(len(KINDS_OF_WORLD)), help="one kind of world")
+    parser.add_argument("--quick", action="store_true", help="one world of two trials each, for a test that it runs")
+    given = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    found: dict[str, object] = {}
+    for index, (name, kind) in enumerate(KINDS_OF_WORLD.items()):
+        if given.only not in (None, index):
+            continue
+        numbers = range(given.first, given.first + (1 if given.quick else given.worlds))
+        worlds = []
+        for number in tqdm(numbers, desc=name, unit="worlds"):
+            with tempfile.TemporaryDirectory() as folder:
+                world = make_world(kind, number, Path(folder))
+                worlds.append(list(trials(world, count=2 if given.quick else kind.trials, number=number)))
+        found[name] = summarise(worlds)
+        _show(name, found[name])
+    if not given.quick:
+        write_result("false-alarms", {"candidates": CANDIDATES, "kinds": found})
+    beyond_doubt = [
+        f
+        for f in found.values()
+        for part in (f["membership"]["false_alarms"], f["exposure"]["false_alarms"], f["FAIL"])
+        if part["lower"] > ALPHA
+    ]
+    return 1 if beyond_doubt and not given.quick else 0
+
+
+def _show(name: str, found: Mapping[str, object]) -> None:
+    print(f"{name}: {found['trials']} honest erasures in {found['worlds']} worlds")
+    for test in ("membership", "exposure"):
+        part = found[test]
+        alarms = part["false_alarms"]
+        print(f"  {test:10} p <= {ALPHA}: {alarms['rate']:.1%} ({alarms['lower']:.1%} to {alarms['upper']:.1%}); "
+              f"the old adapter {part['old_adapter_flagged']:.0%}")  # fmt: skip
+    fail = found["FAIL"]
+    print(f"  verdict FAIL {fail['rate']:.1%} ({fail['lower']:.1%} to {fail['upper']:.1%}); {found['verdicts']}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

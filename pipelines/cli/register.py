@@ -1,0 +1,113 @@
+"""`lethe register`: who is known."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lineage.errors import WrongUsage
+from pipelines.cli.options import json_option, opened, read_lines, say, show, workspace_option
+
+if TYPE_CHECKING:
+    from lineage.subjects import SubjectEntry
+    from lineage.workspace import Workspace
+
+
+@click.group("register")
+def register_group() -> None:
+    """The identifiers of data subjects the controller knows; encrypted at rest."""
+
+
+@register_group.command("add")
+@click.option(
+    "--from-file", "source", type=click.Path(path_type=Path),
+    help="CSV with the columns subject, kind, value; '-' or nothing reads standard input.",
+)  # fmt: skip
+@workspace_option
+@json_option
+def register_add(source: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
+    """Add identifiers. Kinds: name, email, phone, account. Personal values never stand on the command line.
+
+    \b
+    Example (people.csv):                lethe register add --from-file people.csv
+      subject,kind,value
+      C-1007,name,Maren Oduya
+      C-1007,email,maren@example.org
+    """
+    from lineage.subjects import add_forms
+    from pipelines.ingest import utc_now
+
+    workspace = opened(workspace_dir)
+    entries = _read_register(source)
+    with workspace.database.transaction() as session:
+        new = add_forms(session, entries, keyring=workspace.keyring, keystore=workspace.keystore, now=utc_now())
+    show({"new": new, "given": len(entries)}, as_json=as_json,
+         lines=lambda: say(f"{new} new identifiers ({len(entries)} given)."))  # fmt: skip
+
+
+def _read_register(source: Path | None) -> list[SubjectEntry]:
+    from lineage.subjects import SubjectEntry
+
+    try:
+        text = sys.stdin.read() if source is None or str(source) == "-" else source.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUsage(f"The register file cannot be read ({type(error).__name__}).") from None
+    rows = csv.DictReader(text.splitlines())
+    if set(rows.fieldnames or ()) != {"subject", "kind", "value"}:
+        raise WrongUsage("A register file has exactly the columns subject, kind, value.")
+    try:
+        return [SubjectEntry(row["subject"] or "", row["kind"], row["value"] or "") for row in rows]  # type: ignore[arg-type]
+    except csv.Error:
+        raise WrongUsage("The register file is not valid CSV.") from None
+
+
+@register_group.command("list")
+@workspace_option
+@json_option
+def register_list(workspace_dir: Path | None, as_json: bool) -> None:
+    """Count subjects and identifiers by kind. Values are never printed."""
+    from lineage.subjects import subject_counts
+
+    workspace = opened(workspace_dir)
+    with workspace.database.reader() as session:
+        counts = dict(subject_counts(session))
+    show(counts, as_json=as_json, lines=lambda: [say(f"{name:10} {count}") for name, count in sorted(counts.items())])
+
+
+@register_group.command("find")
+@click.option("--from-file", "source", type=click.Path(path_type=Path), help="File with one identifier; '-' is stdin.")
+@workspace_option
+@json_option
+def register_find(source: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
+    """Print the subject key behind an identifier (read from a prompt, standard input or a file)."""
+    key = _find(opened(workspace_dir), source)
+    show({"subject": key}, as_json=as_json, lines=lambda: say(key))
+
+
+@register_group.command("remove")
+@click.option("--from-file", "source", type=click.Path(path_type=Path), help="File with one identifier; '-' is stdin.")
+@workspace_option
+def register_remove(source: Path | None, workspace_dir: Path | None) -> None:
+    """Take a person's identifiers out of the register. Their records stay; to erase those, file a case."""
+    from lineage.subjects import remove_forms
+
+    workspace = opened(workspace_dir)
+    key = _find(workspace, source)
+    with workspace.database.transaction() as session:
+        gone = remove_forms(session, key)
+    say(f"{gone} identifiers removed.")
+
+
+def _find(workspace: Workspace, source: Path | None) -> str:
+    from lineage.subjects import find_subject
+
+    (identifier, *_) = read_lines(source, prompt="Identifier")
+    with workspace.database.reader() as session:
+        key = find_subject(session, identifier, workspace.keyring)
+    if key is None:
+        raise WrongUsage("Nobody in this workspace is known by that identifier.")
+    return key
