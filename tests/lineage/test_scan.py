@@ -12,10 +12,11 @@ from importlib.metadata import version
 
 import pytest
 
-from lineage import scan
+from lineage import presidio
+from lineage.canaries import CANARIES
 from lineage.errors import GateClosed, WrongUsage
 from lineage.policy import load_policy
-from lineage.scan import ART9_LEXICON, CANARIES, ScanFailed, Scanner
+from lineage.scan import ART9_LEXICON, ScanFailed, Scanner
 
 DEFAULT = load_policy("default")
 PLANTED = {
@@ -92,14 +93,14 @@ def test_the_word_number_raises_nothing(scanner):
 def test_empty_lemmas_close_the_gate(monkeypatch):
     from presidio_analyzer.nlp_engine import SlimSpacyNlpEngine
 
-    real = scan._blank_engine
+    real = presidio._blank_engine
 
     def without_lemmas(language):
         engine = real(language)
         engine._doc_to_nlp_artifact = lambda doc, lang: SlimSpacyNlpEngine._doc_to_nlp_artifact(engine, doc, lang)
         return engine
 
-    monkeypatch.setattr(scan, "_blank_engine", without_lemmas)
+    monkeypatch.setattr(presidio, "_blank_engine", without_lemmas)
     with pytest.raises(GateClosed, match="PHONE_NUMBER"):
         Scanner(DEFAULT).scan("x")
 
@@ -176,7 +177,7 @@ def test_a_real_regex_timeout_fails_the_scan(monkeypatch):
         with pytest.raises(ScanFailed) as caught:
             scanner.scan("ab" * 200 + "!")
     finally:
-        scan._set_regex_timeout(DEFAULT.recognizer_timeout_s)
+        presidio._set_regex_timeout(DEFAULT.recognizer_timeout_s)
     assert caught.value.reason == "scan_timeout"
 
 

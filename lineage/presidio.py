@@ -1,0 +1,132 @@
+"""The one doorway to Presidio: its stock engine, offline, silent, and without a claim it cannot keep.
+
+Presidio 2.2.366 is used as it ships except where it would reach for the network or miss what it says it finds: the
+language pipeline is a blank spaCy tokeniser whose lemma is the token (empty lemmas switch context words off without a
+sound); the suffix list of the e-mail recogniser comes from the tldextract package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from lineage.errors import WrongUsage
+from lineage.policy import Policy
+from lineage.quiet import silence, without_torch
+
+if TYPE_CHECKING:
+    from presidio_analyzer import AnalyzerEngine, EntityRecognizer
+    from presidio_analyzer.nlp_engine import NlpEngine
+    from tldextract import TLDExtract
+
+__all__ = ["LOGGERS", "described", "stock_engine", "suffix_list_sha256"]
+
+LOGGERS = ("presidio-analyzer", "decision_process", "tldextract", "tldextract.cache", "spacy")
+
+
+def stock_engine(policy: Policy) -> AnalyzerEngine:
+    """Presidio's analyzer with the policy's recognisers, in Presidio's order.
+
+    Raises:
+        WrongUsage: the policy disables a recogniser that Presidio does not have.
+    """
+    silence(*LOGGERS)
+    with without_torch():
+        from presidio_analyzer import AnalyzerEngine
+        from presidio_analyzer.recognizer_registry import RecognizerRegistry
+    _set_regex_timeout(policy.recognizer_timeout_s)
+    languages = [policy.language]
+    registry = RecognizerRegistry(supported_languages=languages)
+    registry.load_predefined_recognizers(languages=languages)
+    registry.recognizers = _chosen(list(registry.recognizers), policy)
+    return AnalyzerEngine(registry=registry, nlp_engine=_blank_engine(languages[0]), supported_languages=languages)
+
+
+def suffix_list_sha256() -> str:
+    """SHA-256 (hex) of the public suffix list that e-mail addresses are checked against."""
+    return hashlib.sha256("\n".join(sorted(_offline_suffixes().tlds)).encode()).hexdigest()
+
+
+def _set_regex_timeout(seconds: int) -> None:
+    """Presidio reads its limit (60 s) from the environment at import; this is the same number, set afterwards."""
+    from presidio_analyzer import pattern_recognizer
+    from presidio_analyzer.predefined_recognizers.generic import iban_recognizer
+
+    pattern_recognizer.REGEX_TIMEOUT_SECONDS = seconds
+    iban_recognizer.REGEX_TIMEOUT_SECONDS = seconds
+
+
+def _chosen(stock: list[EntityRecognizer], policy: Policy) -> list[EntityRecognizer]:
+    """Presidio's recognisers in its order: without the disabled ones, e-mail offline, phones as the policy says."""
+    from presidio_analyzer.predefined_recognizers import PhoneRecognizer
+
+    # Without a model SpacyRecognizer finds nothing, and would still claim PERSON.
+    off = {"SpacyRecognizer", *policy.disabled_recognizers}
+    if unknown := off - {_name(r) for r in stock}:
+        raise WrongUsage(
+            "The policy disables a recogniser that Presidio does not have.", hint=", ".join(sorted(unknown))
+        )
+    replaced: dict[str, EntityRecognizer] = {
+        "EmailRecognizer": _offline_email(policy.language),
+        "PhoneRecognizer": PhoneRecognizer(
+            context=list(policy.phone.context),
+            supported_language=policy.language,
+            supported_regions=policy.phone.regions,
+        ),
+    }
+    return [replaced.get(_name(r), r) for r in stock if _name(r) not in off]
+
+
+def _offline_suffixes() -> TLDExtract:
+    from tldextract import TLDExtract
+
+    return TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+
+def _offline_email(language: str) -> EntityRecognizer:
+    from presidio_analyzer.predefined_recognizers import EmailRecognizer
+
+    suffixes = _offline_suffixes()
+
+    class OfflineEmailRecognizer(EmailRecognizer):
+        """The stock recogniser; only the suffix list is the one in the package instead of one fetched by HTTP."""
+
+        def validate_result(self, pattern_text: str) -> bool:
+            return bool(suffixes(pattern_text).fqdn)
+
+    return OfflineEmailRecognizer(supported_language=language, name="EmailRecognizer")
+
+
+def _blank_engine(language: str) -> NlpEngine:
+    import spacy
+    from presidio_analyzer.nlp_engine import NlpArtifacts, SlimSpacyNlpEngine
+    from spacy.tokens import Doc
+
+    class BlankEngine(SlimSpacyNlpEngine):
+        """A tokeniser without a model: every token is its own lemma, so that context words are found."""
+
+        def _doc_to_nlp_artifact(self, doc: Doc, language: str) -> NlpArtifacts:
+            for token in doc:
+                token.lemma_ = token.text
+            return super()._doc_to_nlp_artifact(doc, language)
+
+    engine: Any = BlankEngine(models=[{"lang_code": language, "model_name": "blank"}], auto_download=False)
+    engine.nlp = {language: spacy.blank(language)}
+    blank: NlpEngine = engine
+    return blank
+
+
+def _name(recognizer: EntityRecognizer) -> str:
+    return str(vars(recognizer)["name"])
+
+
+def described(recognizer: EntityRecognizer) -> dict[str, object]:
+    """What of a recogniser its findings depend on."""
+    patterns = [[p.name, p.regex, p.score] for p in getattr(recognizer, "patterns", [])]
+    return {
+        "name": _name(recognizer),
+        "entities": sorted(recognizer.supported_entities),
+        "context": list(recognizer.context or []),
+        "patterns": patterns,
+        "regions": list(getattr(recognizer, "supported_regions", ())),
+    }
