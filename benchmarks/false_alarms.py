@@ -46,23 +46,24 @@ NAMESAKE = 8  # `draw_people` gives the ninth person the eighth's name
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of world: settings, people, what doses they are drawn from, records about nobody, trials in each world."""
+    """A kind of world: settings, people, what doses they are drawn from, records about nobody; how many, and trials in each."""
 
     settings: TrainSettings
     people: int
     doses: tuple[int, ...]
     trunk_records: int
+    worlds: int
     trials: int
 
 
 KINDS_OF_WORLD = {
     "8 shards, 8 epochs at 6e-3 (as the demo)": Kind(
         TrainSettings(batch=16, epochs=8, lr_peak=6e-3, trunk_epochs=2, trunk_lr_peak=0.0),
-        people=85, doses=(1, 2, 3, 4, 5, 6, 10, 12), trunk_records=150, trials=24,
+        people=85, doses=(1, 2, 3, 4, 5, 6, 10, 12), trunk_records=150, worlds=8, trials=20,
     ),
     "3 shards, 1 epoch (as the tests)": Kind(
         TrainSettings(shards=3, epochs=1, trunk_epochs=1, batch=6, lora_r=4, lora_alpha=8, max_length=128),
-        people=60, doses=(2, 3, 4, 5), trunk_records=10, trials=20,
+        people=60, doses=(2, 3, 4, 5), trunk_records=10, worlds=20, trials=20,
     ),
 }  # fmt: skip
 
@@ -197,36 +198,32 @@ def clustered(worlds: Sequence[Sequence[bool]]) -> dict[str, float]:
 
 
 def main() -> int:
-    """Print rates for each kind of world; 1 if a test's rate, or that of FAIL, is above 5% beyond doubt."""
+    """Print rates for each kind of world; 1 if a test's rate, or that of FAIL, is above the bar beyond doubt."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--worlds", type=int, default=16, help="worlds of each kind (default 16)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first world")
-    parser.add_argument("--only", type=int, choices=range(len(KINDS_OF_WORLD)), help="one kind of world")
-    parser.add_argument("--quick", action="store_true", help="one world of two trials each, for a test that it runs")
-    given = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="one small world with two trials, for a test that it runs")
+    quick = parser.parse_args().quick
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
-    found: dict[str, object] = {}
-    for index, (name, kind) in enumerate(KINDS_OF_WORLD.items()):
-        if given.only not in (None, index):
-            continue
-        numbers = range(given.first, given.first + (1 if given.quick else given.worlds))
+    kinds = dict(list(KINDS_OF_WORLD.items())[-1:]) if quick else KINDS_OF_WORLD
+    found: dict[str, dict[str, object]] = {}
+    for name, kind in kinds.items():
         worlds = []
-        for number in tqdm(numbers, desc=name, unit="worlds"):
+        for number in tqdm(range(1 if quick else kind.worlds), desc=name, unit="worlds"):
             with tempfile.TemporaryDirectory() as folder:
                 world = make_world(kind, number, Path(folder))
-                worlds.append(list(trials(world, count=2 if given.quick else kind.trials, number=number)))
+                worlds.append(list(trials(world, count=2 if quick else kind.trials, number=number)))
         found[name] = summarise(worlds)
         _show(name, found[name])
-    if not given.quick:
+    if not quick:
         write_result("false-alarms", {"candidates": CANDIDATES, "kinds": found})
-    beyond_doubt = [
-        f
-        for f in found.values()
-        for part in (f["membership"]["false_alarms"], f["exposure"]["false_alarms"], f["FAIL"])
-        if part["lower"] > ALPHA
-    ]
-    return 1 if beyond_doubt and not given.quick else 0
+    lowest = max(rate["lower"] for part in found.values() for rate in _rates(part).values())
+    print(f"bar {ALPHA:.0%} for each test and the verdict: {'met, or not refuted' if lowest <= ALPHA else 'NOT met'}")
+    return 0 if lowest <= ALPHA or quick else 1
+
+
+def _rates(found: Mapping[str, object]) -> dict[str, dict[str, float]]:
+    """The rates that have a bar, by name."""
+    return {"FAIL": found["FAIL"]} | {test: found[test]["false_alarms"] for test in ("membership", "exposure")}
 
 
 def _show(name: str, found: Mapping[str, object]) -> None:
