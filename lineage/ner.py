@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from lineage.errors import GateClosed
 from lineage.policy import Policy
+from lineage.predictions import fitting
 from lineage.quiet import without_torch
 from lineage.tiers import has_model
 
@@ -103,6 +104,8 @@ def model_engine(policy: Policy) -> NlpEngine:
         hint = f"Map one of its labels to PERSON in ner.labels; it has {', '.join(sorted(labels)) or 'none'}."
         raise GateClosed(f"The {policy.ner.engine} model for {language!r} has no label for a person.", hint=hint)
     engine.ner_model_configuration.model_to_presidio_entity_mapping = mapped
+    if not spacy_only:
+        _fit(engine.nlp[language], frozenset(label for label, kind in mapped.items() if kind == "PERSON"))
     loaded: NlpEngine = engine
     return loaded
 
@@ -183,6 +186,16 @@ def _with_lemmas(doc: Doc) -> Doc:
 def _those_that(counts: Any, entities: Iterable[Span], scores: Sequence[float]) -> tuple[list[Span], list[float]]:
     kept = [(e, s) for e, s in zip(entities, scores, strict=True) if counts(e, s)]
     return [entity for entity, _ in kept], [score for _, score in kept]
+
+
+def _fit(nlp: Any, persons: frozenset[str]) -> None:
+    from presidio_analyzer.nlp_engine.huggingface_token_pipe import FACTORY_NAME
+
+    def tokens(text: str) -> list[tuple[int, int]]:
+        return [(token.idx, token.idx + len(token)) for token in nlp.make_doc(text)]
+
+    pipe = nlp.get_pipe(FACTORY_NAME)
+    pipe.pipeline = fitting(pipe.pipeline, tokens, persons)
 
 
 def _labels(nlp: Any, *, spacy_only: bool) -> set[str]:
