@@ -1,4 +1,4 @@
-"""Write the gazetteer's name lists from the package Faker: pip install faker==40.63.0, then python benchmarks/name_lists.py.
+"""Write the gazetteer's name lists from the package Faker: pip install faker==40.63.0, then python benchmarks/lists/name_lists.py.
 
 Faker is no dependency: its lists are copied once, so that the gate's findings depend on bytes that the fingerprint covers.
 """
@@ -11,9 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 LOCALES = {"en": ("en_US", "en_GB"), "de": ("de_DE",), "fr": ("fr_FR",), "es": ("es_ES",)}
-POLICIES = Path(__file__).parents[1] / "lineage" / "policies"
+POLICIES = Path(__file__).parents[2] / "lineage" / "policies"
 HEADER = """\
-# Common names, for the gate's tripwire on names (docs/policy-languages.md). Written by benchmarks/name_lists.py from
+# Common names, for the gate's tripwire on names (docs/policy-languages.md). Written by benchmarks/lists/name_lists.py from
 # Faker {version}, whose licence follows.
 #
 # Copyright (c) 2012 Daniele Faraglia
