@@ -79,7 +79,9 @@ def random_transformer(folder: Path, *, person: bool = True) -> Path:
     from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast
 
     words = [*"abcdefghijklmnopqrstuvwxyz0123456789.,;:@+-_[]()'/"]
-    vocab = {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words, *(f"##{w}" for w in words)])}
+    vocab = {
+        token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words, *(f"##{w}" for w in words)])
+    }
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -105,5 +107,3 @@ def random_transformer(folder: Path, *, person: bool = True) -> Path:
 def policy_text(base: str, *, engine: str, model: str, more: str = "") -> str:
     """A shipped policy with a model for English, as a TOML text."""
     return f"{base}\n[ner]\nengine = {json.dumps(engine)}\nmodels.en = {json.dumps(model)}\n{more}\n"
-
-

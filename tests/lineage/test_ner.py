@@ -117,7 +117,11 @@ def test_the_tier_and_its_blind_spots_are_said(scanner, policy):
     assert scanner.fingerprint.tier == scanner.tier
     (model,) = scanner.fingerprint.models
     assert model.startswith("en support_names sha256:")
-    assert Scanners(policy).fingerprint.digest == scanner.fingerprint.digest != Scanner(load_policy("default")).fingerprint.digest
+    assert (
+        Scanners(policy).fingerprint.digest
+        == scanner.fingerprint.digest
+        != Scanner(load_policy("default")).fingerprint.digest
+    )
 
 
 def test_another_byte_in_the_model_is_another_scanner(policy, scanner, spacy_model, tmp_path):
@@ -170,7 +174,7 @@ def test_a_model_that_misses_the_canary_closes_the_gate(spacy_model, tmp_path):
 def test_a_policy_may_require_the_tier(policy, scanner):
     Scanner(policy.model_copy(update={"require_ner": True})).self_test()
     only_english = load_policy("european").model_copy(update={"require_ner": True, "ner": policy.ner})
-    with pytest.raises(GateClosed, match="requires the NER tier.*'de'"):
+    with pytest.raises(GateClosed, match=r"requires the NER tier.*'de'"):
         Scanners(only_english).self_test()
 
 
@@ -247,4 +251,3 @@ def test_a_process_that_scanned_without_torch_says_that_it_cannot_run_a_transfor
     sentence, hint = alone(tmp_path / "policy.toml", "--plain-first")["error"]
     assert "scanned without torch" in sentence
     assert "process of its own" in hint
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +25,7 @@ def test_they_are_whole_tokens_in_order_and_apart(predictions):
     found = fitted(predictions, TOKENS, PERSONS)
     starts, ends = {s for s, _ in TOKENS}, {e for _, e in TOKENS}
     assert all(p["start"] in starts and p["end"] in ends for p in found)
-    assert all(before["end"] <= after["start"] for before, after in zip(found, found[1:], strict=False))
+    assert all(before["end"] <= after["start"] for before, after in itertools.pairwise(found))
 
 
 @given(PREDICTIONS)
@@ -36,6 +38,9 @@ def test_no_person_is_lost(predictions):
 
 
 def test_two_in_one_token_become_one_with_the_better_score():
-    halves = [{"start": 0, "end": 2, "entity": "PER", "score": 0.6}, {"start": 2, "end": 4, "entity": "LOC", "score": 0.9}]
+    halves = [
+        {"start": 0, "end": 2, "entity": "PER", "score": 0.6},
+        {"start": 2, "end": 4, "entity": "LOC", "score": 0.9},
+    ]
     assert fitted(halves, TOKENS, PERSONS) == [{"entity_group": "PER", "score": 0.6, "start": 0, "end": 4}]
     assert fitted(halves[:1], [], PERSONS) == []
