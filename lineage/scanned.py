@@ -60,7 +60,7 @@ def summary(found: Sequence[ScannedBy]) -> tuple[str, str]:
     """Tier and blind spots of all of them, for a person: two strings."""
     if len(found) == 1:
         return found[0].tier, found[0].blind_spots
-    tiers = "; ".join(f"{one.tier}: {one.records:,} records" for one in found)
+    tiers = "; ".join(f"{one.tier}: {one.records:,} {'record' if one.records == 1 else 'records'}" for one in found)
     return tiers, " ".join(dict.fromkeys(one.blind_spots for one in found))
 
 

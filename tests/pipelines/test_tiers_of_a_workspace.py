@@ -66,7 +66,7 @@ def test_the_certificate_names_the_tiers_that_scanned_what_is_held(folder):
         rows = {row.digest: row for row in session.exec(select(ScannerRow)).all()}
         tier, blind_spots = summary(scanned_by(session))
     assert set(rows) == {first.fingerprint, second.fingerprint}
-    assert "2 records; patterns+register+gazetteer: 1 records" in tier
+    assert "2 records; patterns+register+gazetteer: 1 record" in tier
     assert "common first names" in blind_spots
 
 
