@@ -13,13 +13,14 @@ the suppression list's links to erased ones. The verdict is the maximum over the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
 from lineage.errors import LetheError, WrongUsage
 from lineage.findings import KIND_OF, Evidence, FoundSpan, findings_of
 from lineage.forms import fold, normalise
+from lineage.languages import primary
 from lineage.policy import Action, Policy, worst
 from lineage.records import Content
 from lineage.register import Link
@@ -100,13 +101,24 @@ class Links(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Everything a verdict depends on. `strict` decides who may enter the trunk."""
+    """Everything a verdict depends on. `strict` decides who may enter the trunk.
+
+    `scanner` reads the policy's own language, `others` the further ones, by code.
+    """
 
     scanner: Finds
     register: Links
     suppression: Links
     policy: Policy
     strict: Policy
+    others: Mapping[str, Finds] = field(default_factory=dict)
+
+    def reading(self, language: str | None) -> Gate | None:
+        """The gate for a record in this language (None: the policy's own); None if nobody scans it."""
+        code = self.policy.language if language is None else primary(language)
+        if code == self.policy.language:
+            return self
+        return replace(self, scanner=self.others[code]) if code in self.others else None
 
 
 def examine(gate: Gate, content: Content, *, declared: Sequence[str], language: str | None = None) -> Decision:
@@ -121,11 +133,12 @@ def examine(gate: Gate, content: Content, *, declared: Sequence[str], language: 
     policy = gate.policy
     if sum(len(segment) for segment in content.segments()) > policy.max_chars:
         return _closed(content, policy, "oversize")
-    if language is not None and language != policy.language:
+    reading = gate.reading(language)
+    if reading is None:
         return _closed(content, policy, "language_not_covered")
     try:
-        decision = _judged(gate, content, declared)
-        if decision.verdict == "redact" and not _settled(gate, decision, declared):
+        decision = _judged(reading, content, declared)
+        if decision.verdict == "redact" and not _settled(reading, decision, declared):
             return _closed(content, policy, "redaction_unstable")
     except ScanFailed as failure:
         return _closed(content, policy, failure.reason)

@@ -123,9 +123,15 @@ def summary_lines(predicate: Mapping[str, Any]) -> Iterator[str]:
     yield f"Certificate {predicate['certificate']} of {predicate['controller']}, issued {predicate['issued']}"
     yield f"Case {request['case']}: received {request['received']}, due {request['due']}, ground {request['ground']}"
     yield f"Searched {len(stores)} stores; records decided: {counts}"
+    scanners = (predicate["search"]["scanner"], *predicate["search"].get("further_scanners", ()))
+    yield f"Scanned by: {'; '.join(_tier(scanner) for scanner in scanners)}"
     yield f"{len(adapters)} adapters, {len(slices)} slices: {before} records before, {after} after"
     yield f"Neighbouring records unchanged: {predicate['neighbours_unchanged']}"
     yield f"Destroyed: {destroyed}"
     yield f"To be told: {len(predicate['to_be_told'])}; backups that still expire: {len(predicate['backups'])}"
     yield f"Ledger: {predicate['ledger']['length']} events, head {predicate['ledger']['digest'][:16]}"
     yield from (f"Limit of the claim: {limit}" for limit in predicate["limits"])
+
+
+def _tier(scanner: Mapping[str, Any]) -> str:
+    return f"{scanner['tier']}, {scanner['records']} records" if "records" in scanner else str(scanner["tier"])

@@ -68,13 +68,15 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class GateStamp:
-    """Under which rules a batch was judged, and when."""
+    """Under which rules a batch was judged, by which tier, and when."""
 
     ingest_id: str
     generation: int
     policy_digest: str
     scanner_digest: str
     at: datetime
+    tier: str = ""
+    blind_spots: str = ""
 
 
 def identify(raw: RawRecord, keyring: Keyring) -> Identity:

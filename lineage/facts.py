@@ -74,19 +74,25 @@ class StoreSearched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanner:
-    """What searched: the fingerprint of recognisers and versions, the tier that ran, and what that tier cannot see."""
+    """What scanned records that are learnt from now: the fingerprint of recognisers, versions and models, the tier that ran
+    when they came in, what that tier cannot see, and how many records it was."""
 
     fingerprint: Digest
     tier: Text
     cannot_see: tuple[Text, ...]
+    records: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """The search for the person before anything was decided."""
+    """The search for the person before anything was decided.
+
+    `scanner` scanned most of the records; `further_scanners` the others, for instance before a model was added.
+    """
 
     stores: tuple[StoreSearched, ...]
     scanner: Scanner
+    further_scanners: tuple[Scanner, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """What the gate does about what it finds: one versioned, typed policy file.
 
-A policy is a TOML file in which an unknown key is an error. Two are shipped: `default` keeps the declared subject's own
+A policy is a TOML file in which an unknown key is an error. Three are shipped: `default` keeps the declared subject's own
 contact details and turns other people's into constants; `strict` turns both into constants, and is what decides whether
-a record without data subjects may enter the trunk. The digest covers everything a verdict can depend on, the words of
+a record without data subjects may enter the trunk; `european` is the default in English, German, French and Spanish. The digest covers everything a verdict can depend on, the words of
 the Art. 9 lexicon included, so two records gated under one digest were judged alike.
 """
 
@@ -15,14 +15,26 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from lineage.errors import WrongUsage
+from lineage.tiers import GazetteerRule, LanguageCode, NerRule
 
-__all__ = ["SHIPPED", "Action", "EntityRule", "LexiconRule", "PhoneRule", "Policy", "load_policy", "worst"]
+__all__ = [
+    "SHIPPED",
+    "Action",
+    "EntityRule",
+    "LanguageRule",
+    "LexiconRule",
+    "PhoneRule",
+    "Policy",
+    "load_policy",
+    "shipped_text",
+    "worst",
+]
 
 Action: TypeAlias = Literal["allow", "redact", "quarantine", "block"]
-SHIPPED = ("default", "strict")
+SHIPPED = ("default", "strict", "european")
 
 _SEVERITY: dict[Action, int] = {"allow": 0, "redact": 1, "quarantine": 2, "block": 3}
 _Score: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -70,11 +82,28 @@ class LexiconRule(_Strict):
     words: tuple[str, ...] = Field(default=(), repr=False)
 
 
+class LanguageRule(_Strict):
+    """How records of one more language are scanned. What is done about a finding is the same in all languages.
+
+    `recognizers` are Presidio's own that are off unless they are named, by class, or `FrNirRecognizer` of this package.
+    Without `art9` the list `art9_<language>` is used.
+    """
+
+    phone: PhoneRule
+    art9: LexiconRule | None = None
+    recognizers: tuple[str, ...] = ()
+    disabled_recognizers: tuple[str, ...] = ()
+
+
+# Younger than the first policies: while one of these is unused, the digest is what it was before it existed.
+_LATER = ("recognizers", "ner", "gazetteer", "languages")
+
+
 class Policy(_Strict):
     """One gate policy. Scores are Presidio's, in [0, 1]; `max_chars` counts code points over all segments of a record."""
 
     name: str
-    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")] = "en"
+    language: LanguageCode = "en"
     min_score: _Score = 0.35
     # Presidio's phone search gives up silently after 65,535 candidates; a text this long cannot hold more.
     max_chars: Annotated[int, Field(ge=1, le=65_535)] = 50_000
@@ -84,14 +113,44 @@ class Policy(_Strict):
     ambiguous_name: Literal["redact", "quarantine", "block"] = "quarantine"
     require_ner: bool = False
     disabled_recognizers: tuple[str, ...] = ()
+    recognizers: tuple[str, ...] = ()
     phone: PhoneRule
     art9: LexiconRule = LexiconRule()
+    ner: NerRule = NerRule()
+    gazetteer: GazetteerRule = GazetteerRule()
+    languages: dict[LanguageCode, LanguageRule] = Field(default_factory=dict)
     entities: dict[str, EntityRule]
+
+    @model_validator(mode="after")
+    def _languages_fit(self) -> Policy:
+        if self.language in self.languages:
+            raise ValueError("the policy's own language is no further language")
+        if unused := set(self.ner.models) - {self.language, *self.languages}:
+            raise ValueError(f"ner.models names languages that the policy does not cover: {', '.join(sorted(unused))}")
+        return self
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of the canonical JSON of every field."""
-        return hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
+        """SHA-256 (hex) of the canonical JSON of every field; of a model the last part of its name."""
+        fields = self.model_dump(mode="json")
+        for language, model in self.ner.models.items():
+            fields["ner"]["models"][language] = Path(model).name
+        for later in _LATER:
+            if getattr(self, later) == Policy.model_fields[later].get_default(call_default_factory=True):
+                del fields[later]
+        return hashlib.sha256(rfc8785.dumps(fields)).hexdigest()
+
+    def in_language(self, language: str) -> Policy:
+        """The policy as it is for records of one language, its own or a further one.
+
+        Raises:
+            KeyError: a language that the policy does not cover.
+        """
+        if language == self.language:
+            return self.model_copy(update={"languages": {}})
+        rule = self.languages[language]
+        scanned = {name: getattr(rule, name) for name in LanguageRule.model_fields}
+        return self.model_copy(update={**scanned, "language": language, "languages": {}})
 
     def constant(self, entity_type: str) -> str:
         """What stands in a redacted text for a value of this type."""
@@ -113,12 +172,17 @@ def load_policy(name_or_path: str | Path) -> Policy:
     except ValidationError as error:
         places = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
         raise WrongUsage("The gate's policy file holds a key or a value that is not allowed.", hint=places) from None
-    return policy.model_copy(update={"art9": _with_words(policy.art9)})
+    languages = {
+        language: rule.model_copy(update={"art9": _with_words(rule.art9 or LexiconRule(lexicon=f"art9_{language}"))})
+        for language, rule in policy.languages.items()
+    }
+    ner = policy.ner if name_or_path in SHIPPED else policy.ner.resolved(Path(name_or_path).parent)
+    return policy.model_copy(update={"art9": _with_words(policy.art9), "languages": languages, "ner": ner})
 
 
 def _read(name_or_path: str | Path) -> str:
     if isinstance(name_or_path, str) and name_or_path in SHIPPED:
-        return _shipped(name_or_path)
+        return shipped_text(name_or_path)
     try:
         return Path(name_or_path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -126,7 +190,8 @@ def _read(name_or_path: str | Path) -> str:
         raise WrongUsage("The gate's policy file cannot be read.", hint=hint) from None
 
 
-def _shipped(name: str) -> str:
+def shipped_text(name: str) -> str:
+    """The text of a shipped policy, lexicon or name list."""
     return resources.files("lineage").joinpath("policies", f"{name}.toml").read_text(encoding="utf-8")
 
 
@@ -134,7 +199,7 @@ def _with_words(rule: LexiconRule) -> LexiconRule:
     if not rule.enabled or rule.words:
         return rule
     try:
-        groups = tomllib.loads(_shipped(rule.lexicon))
+        groups = tomllib.loads(shipped_text(rule.lexicon))
     except FileNotFoundError:
         raise WrongUsage(
             "The policy names an Art. 9 lexicon that is not shipped.", hint="Give art9.words instead."

@@ -1,8 +1,8 @@
 """The one doorway to Presidio: its stock engine, offline, silent, and without a claim it cannot keep.
 
-Presidio 2.2.366 is used as it ships except where it would reach for the network or miss what it says it finds: the
-language pipeline is a blank spaCy tokeniser whose lemma is the token (empty lemmas switch context words off without a
-sound); the suffix list of the e-mail recogniser comes from the tldextract package.
+Presidio 2.2.366 is used as it ships except where it would reach for the network or miss what it says it finds: without a
+model (`lineage.ner`) the language pipeline is a blank spaCy tokeniser whose lemma is the token (empty lemmas switch context
+words off without a sound); the suffix list of the e-mail recogniser comes from the tldextract package.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from lineage.countries import named_recognizer
 from lineage.errors import WrongUsage
+from lineage.ner import imports_allowed, model_engine
 from lineage.policy import Policy
-from lineage.quiet import silence, without_torch
+from lineage.quiet import silence
+from lineage.tiers import has_model
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine, EntityRecognizer
@@ -28,18 +31,24 @@ def stock_engine(policy: Policy) -> AnalyzerEngine:
     """Presidio's analyzer with the policy's recognisers, in Presidio's order.
 
     Raises:
-        WrongUsage: the policy disables a recogniser that Presidio does not have.
+        WrongUsage: the policy disables or names a recogniser that Presidio does not have.
+        GateClosed: the policy's named-entity model is not there or does not load.
     """
     silence(*LOGGERS)
-    with without_torch():
+    with imports_allowed(policy):
         from presidio_analyzer import AnalyzerEngine
         from presidio_analyzer.recognizer_registry import RecognizerRegistry
+
+        nlp_engine = model_engine(policy) if has_model(policy) else _blank_engine(policy.language)
     _set_regex_timeout(policy.recognizer_timeout_s)
     languages = [policy.language]
     registry = RecognizerRegistry(supported_languages=languages)
-    registry.load_predefined_recognizers(languages=languages)
+    if has_model(policy):
+        registry.load_predefined_recognizers(languages=languages, nlp_engine=nlp_engine)
+    else:
+        registry.load_predefined_recognizers(languages=languages)
     registry.recognizers = _chosen(list(registry.recognizers), policy)
-    return AnalyzerEngine(registry=registry, nlp_engine=_blank_engine(languages[0]), supported_languages=languages)
+    return AnalyzerEngine(registry=registry, nlp_engine=nlp_engine, supported_languages=languages)
 
 
 def suffix_list_sha256() -> str:
@@ -60,9 +69,10 @@ def _chosen(stock: list[EntityRecognizer], policy: Policy) -> list[EntityRecogni
     """Presidio's recognisers in its order: without the disabled ones, e-mail offline, phones as the policy says."""
     from presidio_analyzer.predefined_recognizers import PhoneRecognizer
 
-    # Without a model SpacyRecognizer finds nothing, and would still claim PERSON.
-    off = {"SpacyRecognizer", *policy.disabled_recognizers}
-    if unknown := off - {_name(r) for r in stock}:
+    off = set(policy.disabled_recognizers)
+    if not has_model(policy):
+        off.add("SpacyRecognizer")  # it would find nothing, and still claim PERSON
+    if unknown := off - {_name(r) for r in stock} - {"CreditCardRecognizer"}:
         raise WrongUsage(
             "The policy disables a recogniser that Presidio does not have.", hint=", ".join(sorted(unknown))
         )
@@ -74,7 +84,11 @@ def _chosen(stock: list[EntityRecognizer], policy: Policy) -> list[EntityRecogni
             supported_regions=policy.phone.regions,
         ),
     }
-    return [replaced.get(_name(r), r) for r in stock if _name(r) not in off]
+    present = {_name(r) for r in stock}
+    # Presidio has card numbers for four languages only; they look alike in all.
+    named = dict.fromkeys((*policy.recognizers, "CreditCardRecognizer"))
+    added = [named_recognizer(name, policy.language) for name in named if name not in present]
+    return [replaced.get(_name(r), r) for r in (*stock, *added) if _name(r) not in off]
 
 
 def _offline_suffixes() -> TLDExtract:

@@ -22,9 +22,12 @@ import rfc8785
 from lineage.canaries import prove
 from lineage.errors import Fault, GateClosed
 from lineage.forms import fold
+from lineage.gazetteer import Gazetteer
+from lineage.ner import model_identity, model_settings
 from lineage.policy import Policy
 from lineage.presidio import LOGGERS, described, stock_engine, suffix_list_sha256
 from lineage.quiet import Complaint, forget_complaints, silence, worst_complaint
+from lineage.tiers import blind_spots_of, has_model, tier_of
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine, RecognizerResult
@@ -64,36 +67,39 @@ class Fingerprint:
     suffix_list_sha256: str
     recognizers_sha256: str
     tier: str
+    models: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of the canonical JSON of the fields."""
-        return hashlib.sha256(rfc8785.dumps(asdict(self))).hexdigest()
+        """SHA-256 (hex) of the canonical JSON of the fields; without models it is as it was before there were any."""
+        named = {name: value for name, value in asdict(self).items() if value or name != "models"}
+        return hashlib.sha256(rfc8785.dumps(named)).hexdigest()
 
 
 class Scanner:
-    """Finds identifiers in one text under one policy. Built on first use; the same policy gives the same findings."""
+    """Finds identifiers in one text in the policy's own language. Built on first use; the same policy, the same findings.
 
-    tier = "patterns+register"
-    blind_spots = (
-        "This tier finds identifiers that have a shape (cards, e-mails, phones, IBANs, addresses of machines) and people "
-        "who are in the register. It does not see names, addresses, employers or descriptions of people who are not."
-    )
+    Records of other languages have scanners of their own: `lineage.languages`.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self.tier = tier_of(policy)
+        self.blind_spots = blind_spots_of(policy)
+        self._gazetteer = Gazetteer.of(policy)
         words = sorted((fold(w).text for w in policy.art9.words), key=lambda w: (-len(w), w))
         alternatives = "|".join(re.escape(w) for w in words)
         self._lexicon = re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)") if policy.art9.enabled and words else None
 
     def scan(self, text: str) -> tuple[Span, ...]:
-        """Presidio's findings in its own order, then hits of the Art. 9 lexicon.
+        """Presidio's findings in its own order, then hits of the name lists and of the Art. 9 lexicon.
 
         Raises:
             ScanFailed: a recogniser failed, warned or ran out of time.
             GateClosed: the scanner's self-test does not pass (first use only).
         """
-        return (*self._stock_spans(self._proven_engine, text), *self._lexicon_spans(text))
+        names = (Span("PERSON", *place, score, "Gazetteer") for place, score in self._gazetteer.names(text))
+        return (*self._stock_spans(self._proven_engine, text), *names, *self._lexicon_spans(text))
 
     def self_test(self) -> None:
         """Scan one canary per enabled type, one phone per region, and one that needs its context word.
@@ -101,13 +107,15 @@ class Scanner:
         Raises:
             GateClosed: a type is missed, or has no canary, or the policy requires a tier that is not there.
         """
-        self._prove(stock_engine(self._policy))
+        _ = self._proven_engine
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """What produced the findings, for admission rows and cache keys."""
         engine = self._proven_engine
         recognizers: Any = [described(r) for r in engine.registry.recognizers]
+        recognizers += [model_settings(self._policy)] if has_model(self._policy) else []
+        recognizers += [self._gazetteer.described()] if self._policy.gazetteer.enabled else []
         return Fingerprint(
             presidio=version("presidio-analyzer"),
             phonenumbers=version("phonenumbers"),
@@ -116,6 +124,7 @@ class Scanner:
             suffix_list_sha256=suffix_list_sha256(),
             recognizers_sha256=hashlib.sha256(rfc8785.dumps([recognizers, list(self._policy.art9.words)])).hexdigest(),
             tier=self.tier,
+            models=(model_identity(self._policy),) if has_model(self._policy) else (),
         )
 
     @cached_property
@@ -145,9 +154,10 @@ class Scanner:
             yield Span(ART9_LEXICON, *folded.original_span(*found.span()), 1.0, "Art9Lexicon")
 
     def _prove(self, engine: AnalyzerEngine) -> None:
-        if self._policy.require_ner:
-            hint = "Install a named-entity model, or set require_ner = false and accept its blind spots."
-            raise GateClosed(f"The policy requires the NER tier, and this scanner is {self.tier}.", hint=hint)
+        if self._policy.require_ner and not has_model(self._policy):
+            hint = "Name a model in ner.models, or set require_ner = false and accept the blind spots."
+            where = f"{self.tier} in {self._policy.language!r}"
+            raise GateClosed(f"The policy requires the NER tier, and this scanner is {where}.", hint=hint)
         claimed = engine.get_supported_entities(self._policy.language)
         prove(lambda text: self._stock_spans(engine, text), claimed, self._policy)
 

@@ -66,7 +66,7 @@ class Settings(_Section):
     controller: str = Field("Unnamed controller", description="Name of the controller, printed on certificates.")
     country: str = Field("DE", description="Country whose public holidays move a due date (Reg. 1182/71).")
     subdivision: str = Field("", description="State or province for regional holidays, e.g. BE for Berlin.")
-    policy: str = Field("default", description='Gate policy: "default", "strict" or a path to a TOML file.')
+    policy: str = Field("default", description='Gate policy: "default", "strict", "european" or a path to a TOML file.')
     data_dir: Path = Field(Path(".lethe"), description="Where Lethe keeps everything, relative to lethe.toml.")
     database_url: SecretStr = Field(SecretStr(""), description="Application database; empty is SQLite in data_dir.")
     keystore_url: SecretStr = Field(SecretStr(""), description="Database of the per-record keys, kept apart.")

@@ -229,7 +229,8 @@ def _hints(cls: type) -> dict[str, Any]:
 def _contradictions(facts: CertificateFacts) -> Iterator[str]:
     """Sentences for what cannot be true together; a certificate with one of them is neither written nor read."""
     request = facts.request
-    if not (facts.limits and facts.kept and facts.search.stores and facts.search.scanner.cannot_see):
+    scanners = (facts.search.scanner, *(facts.search.further_scanners or ()))
+    if not (facts.limits and facts.kept and facts.search.stores and all(one.cannot_see for one in scanners)):
         yield "A certificate names its limits, what was kept, the stores searched and what the scanner cannot see."
     if request.due < request.received or request.extended != (request.extension_reasons is not None):
         yield "The due date lies before receipt, or an extension and its reasons do not come together."

@@ -8,6 +8,7 @@ opens only with keys from the key store, which is another database.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 from sqlalchemy import JSON, Column, DateTime, Index, LargeBinary, TypeDecorator, UniqueConstraint, false
 from sqlalchemy.engine import Dialect
@@ -17,7 +18,7 @@ __all__ = [
     "AdmissionRow", "CaseRecordRow", "CaseRow", "CaseRunRow", "ComposedAdapterRow", "ComposedPartRow", "EvidenceRow",
     "FindingRow", "FindingSubjectRow", "IngestRow", "LeaseRow", "LedgerRow", "LoginLinkRow", "MetaRow", "ParentRow",
     "PlacementRow", "PlanRow", "QuarantineRow", "RecordRow", "RecordSubjectRow", "RegisterRow", "ReleaseRow",
-    "SessionRow", "ShardAdapterRow", "SliceManifestRow", "StateRow", "StudyWeightRow", "SubjectRow", "SupersededRow",
+    "ScannerRow", "SessionRow", "ShardAdapterRow", "SliceManifestRow", "StateRow", "StudyWeightRow", "SubjectRow", "SupersededRow",
     "SuppressionRow",
     "TombstoneRow", "UserRow", "VaultRow",
 ]  # fmt: skip
@@ -163,6 +164,16 @@ class AdmissionRow(SQLModel, table=True):
     verdict: str  # allow | redact | released
     reviewer: str = ""
     admitted_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ScannerRow(SQLModel, table=True):
+    """What a scanner digest stands for: versions, recognisers and models, the tier they make, and what it does not see."""
+
+    __tablename__ = "scanner"
+    digest: str = Field(primary_key=True)
+    fingerprint: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    tier: str
+    blind_spots: str
 
 
 class QuarantineRow(SQLModel, table=True):

@@ -17,7 +17,8 @@ from lineage.closure import CHANGING
 from lineage.durable import write_whole
 from lineage.evidence import digest_of, evidence
 from lineage.keys import load_private_key, private_path
-from lineage.scan import Scanner
+from lineage.languages import Scanners
+from lineage.scanned import ScannedBy, scanned_by
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines.ingest import load_gate_policy, utc_now
@@ -97,14 +98,28 @@ def _request(case: CaseView, extension: str) -> f.Request:
 def _search(workspace: Workspace, found: Mapping[str, Any]) -> f.Search:
     searched = found["forecast"]["searched"]
     holding = sum(r["decision"] in CHANGING for r in found["contract"]["records"])
-    scanner = Scanner(load_gate_policy(workspace.settings))
+    first, *rest = _scanners(workspace)
     return f.Search(
         stores=(
             f.StoreSearched(store="vault", items_searched=searched.get("admitted", 0), records_found=holding),
             f.StoreSearched(store="quarantine", items_searched=searched.get("quarantined", 0), records_found=0),
         ),
-        scanner=f.Scanner(fingerprint=scanner.fingerprint.digest, tier=scanner.tier, cannot_see=(scanner.blind_spots,)),
+        scanner=first,
+        further_scanners=tuple(rest) or None,
     )
+
+
+def _scanners(workspace: Workspace) -> list[f.Scanner]:
+    """What scanned the records that are left; if none is left, what would scan them now."""
+    with workspace.database.reader() as session:
+        found = scanned_by(session)
+    if not found:
+        now = Scanners(load_gate_policy(workspace.settings))
+        found = (ScannedBy(now.fingerprint.digest, now.tier, now.blind_spots, 0),)
+    return [
+        f.Scanner(fingerprint=one.digest, tier=one.tier, cannot_see=(one.blind_spots,), records=one.records)
+        for one in found
+    ]
 
 
 def _decisions(contract: Mapping[str, Any], case: CaseView) -> tuple[f.RecordDecision, ...]:

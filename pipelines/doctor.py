@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,11 @@ OPTIONAL = {
     "dagster-postgres": "Dagster's instance on PostgreSQL", "psycopg": "the application database on PostgreSQL",
     "s3fs": "a store on S3",
 }  # fmt: skip
-NER_MODELS = ("en_core_web_lg", "en_core_web_md", "en_core_web_sm")
+INSTALL_A_MODEL = (
+    "a named-entity model sees names of people who are not in the register. spaCy: fetch the wheel of a model such as "
+    "en_core_web_lg 3.8 and pip install it; transformers: copy a token classifier's folder here. Then name it in the "
+    "policy, [ner] engine and models.en; see docs/policy-languages.md"
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Finding:
 
 def examine(workspace_dir: Path | None) -> list[Finding]:
     """Everything worth saying."""
-    return [*_packages(), *_composition(), *_ner(), *_workspace(workspace_dir)]
+    return [*_packages(), *_composition(), *_models(), *_workspace(workspace_dir)]
 
 
 def _packages() -> Iterator[Finding]:
@@ -65,15 +68,37 @@ def _composition() -> Iterator[Finding]:
         yield Finding("composition", "ok", "an adapter composes to itself, and three to their average")
 
 
-def _ner() -> Iterator[Finding]:
-    found = next((model for model in NER_MODELS if find_spec(model)), None)
+def _models() -> Iterator[Finding]:
+    """spaCy models that a policy could name, or how to get one."""
+    try:
+        from lineage.ner import installed_models
+
+        found = installed_models()
+    except ImportError:
+        return  # the missing package is named above
     if found:
-        yield Finding(
-            "NER tier", "note", f"{found} is installed; this version's gate runs patterns and the register only"
-        )
+        yield Finding("named-entity models", "ok", f"{', '.join(found)}: a policy may name them in [ner]")
     else:
-        meaning = "patterns and the register only: people who are not in the register are not seen in texts"
-        yield Finding("NER tier", "note", meaning)
+        yield Finding("named-entity models", "note", f"no spaCy model is installed; {INSTALL_A_MODEL}")
+
+
+def _tiers(workspace: Workspace) -> Iterator[Finding]:
+    """Which tier scans each language, and whether it proves itself here and now."""
+    from lineage.languages import Scanners
+    from pipelines.ingest import load_gate_policy
+
+    try:
+        scanners = Scanners(load_gate_policy(workspace.settings))
+    except LetheError as error:
+        yield Finding("tier", "missing", f"{error} {error.hint}".strip())
+        return
+    for language, scanner in scanners.by_language.items():
+        try:
+            scanner.self_test()
+        except LetheError as error:
+            yield Finding(f"tier {language}", "missing", f"{error} {error.hint}".strip())
+        else:
+            yield Finding(f"tier {language}", "ok", f"{scanner.tier}. {scanner.blind_spots}")
 
 
 def _workspace(workspace_dir: Path | None) -> Iterator[Finding]:
@@ -87,6 +112,7 @@ def _workspace(workspace_dir: Path | None) -> Iterator[Finding]:
         return
     yield Finding("workspace", "ok", f"{workspace.settings.workspace}, secrets and database fit together")
     yield from _gate(workspace)
+    yield from _tiers(workspace)
     yield from _adapters(workspace)
 
 

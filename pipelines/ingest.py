@@ -23,11 +23,12 @@ from lineage.admit import Gate, examine
 from lineage.catalog import STATUS, GateStamp, Identity, Judged, held_already, identify, store_judged
 from lineage.corpus import Corpus, Reject, RejectReason, RowDefaults, open_corpus, write_rejects
 from lineage.errors import LetheError, WrongUsage
+from lineage.languages import Scanners
 from lineage.lease import held
-from lineage.policy import Policy, load_policy
+from lineage.policy import SHIPPED, Policy, load_policy
 from lineage.records import RawRecord
 from lineage.register import RegisterIndex
-from lineage.scan import Scanner
+from lineage.scanned import remember
 from lineage.settings import Settings
 from lineage.subjects import load_forms, load_suppression
 from lineage.tables import IngestRow
@@ -54,7 +55,7 @@ class _Location:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """Counts of one ingest. `held` were there before; of the `rejected`, `erased` were kept out by a tombstone."""
+    """Counts of one ingest, and which tier scanned. `held` were there before; of the `rejected`, a tombstone kept `erased` out."""
 
     ingest_id: str
     source: str
@@ -63,6 +64,8 @@ class IngestReport:
     counts: dict[str, int]
     reasons: dict[str, int]
     rejects_file: str | None
+    tier: str
+    blind_spots: str
 
 
 def utc_now() -> datetime:
@@ -72,7 +75,7 @@ def utc_now() -> datetime:
 
 def load_gate_policy(settings: Settings) -> Policy:
     """The policy in force: shipped by name, or a file relative to the workspace."""
-    if settings.policy in ("default", "strict"):
+    if settings.policy in SHIPPED:
         return load_policy(settings.policy)
     return load_policy(settings.workspace / settings.policy)
 
@@ -89,10 +92,9 @@ def request_ingest(
         WrongUsage: the file cannot be read, is empty, or has unknown columns.
     """
     column = subject_column or workspace.settings.rows.subject_column
-    location = json.dumps(asdict(_Location(str(path.resolve()), column)))
-    _open(
-        workspace.settings, source, _Location(str(path.resolve()), column)
-    )  # refuse a bad file before anything is written
+    place = _Location(str(path.resolve()), column)
+    location = json.dumps(asdict(place))
+    _open(workspace.settings, source, place)  # refuse a bad file before anything is written
     if unfinished := _unfinished(workspace, source, location, rectify):
         return unfinished
     ingest_id = f"ing-{secrets.token_hex(4)}"
@@ -164,7 +166,9 @@ def _ingest(workspace: Workspace, row: IngestRow) -> IngestReport:
     }
     rejects_file = _write_rejects(workspace, row.id, rejects)
     _end(workspace, row.id, "finished", counts, policy=stamp.policy_digest, scanner=stamp.scanner_digest)
-    return IngestReport(row.id, row.source, row.generation, tally["rows"], counts, dict(reasons), rejects_file)
+    return IngestReport(
+        row.id, row.source, row.generation, tally["rows"], counts, dict(reasons), rejects_file, stamp.tier, stamp.blind_spots
+    )  # fmt: skip
 
 
 def _judge(
@@ -213,21 +217,23 @@ def _store(
 
 
 def open_gate(workspace: Workspace, *, by: str, generation: int = 0) -> tuple[Gate, GateStamp]:
-    """The gate as it stands, its scanner tested, and the stamp of what is judged by it now. `by` is an ingest or a case.
+    """The gate as it stands, its scanners tested, and the stamp of what is judged by it now. `by` is an ingest or a case.
 
     Raises:
         GateClosed: the scanner's self-test failed, or the policy asks for a tier that is not installed.
     """
     policy = load_gate_policy(workspace.settings)
-    scanner = Scanner(policy)
-    scanner.self_test()
+    scanners = Scanners(policy)
+    scanners.self_test()
+    with workspace.database.transaction() as session:
+        scanner_digest = remember(session, scanners)
     with workspace.database.reader() as session:
         register = RegisterIndex(load_forms(session, workspace.keystore))
         suppression = load_suppression(session, workspace.keyring)
-    gate = Gate(
-        scanner=scanner, register=register, suppression=suppression, policy=policy, strict=load_policy("strict")
+    gate = Gate(scanners.main, register, suppression, policy, load_policy("strict"), scanners.others)
+    return gate, GateStamp(
+        by, generation, policy.digest, scanner_digest, utc_now(), scanners.tier, scanners.blind_spots
     )
-    return gate, GateStamp(by, generation, policy.digest, scanner.fingerprint.digest, utc_now())
 
 
 def _open(settings: Settings, source: str, location: _Location) -> Corpus:

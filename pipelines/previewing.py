@@ -16,11 +16,12 @@ from lineage.evidence import add_evidence, contract, save_closure
 from lineage.plans import TRUNK
 from lineage.register import RegisterForm
 from lineage.renewal import superseded
+from lineage.scanned import scanned_by, summary
 from lineage.subjects import load_forms
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines.chains import drifted_shards
-from pipelines.ingest import load_gate_policy, open_gate, utc_now
+from pipelines.ingest import open_gate, utc_now
 from unlearn.erase import ErasurePlan, SliceLoad, plan_erasure
 from unlearn.plan import Placement, Plan
 
@@ -68,8 +69,6 @@ def search_closure(workspace: Workspace, case_id: str) -> Closure:
 
 def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[str, object]:
     """What it will cost, outside the contract's digest."""
-    from lineage.scan import Scanner
-
     adapters = {}
     for adapter in sorted(workspace.settings.adapters):
         if found := plans.current_plan(session, adapter):
@@ -83,13 +82,8 @@ def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[
                 "fraction": round(cost.fraction, 4), "release": builds.current_release(session, adapter) or "",
                 "seconds_estimate": round(_seconds(session, plan, cost), 1),
             }  # fmt: skip
-    scanner = Scanner(load_gate_policy(workspace.settings))
-    return {
-        "adapters": adapters,
-        "searched": closure.searched,
-        "tier": scanner.tier,
-        "blind_spots": scanner.blind_spots,
-    }
+    tier, blind_spots = summary(scanned_by(session))
+    return {"adapters": adapters, "searched": closure.searched, "tier": tier, "blind_spots": blind_spots}
 
 
 def erasure_plan(

@@ -163,6 +163,19 @@ def test_every_policy_field_is_described(name: str) -> None:
     assert f"| `{name}` |" in page("policy.md")
 
 
+def tier_fields() -> Iterator[str]:
+    from lineage.policy import LanguageRule
+    from lineage.tiers import GazetteerRule, NerRule
+
+    for name, model in {"ner": NerRule, "gazetteer": GazetteerRule, "languages.CODE": LanguageRule}.items():
+        yield from (f"{name}.{field}" for field in model.model_fields)
+
+
+@pytest.mark.parametrize("name", list(tier_fields()))
+def test_every_field_of_languages_and_models_is_described(name: str) -> None:
+    assert f"| `{name}` |" in page("policy-languages.md")
+
+
 def test_every_error_is_described() -> None:
     from lineage import errors
 

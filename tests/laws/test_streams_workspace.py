@@ -24,13 +24,13 @@ from small_world import write_secret
 from sqlmodel import Session, col, select
 from workspace_stream import Stream
 
-from lineage import builds, plans
+from lineage import builds, languages, plans
 from lineage.errors import LetheError
 from lineage.policy import load_policy
 from lineage.scan import Scanner, Span
 from lineage.tables import StateRow
 from lineage.workspace import create_workspace
-from pipelines import certifying, ingest, placing, states
+from pipelines import ingest, placing, states
 from unlearn.plan import CorpusShape, Placement, TrainSettings, propose_plan
 
 SETTINGS = settings(
@@ -86,8 +86,7 @@ def make_template(root: Path) -> Path:
 def one_scanner(monkeypatch) -> None:
     """Starting Presidio takes half a second, so every workspace of a test shares one that was started."""
     scanner = cache(lambda _: OnceProven(load_policy("default")))
-    for module in (ingest, certifying):
-        monkeypatch.setattr(module, "Scanner", lambda policy: scanner(policy.digest))
+    monkeypatch.setattr(languages, "Scanner", lambda policy: scanner(policy.digest))
 
 
 def machine_over(template: Path) -> type[Stream]:

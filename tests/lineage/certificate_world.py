@@ -59,7 +59,13 @@ SEARCH = f.Search(
         f.StoreSearched(store="quarantine", items_searched=9, records_found=0),
     ),
     scanner=f.Scanner(
-        fingerprint=digest("scanner"), tier="patterns and register", cannot_see=("names that nobody registered",)
+        fingerprint=digest("scanner"),
+        tier="patterns+register",
+        cannot_see=("names that nobody registered",),
+        records=340,
+    ),
+    further_scanners=(
+        f.Scanner(fingerprint=digest("model"), tier="patterns+register+spacy", cannot_see=("rare names",), records=40),
     ),
 )
 SLICE = f.SliceChange(

@@ -204,7 +204,7 @@ def test_the_verifier_demands_what_the_writer_always_writes() -> None:
     for section, names in REQUIRED.items():
         content = predicate[section] if section else predicate
         entry = content[0] if isinstance(content, list) else content
-        optional = {"p_value", "interval", "contained_at", "extension_reasons"}
+        optional = {"p_value", "interval", "contained_at", "extension_reasons", "further_scanners"}
         assert set(names.split()) == set(entry) - optional, section
 
 
