@@ -1,8 +1,8 @@
 """What the gate does about what it finds: one versioned, typed policy file.
 
 A policy is a TOML file in which an unknown key is an error. Two are shipped: `default` keeps the declared subject's own
-contact details and turns other people's into constants; `strict` turns both into constants, and is what decides whether
-a record without data subjects may enter the trunk. The digest covers everything a verdict can depend on, the words of
+contact details and turns other people's into constants; `strict` takes both out, the declared subject's by stable
+pseudonyms, and is what decides whether a record without data subjects may enter the trunk. The digest covers everything a verdict can depend on, the words of
 the Art. 9 lexicon included, so two records gated under one digest were judged alike.
 """
 
@@ -12,17 +12,26 @@ import hashlib
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from lineage.errors import WrongUsage
 
-__all__ = ["SHIPPED", "Action", "EntityRule", "LexiconRule", "PhoneRule", "Policy", "load_policy", "worst"]
+if TYPE_CHECKING:
+    from lineage.settings import Settings
+
+__all__ = [
+    "SHIPPED", "Action", "EntityRule", "LexiconRule", "Operator", "PhoneRule", "Policy", "load_gate_policy",
+    "load_policy", "worst",
+]  # fmt: skip
 
 Action: TypeAlias = Literal["allow", "redact", "quarantine", "block"]
+Operator: TypeAlias = Literal["constant", "pseudonym"]
 SHIPPED = ("default", "strict")
+# What the register links to a person; nothing else can stand for one, so a request for a pseudonym knows where to look.
+PSEUDONYMOUS = ("PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "ACCOUNT")
 
 _SEVERITY: dict[Action, int] = {"allow": 0, "redact": 1, "quarantine": 2, "block": 3}
 _Score: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -43,7 +52,8 @@ class EntityRule(_Strict):
     """What to do about one entity type.
 
     `action` holds when no known person is linked; `declared_subject` and `other_person` (both default to `action`) when
-    one is. A finding between the policy's `min_score` and this rule's own takes `weak_action`.
+    one is. A finding between the policy's `min_score` and this rule's own takes `weak_action`. `operator` is what
+    replaces a declared subject's redacted value; other people always become the constant.
     """
 
     action: Action
@@ -52,6 +62,7 @@ class EntityRule(_Strict):
     min_score: _Score = 0.0
     weak_action: Action = "allow"
     constant: _Constant | None = None
+    operator: Operator = "constant"
 
 
 class PhoneRule(_Strict):
@@ -88,15 +99,34 @@ class Policy(_Strict):
     art9: LexiconRule = LexiconRule()
     entities: dict[str, EntityRule]
 
+    @field_validator("entities")
+    @classmethod
+    def _pseudonyms_are_of_people(cls, value: dict[str, EntityRule]) -> dict[str, EntityRule]:
+        if any(rule.operator == "pseudonym" and name not in PSEUDONYMOUS for name, rule in value.items()):
+            raise ValueError(f"only these types can have pseudonyms: {', '.join(PSEUDONYMOUS)}")
+        return value
+
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical JSON of every field."""
-        return hashlib.sha256(rfc8785.dumps(self.model_dump(mode="json"))).hexdigest()
+        return hashlib.sha256(rfc8785.dumps(_as_first_written(self.model_dump(mode="json")))).hexdigest()
 
     def constant(self, entity_type: str) -> str:
         """What stands in a redacted text for a value of this type."""
         rule = self.entities.get(entity_type)
         return rule.constant if rule and rule.constant else "[REDACTED]"
+
+    def operator(self, entity_type: str) -> Operator:
+        """What replaces a declared subject's value of this type."""
+        rule = self.entities.get(entity_type)
+        return rule.operator if rule else "constant"
+
+
+def load_gate_policy(settings: Settings) -> Policy:
+    """The policy in force in a workspace: shipped by name, or a file relative to the workspace."""
+    if settings.policy in SHIPPED:
+        return load_policy(settings.policy)
+    return load_policy(settings.workspace / settings.policy)
 
 
 def load_policy(name_or_path: str | Path) -> Policy:
@@ -114,6 +144,14 @@ def load_policy(name_or_path: str | Path) -> Policy:
         places = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
         raise WrongUsage("The gate's policy file holds a key or a value that is not allowed.", hint=places) from None
     return policy.model_copy(update={"art9": _with_words(policy.art9)})
+
+
+def _as_first_written(fields: dict[str, Any]) -> dict[str, Any]:
+    """`operator` is younger than the first policies: unused, it leaves their digests as they were."""
+    for rule in fields["entities"].values():
+        if rule["operator"] == "constant":
+            del rule["operator"]
+    return fields
 
 
 def _read(name_or_path: str | Path) -> str:

@@ -24,7 +24,7 @@ from lineage.catalog import STATUS, GateStamp, Identity, Judged, held_already, i
 from lineage.corpus import Corpus, Reject, RejectReason, RowDefaults, open_corpus, write_rejects
 from lineage.errors import LetheError, WrongUsage
 from lineage.lease import held
-from lineage.policy import Policy, load_policy
+from lineage.policy import load_gate_policy, load_policy
 from lineage.records import RawRecord
 from lineage.register import RegisterIndex
 from lineage.scan import Scanner
@@ -68,13 +68,6 @@ class IngestReport:
 def utc_now() -> datetime:
     """The shell's clock; deciding code gets its value as an argument."""
     return datetime.now(UTC)
-
-
-def load_gate_policy(settings: Settings) -> Policy:
-    """The policy in force: shipped by name, or a file relative to the workspace."""
-    if settings.policy in ("default", "strict"):
-        return load_policy(settings.policy)
-    return load_policy(settings.workspace / settings.policy)
 
 
 def request_ingest(
@@ -225,8 +218,9 @@ def open_gate(workspace: Workspace, *, by: str, generation: int = 0) -> tuple[Ga
         register = RegisterIndex(load_forms(session, workspace.keystore))
         suppression = load_suppression(session, workspace.keyring)
     gate = Gate(
-        scanner=scanner, register=register, suppression=suppression, policy=policy, strict=load_policy("strict")
-    )
+        scanner=scanner, register=register, suppression=suppression, policy=policy, strict=load_policy("strict"),
+        pseudonym=workspace.keyring.pseudonym,
+    )  # fmt: skip
     return gate, GateStamp(by, generation, policy.digest, scanner.fingerprint.digest, utc_now())
 
 
