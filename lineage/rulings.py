@@ -29,7 +29,19 @@ from lineage.review import REVIEWERS, Waiting, Which, named, queue
 from lineage.tables import AdmissionRow, QuarantineRow, RecordRow, VaultRow
 from lineage.workspace import Workspace
 
-__all__ = ["BECAUSE", "EXPIRED", "Ruling", "Verb", "allowed", "block", "expire", "release", "rule", "shred_blocked"]
+__all__ = [
+    "BECAUSE",
+    "EXPIRED",
+    "Ruling",
+    "Verb",
+    "allowed",
+    "block",
+    "clear_out",
+    "expire",
+    "release",
+    "rule",
+    "shred_blocked",
+]
 
 Verb: TypeAlias = Literal["release", "block"]
 
@@ -58,6 +70,17 @@ class Ruling:
     actor: Actor
     because: str
     now: datetime
+
+    def check(self, verb: Verb) -> None:
+        """Refuse whoever may not, and what is no reason.
+
+        Raises:
+            RefusedByRule: the actor is no reviewer.
+            WrongUsage: an unknown reason; it is not echoed.
+        """
+        self.actor.require(*REVIEWERS, to=f"{verb} a record")
+        if self.because not in BECAUSE[verb]:
+            raise WrongUsage("That is no reason to give here.", hint=f"To {verb}: {', '.join(BECAUSE[verb])}.")
 
 
 def allowed(items: Sequence[Waiting], verb: Verb) -> list[Waiting]:
@@ -138,15 +161,20 @@ def shred_blocked(workspace: Workspace, record_ids: Sequence[str]) -> None:
         workspace.database.compact()
 
 
-def unshredded(session: Session) -> list[str]:
-    """Every blocked record: whose key a crash may have left. Shredding again is harmless."""
-    return list(session.exec(select(RecordRow.id).where(RecordRow.status == "blocked")).all())
+def clear_out(workspace: Workspace, *, now: datetime) -> int:
+    """Expire what is too old and shred its keys, with those that a crash left of any blocked record; returns how many expired."""
+    with workspace.database.transaction() as session:
+        expired = expire(session, keep_days=workspace.settings.gate.quarantine_days, now=now)
+    with workspace.database.reader() as session:
+        blocked = session.exec(select(RecordRow.id).where(RecordRow.status == "blocked")).all()
+    workspace.keystore.shred_records(blocked)
+    if expired:
+        workspace.database.compact()
+    return len(expired)
 
 
 def _ruled_upon(session: Session, records: Sequence[str], ruling: Ruling, verb: Verb) -> list[Waiting]:
-    ruling.actor.require(*REVIEWERS, to=f"{verb} a record")
-    if ruling.because not in BECAUSE[verb]:
-        raise WrongUsage("That is no reason to give here.", hint=f"To {verb}: {', '.join(BECAUSE[verb])}.")
+    ruling.check(verb)
     items = named(session, records)
     if taken := sum(item.in_case for item in items):
         raise RefusedByRule(
