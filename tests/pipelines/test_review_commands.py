@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from command_line import Said, lethe_here
 from road import hire
+from sqlmodel import select
 
 from lineage.catalog import training_contents
 from lineage.tables import LedgerRow, QuarantineRow, RecordRow
@@ -50,12 +51,12 @@ def review(*arguments: object, folder: Path, code: int | None = 0, given: str = 
 
 def status(folder: Path) -> list[str]:
     with open_workspace(folder).database.reader() as session:
-        return sorted(row.status for row in session.query(RecordRow).all())
+        return sorted(row.status for row in session.exec(select(RecordRow)).all())
 
 
 def age(folder: Path, **units: float) -> None:
     with open_workspace(folder).database.transaction() as session:
-        for row in session.query(QuarantineRow).all():
+        for row in session.exec(select(QuarantineRow)).all():
             row.since -= timedelta(**units)
 
 
@@ -79,7 +80,7 @@ def test_a_record_is_shown_masked_to_a_reviewer_only_and_the_look_is_logged(fold
         assert [text for text in texts if words in text]
     review("show", record["record_id"], "--as", "max", folder=folder, code=3)
     with open_workspace(folder).database.reader() as session:
-        seen = [row for row in session.query(LedgerRow).all() if row.kind == "review.shown"]
+        seen = [row for row in session.exec(select(LedgerRow)).all() if row.kind == "review.shown"]
     assert len(seen) == 4
     assert not [row for row in seen if record["record_id"] in row.payload]
 
@@ -99,7 +100,7 @@ def test_what_is_released_is_learnt_as_it_was_kept(folder: Path) -> None:
     review("release", "--source", "tickets", "--because", "harmless", "--yes", "--as", "dana", folder=folder)
     workspace = open_workspace(folder)
     with workspace.database.reader() as session:
-        admitted = [row.id for row in session.query(RecordRow).all() if row.status == "admitted"]
+        admitted = [row.id for row in session.exec(select(RecordRow)).all() if row.status == "admitted"]
         texts = [r.content.segments()[0] for r in training_contents(session, admitted, keystore=workspace.keystore)]
     assert "She mentioned her chemotherapy, mail [EMAIL] please." in texts
 
