@@ -49,8 +49,8 @@ class FoundSpan:
     """One finding of a record: where, what, what is done, and who it is. Never the value.
 
     `declared` means a subject the record itself declares; `subject_keys` then holds declared subjects only. `start` and
-    `end_exclusive` are places in the record as it came; `kept` is the place in the content as it is kept, None for what
-    was taken out of it.
+    `end_exclusive` are places in the record as it came; `kept` is the place in the content as it is kept: None for what
+    was redacted, empty for what another finding's redaction took out.
     """
 
     segment: int

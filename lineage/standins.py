@@ -49,8 +49,14 @@ def redacted(
         parts.append(list(_parts(segment, here, policy, pseudonym)))
     kept = content.with_segments([replaced(s, p) for s, p in zip(segments, parts, strict=True)])
     return kept, tuple(
-        f if f.action == "redact" else replace(f, kept=moved(f.interval, parts[f.segment])) for f in findings
+        f if f.action == "redact" else replace(f, kept=_place(f.interval, parts[f.segment])) for f in findings
     )
+
+
+def _place(interval: Interval, parts: _Parts) -> Interval:
+    """Where a finding that was not redacted stands now; an empty place if what it found was taken out by others."""
+    start, end = moved(interval, parts)
+    return (start, start if any(a <= interval[0] and interval[1] <= b for (a, b), _ in parts) else end)
 
 
 def _parts(
