@@ -23,7 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console import api, decisions, pages
+from console import api, decisions, pages, review
 from lineage.errors import Fault, GateClosed, LetheError, RefusedByRule
 from lineage.workspace import open_workspace
 
@@ -83,6 +83,7 @@ def _routes() -> list[Route | Mount]:
         Route("/cases/{case_id}/certificate", pages.certificate),
         Route("/cases/{case_id}/{action}", pages.decide),
         Route("/cases/{case_id}/{action}", decisions.decide, methods=["POST"]),
+        *review.ROUTES,
         Route("/api/cases", api.cases),
         Route("/api/cases/{case_id}", api.case),
         Mount("/static", StaticFiles(directory=pages.ROOM / "static")),

@@ -17,6 +17,7 @@ from lineage import dossier, ledger
 from lineage.access import BrowserSession
 from lineage.case import GROUNDS, RUNNING, Stage
 from lineage.chain import Intact
+from lineage.review import REVIEWERS
 from lineage.verify import Verification
 
 __all__ = ["case", "case_id_of", "certificate", "decide", "file_form", "healthz", "inbox", "login", "render", "report"]
@@ -51,6 +52,7 @@ def render(
         "form_token": browser.form_token if browser else "",
         "controller": workspace_of(request).settings.controller,
         "may_file": bool(browser and browser.actor.role in dossier.FILERS),
+        "may_review": bool(browser and browser.actor.role in REVIEWERS),
         "path": request.url.path,
     }
     return HTMLResponse(template.render({**shared, **values}), status_code=status)

@@ -6,14 +6,15 @@ the suppression list's links to erased ones. The verdict is the maximum over the
 * A value of the record's own declared subject is never ambiguous, and what happens to it does not depend on who else is
   registered: other people's findings are cut back to what lies outside it. Only a structured identifier of somebody
   else (an address, a phone, an account) that contains the subject's name swallows that name.
-* What other people are called becomes a constant, whether they are registered or already erased.
+* What other people are called becomes a constant, whether they are registered or already erased; what a declared subject
+  is called may become their pseudonym (`standins`).
 * A redacted record is scanned again before it is admitted; if that finds more to do, a human looks (`redaction_unstable`).
 * Fail closed: whatever goes wrong in `examine` quarantines the record, with a reason and without its text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
@@ -22,10 +23,11 @@ from lineage.findings import KIND_OF, Evidence, FoundSpan, findings_of
 from lineage.forms import fold, normalise
 from lineage.languages import primary
 from lineage.policy import Action, Policy, worst
+from lineage.pseudonyms import Pseudonym
 from lineage.records import Content
 from lineage.register import Link
 from lineage.scan import ART9_LEXICON, ScanFailed, Span
-from lineage.spans import Interval, clusters, difference, overlaps, replaced
+from lineage.standins import redacted
 
 __all__ = [
     "Decision",
@@ -34,7 +36,6 @@ __all__ = [
     "Gate",
     "Reason",
     "Verdict",
-    "apply_redactions",
     "decide",
     "examine",
     "finding_value",
@@ -101,7 +102,7 @@ class Links(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Everything a verdict depends on. `strict` decides who may enter the trunk.
+    """Everything a verdict depends on. `strict` decides who may enter the trunk; `pseudonym` names declared subjects.
 
     `scanner` reads the policy's own language, `others` the further ones, by code.
     """
@@ -112,6 +113,7 @@ class Gate:
     policy: Policy
     strict: Policy
     others: Mapping[str, Finds] = field(default_factory=dict)
+    pseudonym: Pseudonym | None = field(default=None, repr=False)
 
     def reading(self, language: str | None) -> Gate | None:
         """The gate for a record in this language (None: the policy's own); None if nobody scans it."""
@@ -127,7 +129,7 @@ def examine(gate: Gate, content: Content, *, declared: Sequence[str], language: 
     Anything that goes wrong with this record quarantines it.
 
     Raises:
-        GateClosed: the scanner's self-test does not pass, so no record can be judged.
+        GateClosed: the scanner's self-test does not pass, or the key of the pseudonyms is missing: no record can be judged.
         WrongUsage: the policy does not fit the scanner.
     """
     policy = gate.policy
@@ -150,17 +152,23 @@ def examine(gate: Gate, content: Content, *, declared: Sequence[str], language: 
 
 
 def decide(
-    content: Content, *, declared: Collection[str], evidence: Sequence[Evidence], policy: Policy, strict: Policy
-) -> Decision:
-    """The verdict on one record from what was found in its segments, one `Evidence` each."""
+    content: Content, *, declared: Collection[str], evidence: Sequence[Evidence], policy: Policy, strict: Policy,
+    pseudonym: Pseudonym | None = None,
+) -> Decision:  # fmt: skip
+    """The verdict on one record from what was found in its segments, one `Evidence` each.
+
+    Raises:
+        GateClosed: the policy asks for pseudonyms and `pseudonym` is not given.
+    """
     findings = findings_of(evidence, frozenset(declared), policy)
     verdict = worst(*(f.action for f in findings))
+    kept, findings = redacted(content, findings, policy, pseudonym)
     nobody = not declared and not any(e.links or e.suppressed for e in evidence)
     return Decision(
         verdict=verdict,
         reason=_reason(verdict, findings, policy),
         findings=findings,
-        content=apply_redactions(content, findings, policy),
+        content=kept,
         trunk_eligible=nobody and worst(*(f.action for f in findings_of(evidence, frozenset(), strict))) == "allow",
     )
 
@@ -182,46 +190,14 @@ def finding_value(content: Content, found: FoundSpan) -> str:
     return fold(value).text.strip()
 
 
-def apply_redactions(content: Content, findings: Iterable[FoundSpan], policy: Policy) -> Content:
-    """The content with every `redact` finding replaced by its constant, except where it touches a kept own value.
-
-    Overlapping findings become one constant: the one with the highest score, then the longest, then by name.
-    """
-    by_segment: dict[int, list[FoundSpan]] = {}
-    for found in findings:
-        by_segment.setdefault(found.segment, []).append(found)
-    segments = list(content.segments())
-    for index, found_here in by_segment.items():
-        segments[index] = replaced(segments[index], list(_parts(segments[index], found_here, policy)))
-    return content.with_segments(segments)
-
-
-def _parts(text: str, findings: list[FoundSpan], policy: Policy) -> Iterator[tuple[Interval, str]]:
-    kept = [f.interval for f in findings if f.declared and f.action == "allow" and f.entity_type in KIND_OF]
-    redact = [f for f in findings if f.action == "redact"]
-    for cluster in clusters(f.interval for f in redact):
-        members = [f for f in redact if overlaps(f.interval, cluster)]
-        name = min(members, key=lambda f: (-f.score, f.start - f.end_exclusive, f.entity_type)).entity_type
-        for piece in difference(cluster, kept):
-            if trimmed := _trimmed(text, piece):
-                yield trimmed, policy.constant(name)
-
-
-def _trimmed(text: str, piece: Interval) -> Interval | None:
-    """The piece without the spaces at its ends; None if no letter or digit is in it."""
-    inside = text[slice(*piece)]
-    if not any(character.isalnum() for character in inside):
-        return None
-    start = piece[0] + len(inside) - len(inside.lstrip())
-    return start, start + len(inside.strip())
-
-
 def _judged(gate: Gate, content: Content, declared: Sequence[str]) -> Decision:
     evidence = tuple(
         Evidence(gate.scanner.scan(text), gate.register.link(text), gate.suppression.link(text))
         for text in content.segments()
     )
-    return decide(content, declared=declared, evidence=evidence, policy=gate.policy, strict=gate.strict)
+    return decide(
+        content, declared=declared, evidence=evidence, policy=gate.policy, strict=gate.strict, pseudonym=gate.pseudonym
+    )
 
 
 def _settled(gate: Gate, decision: Decision, declared: Sequence[str]) -> bool:

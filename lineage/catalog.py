@@ -241,9 +241,10 @@ def parents_of(judged: Judged, keyring: Keyring) -> list[ParentRow]:
 def _store_findings(session: Session, judged: Judged, keyring: Keyring) -> None:
     for found in judged.decision.findings:
         value = finding_value(judged.raw.content, found)
+        kept_start, kept_end_exclusive = found.kept or (None, None)
         row = FindingRow(
             record_id=judged.identity.record_id, segment=found.segment, span_start=found.start,
-            span_end_exclusive=found.end_exclusive, entity_type=found.entity_type, score=found.score,
+            span_end_exclusive=found.end_exclusive, kept_start=kept_start, kept_end_exclusive=kept_end_exclusive, entity_type=found.entity_type, score=found.score,
             action=found.action, recognizer=found.recognizer, value_hmac=keyring.mac("finding", found.entity_type, value),
         )  # fmt: skip
         session.add(row)

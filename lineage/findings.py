@@ -48,7 +48,9 @@ class Evidence:
 class FoundSpan:
     """One finding of a record: where, what, what is done, and who it is. Never the value.
 
-    `declared` means a subject the record itself declares; `subject_keys` then holds declared subjects only.
+    `declared` means a subject the record itself declares; `subject_keys` then holds declared subjects only. `start` and
+    `end_exclusive` are places in the record as it came; `kept` is the place in the content as it is kept: None for what
+    was redacted, empty for what another finding's redaction took out.
     """
 
     segment: int
@@ -61,6 +63,7 @@ class FoundSpan:
     declared: bool
     recognizer: str
     ambiguous: bool = False
+    kept: Interval | None = None
 
     @property
     def interval(self) -> Interval:

@@ -67,6 +67,10 @@ class Keyring:
         """Keyed digest of one normalised identifier; what the register index and the suppression list hold."""
         return self.mac("form", kind, normalised)
 
+    def pseudonym(self, entity_type: str, subject_key: str) -> str:
+        """What a person is called in a redacted text, before it is written in letters (`lineage.pseudonyms`)."""
+        return self.mac("pseudonym", entity_type, subject_key)
+
     def handle(self, case_id: str, thing: str) -> str:
         """A name for a record or state that means nothing outside its case."""
         return self.mac(f"case/{case_id}", thing)[:24]

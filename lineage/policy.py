@@ -1,8 +1,9 @@
 """What the gate does about what it finds: one versioned, typed policy file.
 
 A policy is a TOML file in which an unknown key is an error. Three are shipped: `default` keeps the declared subject's own
-contact details and turns other people's into constants; `strict` turns both into constants, and is what decides whether
-a record without data subjects may enter the trunk; `european` is the default in English, German, French and Spanish. The digest covers everything a verdict can depend on, the words of
+contact details and turns other people's into constants; `strict` takes both out, the declared subject's by stable
+pseudonyms, and is what decides whether a record without data subjects may enter the trunk; `european` is the default in
+English, German, French and Spanish. The digest covers everything a verdict can depend on, the words of
 the Art. 9 lexicon included, so two records gated under one digest were judged alike.
 """
 
@@ -12,29 +13,35 @@ import hashlib
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from lineage.errors import WrongUsage
 from lineage.tiers import GazetteerRule, LanguageCode, NerRule
 
+if TYPE_CHECKING:
+    from lineage.settings import Settings
+
 __all__ = [
-    "SHIPPED",
-    "Action",
-    "EntityRule",
-    "LanguageRule",
-    "LexiconRule",
-    "PhoneRule",
-    "Policy",
-    "load_policy",
-    "shipped_text",
-    "worst",
-]
+    "SHIPPED", "Action", "EntityRule", "LanguageRule", "LexiconRule", "Operator", "PhoneRule", "Policy",
+    "load_gate_policy", "load_policy", "shipped_text", "worst",
+]  # fmt: skip
 
 Action: TypeAlias = Literal["allow", "redact", "quarantine", "block"]
+Operator: TypeAlias = Literal["constant", "pseudonym"]
 SHIPPED = ("default", "strict", "european")
+# What the register links to a person; nothing else can stand for one, so a request for a pseudonym knows where to look.
+PSEUDONYMOUS = ("PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "ACCOUNT")
 
 _SEVERITY: dict[Action, int] = {"allow": 0, "redact": 1, "quarantine": 2, "block": 3}
 _Score: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -55,7 +62,8 @@ class EntityRule(_Strict):
     """What to do about one entity type.
 
     `action` holds when no known person is linked; `declared_subject` and `other_person` (both default to `action`) when
-    one is. A finding between the policy's `min_score` and this rule's own takes `weak_action`.
+    one is. A finding between the policy's `min_score` and this rule's own takes `weak_action`. `operator` is what
+    replaces a declared subject's redacted value; other people always become the constant.
     """
 
     action: Action
@@ -64,6 +72,7 @@ class EntityRule(_Strict):
     min_score: _Score = 0.0
     weak_action: Action = "allow"
     constant: _Constant | None = None
+    operator: Operator = "constant"
 
 
 class PhoneRule(_Strict):
@@ -121,6 +130,13 @@ class Policy(_Strict):
     languages: dict[LanguageCode, LanguageRule] = Field(default_factory=dict)
     entities: dict[str, EntityRule]
 
+    @field_validator("entities")
+    @classmethod
+    def _pseudonyms_are_of_people(cls, value: dict[str, EntityRule]) -> dict[str, EntityRule]:
+        if any(rule.operator == "pseudonym" and name not in PSEUDONYMOUS for name, rule in value.items()):
+            raise ValueError(f"only these types can have pseudonyms: {', '.join(PSEUDONYMOUS)}")
+        return value
+
     @model_validator(mode="after")
     def _languages_fit(self) -> Policy:
         if self.language in self.languages:
@@ -132,7 +148,7 @@ class Policy(_Strict):
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the canonical JSON of every field; of a model the last part of its name."""
-        fields = self.model_dump(mode="json")
+        fields = _as_first_written(self.model_dump(mode="json"))
         for language, model in self.ner.models.items():
             fields["ner"]["models"][language] = Path(model).name
         for later in _LATER:
@@ -157,6 +173,18 @@ class Policy(_Strict):
         rule = self.entities.get(entity_type)
         return rule.constant if rule and rule.constant else "[REDACTED]"
 
+    def operator(self, entity_type: str) -> Operator:
+        """What replaces a declared subject's value of this type."""
+        rule = self.entities.get(entity_type)
+        return rule.operator if rule else "constant"
+
+
+def load_gate_policy(settings: Settings) -> Policy:
+    """The policy in force in a workspace: shipped by name, or a file relative to the workspace."""
+    if settings.policy in SHIPPED:
+        return load_policy(settings.policy)
+    return load_policy(settings.workspace / settings.policy)
+
 
 def load_policy(name_or_path: str | Path) -> Policy:
     """The shipped policy of that name, or the policy file at that path.
@@ -178,6 +206,14 @@ def load_policy(name_or_path: str | Path) -> Policy:
     }
     ner = policy.ner if name_or_path in SHIPPED else policy.ner.resolved(Path(name_or_path).parent)
     return policy.model_copy(update={"art9": _with_words(policy.art9), "languages": languages, "ner": ner})
+
+
+def _as_first_written(fields: dict[str, Any]) -> dict[str, Any]:
+    """`operator` is younger than the first policies: unused, it leaves their digests as they were."""
+    for rule in fields["entities"].values():
+        if rule["operator"] == "constant":
+            del rule["operator"]
+    return fields
 
 
 def _read(name_or_path: str | Path) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from lineage.admit import Decision, Gate, apply_redactions, examine
+from lineage.admit import Decision, Gate, examine
 from lineage.findings import TYPE_OF, FoundSpan
 from lineage.records import Content
 from lineage.register import RegisterIndex
+from lineage.standins import apply_redactions
 
 __all__ = ["Freed", "speaks_of", "without_person"]
 

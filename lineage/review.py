@@ -1,30 +1,48 @@
-"""The quarantine as a queue: list, show masked, release with a reviewer, block for good."""
+"""The quarantine as a queue: by reason and age, counted and filtered, one record shown with what was found hidden.
+
+What is shown is read by a reviewer and logged in the ledger, by a handle that means nothing elsewhere. What may be done
+about it is in `lineage.rulings`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from sqlmodel import Session, col, delete, select
+from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import Select
 
 from lineage import ledger
 from lineage.access import Actor, Role
+from lineage.case import ENDED
 from lineage.catalog import contents_of
-from lineage.errors import RefusedByRule, WrongUsage
-from lineage.spans import clusters, overlaps, replaced
-from lineage.tables import AdmissionRow, FindingRow, QuarantineRow, RecordRow, VaultRow
+from lineage.closure import CHANGING
+from lineage.database import in_chunks
+from lineage.errors import WrongUsage
+from lineage.records import Chat, Completion, Content
+from lineage.spans import Interval, clusters, overlaps, replaced
+from lineage.tables import CaseRecordRow, CaseRow, FindingRow, QuarantineRow, RecordRow
 from lineage.vault import KeyStore
+from lineage.workspace import Workspace
 
-__all__ = ["Waiting", "block", "masked", "queue", "release"]
+__all__ = ["REVIEWERS", "Seen", "Shown", "Waiting", "Which", "counted", "look_at", "masked", "named", "queue"]
 
+REVIEWERS = (Role.DPO, Role.ADMIN)
 # A scan that failed left nothing redacted: nobody has seen what is in the record, so it cannot be waved through.
 NOT_RELEASABLE = frozenset({"scan_failed", "scan_timeout", "oversize", "redaction_unstable", "language_not_covered"})
 NOT_SCANNED = "[hidden: the scan did not end, so nobody can say what is in it]"
+MOVED = "[hidden: redaction moved the findings, and the record was judged before their new places were kept]"
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A record in the queue, without its text."""
+    """A record in the queue, without its text.
+
+    `expires` is when it will be blocked by itself (None: never, or blocked already). `in_case`: an open erasure case is
+    going to change it, so it is left to that case. `because` and `reviewer` are of a blocked one.
+    """
 
     record_id: str
     source: str
@@ -32,91 +50,184 @@ class Waiting:
     reason: str
     since: datetime
     releasable: bool
+    in_case: bool = False
+    expires: datetime | None = None
+    because: str = ""
+    reviewer: str = ""
 
 
-def queue(session: Session) -> list[Waiting]:
-    """Everything that waits, oldest first."""
-    query = select(QuarantineRow, RecordRow).join(RecordRow, col(RecordRow.id) == col(QuarantineRow.record_id))
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which records are meant; everything when nothing is said. `before`: in quarantine since that time or longer."""
+
+    reason: str = ""
+    source: str = ""
+    status: str = ""
+    before: datetime | None = None
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether more is said than a status: a bulk ruling upon everything must not happen by leaving a word out."""
+        return self != Which(status=self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A finding for a reviewer's eyes."""
+
+    entity_type: str
+    score: float
+    recognizer: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A record as a reviewer sees it: (label, text) of its segments, each finding hidden behind its type."""
+
+    waiting: Waiting
+    findings: tuple[Seen, ...]
+    segments: tuple[tuple[str, str], ...] = field(repr=False)
+
+
+def queue(session: Session, which: Which | None = None, *, keep_days: int = 0) -> list[Waiting]:
+    """What waits, and what was blocked, oldest first. `keep_days` is `[gate] quarantine_days`; 0 is for ever."""
+    wanted = which or Which()
+    query = _rows()
+    if wanted.reason:
+        query = query.where(QuarantineRow.reason == wanted.reason)
+    if wanted.source:
+        query = query.where(RecordRow.source == wanted.source)
+    if wanted.status:
+        query = query.where(RecordRow.status == wanted.status)
+    if wanted.before is not None:
+        query = query.where(col(QuarantineRow.since) <= wanted.before)
     rows = session.exec(query.order_by(col(QuarantineRow.since), col(RecordRow.id))).all()
-    return [
-        Waiting(record.id, record.source, record.status, item.reason, item.since, _may_release(item))
-        for item, record in rows
-    ]
+    return _waiting(session, rows, keep_days)
 
 
-def masked(session: Session, record: str, *, keystore: KeyStore) -> list[str]:
-    """A record's segments with every finding replaced by its type, one line per segment.
+def named(session: Session, records: Sequence[str], *, keep_days: int = 0) -> list[Waiting]:
+    """The records of the queue with these ids, or beginnings of ids, in that order.
+
+    Raises:
+        WrongUsage: none begins like that, or more than one does.
+    """
+    whole = {
+        row[1].id: row
+        for chunk in in_chunks(records)
+        for row in session.exec(_rows().where(col(RecordRow.id).in_(chunk)))
+    }
+    rows = [whole[record] if record in whole else _find(session, record) for record in dict.fromkeys(records)]
+    return _waiting(session, list({record.id: (item, record) for item, record in rows}.values()), keep_days)
+
+
+def counted(items: Iterable[Waiting]) -> dict[str, Counter[str]]:
+    """How many records by status and reason."""
+    counts: dict[str, Counter[str]] = {}
+    for item in items:
+        counts.setdefault(item.status, Counter())[item.reason] += 1
+    return counts
+
+
+def look_at(workspace: Workspace, record: str, *, actor: Actor, now: datetime) -> Shown:
+    """A record for a reviewer, and an event in the ledger that they looked.
+
+    Raises:
+        RefusedByRule: the actor is no reviewer.
+        WrongUsage: no such record in quarantine, or it was blocked and its text is gone.
+    """
+    actor.require(*REVIEWERS, to="look at a record in quarantine")
+    with workspace.database.transaction() as session:
+        shown = masked(session, record, keystore=workspace.keystore, keep_days=workspace.settings.gate.quarantine_days)
+        handle = workspace.keyring.handle("review", shown.waiting.record_id)
+        payload = {"by": actor.name, "record": handle, "reason": shown.waiting.reason}
+        ledger.append(session, at=now, kind="review.shown", payload=payload)
+    return shown
+
+
+def masked(session: Session, record: str, *, keystore: KeyStore, keep_days: int = 0) -> Shown:
+    """A record of the queue with every finding that is left in its text hidden behind its type.
 
     A record that was not scanned to its end has no findings to hide, so its text is hidden whole.
 
     Raises:
         WrongUsage: no such record in quarantine, or it was blocked and its text is gone.
     """
-    item = _find(session, record)
-    findings = session.exec(select(FindingRow).where(FindingRow.record_id == item.record_id)).all()
-    contents = contents_of(session, [item.record_id], keystore=keystore)
+    (item,) = named(session, [record], keep_days=keep_days)
+    contents = contents_of(session, [item.record_id], keystore=keystore) if item.status == "quarantined" else []
     if not contents:
         raise WrongUsage("The text of a blocked record is not kept.")
-    lines = [f"record {item.record_id[:16]}: {item.reason}"]
-    lines += [f"  {f.entity_type} (score {f.score:.2f}, {f.recognizer}) -> {f.action}" for f in findings]
-    for number, segment in enumerate(contents[0].content.segments()):
-        here = [f for f in findings if f.segment == number]
-        shown = NOT_SCANNED if item.reason in NOT_RELEASABLE else _mask(segment, here)
-        lines.append(f"  [{number}] {shown}")
-    return lines
+    query = select(FindingRow).where(FindingRow.record_id == item.record_id).order_by(col(FindingRow.id))
+    findings = session.exec(query).all()
+    content = contents[0].content
+    texts = [
+        NOT_SCANNED if item.reason in NOT_RELEASABLE else _mask(text, [f for f in findings if f.segment == number])
+        for number, text in enumerate(content.segments())
+    ]
+    seen = tuple(Seen(f.entity_type, f.score, f.recognizer, f.action) for f in findings)
+    return Shown(item, seen, tuple(zip(_labels(content), texts, strict=True)))
 
 
-def _mask(segment: str, findings: list[FindingRow]) -> str:
-    """Positions are those of the record as it came; a redaction in the segment has moved them, so all of it is hidden."""
-    if any(f.action == "redact" or f.span_end_exclusive > len(segment) for f in findings):
-        return "[hidden: positions moved by redaction]"
-    places = {f.id: (f.span_start, f.span_end_exclusive) for f in findings}
+def _labels(content: Content) -> list[str]:
+    match content:
+        case Chat(messages):
+            return [message.role for message in messages]
+        case Completion():
+            return ["prompt", "completion"]
+    return ["text"]
+
+
+def _mask(text: str, findings: Sequence[FindingRow]) -> str:
+    """What was redacted is a stand-in in the text already; what still stands is hidden where it stands now."""
+    places: dict[int | None, Interval] = {}
+    for found in findings:
+        if found.kept_start is not None and found.kept_end_exclusive is not None:
+            places[found.id] = found.kept_start, found.kept_end_exclusive
+        elif found.action != "redact":
+            return MOVED
+    if any(end > len(text) for _, end in places.values()):
+        return MOVED
     parts = []
     for cluster in clusters(places.values()):
-        types = sorted({f.entity_type for f in findings if overlaps(places[f.id], cluster)})
-        parts.append((cluster, f"<{'+'.join(types)}>"))
-    return replaced(segment, parts)
+        types = {f.entity_type for f in findings if f.id in places and overlaps(places[f.id], cluster)}
+        parts.append((cluster, f"<{'+'.join(sorted(types))}>"))
+    return replaced(text, parts)
 
 
-def release(session: Session, record: str, *, actor: Actor, policy_digest: str, now: datetime) -> str:
-    """Admit a quarantined record under a reviewer's name; returns its id.
-
-    Raises:
-        RefusedByRule: the actor may not, or nobody could say what is in the record.
-    """
-    actor.require(Role.DPO, Role.ADMIN, to="release a record")
-    item = _find(session, record)
-    row = session.get_one(RecordRow, item.record_id)
-    if not _may_release(item) or row.status != "quarantined":
-        raise RefusedByRule(
-            f"A record with the reason {item.reason!r} cannot be released.", hint="Mend it and ingest it again."
-        )
-    row.status = "admitted"
-    session.add(AdmissionRow(record_id=row.id, policy_digest=policy_digest, scanner_digest="", verdict="released",
-                             reviewer=actor.name, admitted_at=now))  # fmt: skip
-    session.delete(item)
-    ledger.append(session, at=now, kind="review.released", payload={"by": actor.name, "reason": item.reason})
-    return row.id
+def _waiting(session: Session, rows: Sequence[tuple[QuarantineRow, RecordRow]], keep_days: int) -> list[Waiting]:
+    taken = _in_open_cases(session, [record.id for _, record in rows])
+    return [_one(item, record, in_case=record.id in taken, keep_days=keep_days) for item, record in rows]
 
 
-def block(session: Session, record: str, *, actor: Actor, now: datetime) -> str:
-    """Refuse a quarantined record for good and drop its ciphertext; the caller shreds its key. Returns its id."""
-    actor.require(Role.DPO, Role.ADMIN, to="block a record")
-    item = _find(session, record)
-    session.get_one(RecordRow, item.record_id).status = "blocked"
-    item.releasable = False
-    session.connection().execute(delete(VaultRow).where(col(VaultRow.record_id) == item.record_id))
-    ledger.append(session, at=now, kind="review.blocked", payload={"by": actor.name, "reason": item.reason})
-    return item.record_id
+def _one(item: QuarantineRow, record: RecordRow, *, in_case: bool, keep_days: int) -> Waiting:
+    waits = record.status == "quarantined"
+    return Waiting(
+        record_id=record.id, source=record.source, status=record.status, reason=item.reason, since=item.since,
+        releasable=waits and item.releasable and item.reason not in NOT_RELEASABLE, in_case=in_case,
+        expires=item.since + timedelta(days=keep_days) if waits and keep_days else None,
+        because=item.because, reviewer=item.reviewer,
+    )  # fmt: skip
 
 
-def _may_release(item: QuarantineRow) -> bool:
-    return item.releasable and item.reason not in NOT_RELEASABLE
+def _in_open_cases(session: Session, record_ids: Sequence[str]) -> set[str]:
+    """Records that a case has restricted (Art. 18 GDPR), or that one which has not ended is going to change."""
+    found: set[str] = set()
+    for chunk in in_chunks(record_ids):
+        restricted = col(RecordRow.id).in_(chunk), col(RecordRow.restricted_by).is_not(None)
+        found |= set(session.exec(select(RecordRow.id).where(*restricted)).all())
+        listed = select(CaseRecordRow.record_id).join(CaseRow, col(CaseRow.id) == col(CaseRecordRow.case_id))
+        listed = listed.where(col(CaseRecordRow.record_id).in_(chunk), col(CaseRecordRow.decision).in_(CHANGING))
+        found |= {r for r in session.exec(listed.where(col(CaseRow.stage).not_in(ENDED))).all() if r}
+    return found
 
 
-def _find(session: Session, record: str) -> QuarantineRow:
+def _rows() -> Select[QuarantineRow, RecordRow]:
+    return select(QuarantineRow, RecordRow).join(RecordRow, col(RecordRow.id) == col(QuarantineRow.record_id))
+
+
+def _find(session: Session, record: str) -> tuple[QuarantineRow, RecordRow]:
     begins = col(QuarantineRow.record_id).startswith(record, autoescape=True)
-    found = session.exec(select(QuarantineRow).where(begins).limit(2)).all()
+    found = session.exec(_rows().where(begins).limit(2)).all()
     if len(found) != 1 or not record:
         raise WrongUsage(f"{'No' if not found else 'More than one'} quarantined record begins with {record[:12]!r}.")
     return found[0]

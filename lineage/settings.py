@@ -16,7 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 
 from lineage.errors import WrongUsage
 
-__all__ = ["AdapterSettings", "ConsoleSettings", "RowSettings", "Settings", "find_workspace", "load_settings"]
+__all__ = [
+    "AdapterSettings",
+    "ConsoleSettings",
+    "GateSettings",
+    "RowSettings",
+    "Settings",
+    "find_workspace",
+    "load_settings",
+]
 
 FILE_NAME = "lethe.toml"
 AdapterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
@@ -34,6 +42,14 @@ class RowSettings(_Section):
     purpose: str = Field("support", description="Purpose of processing, Art. 5(1)(b), for rows without one.")
     lawful_basis: str = Field("contract", description="Lawful basis, Art. 6(1), for rows without one.")
     language: str = Field("en", description="Language of rows without one; chooses the scan engine.")
+
+
+class GateSettings(_Section):
+    """How the gate treats what it stopped."""
+
+    quarantine_days: int = Field(
+        90, ge=0, le=36_500, description="Days after which what nobody reviewed is blocked and shredded; 0: never."
+    )
 
 
 class ConsoleSettings(_Section):
@@ -71,6 +87,7 @@ class Settings(_Section):
     database_url: SecretStr = Field(SecretStr(""), description="Application database; empty is SQLite in data_dir.")
     keystore_url: SecretStr = Field(SecretStr(""), description="Database of the per-record keys, kept apart.")
     store_url: SecretStr = Field(SecretStr(""), description="fsspec URL of states and adapters; empty is data_dir.")
+    gate: GateSettings = GateSettings()
     rows: RowSettings = RowSettings()
     console: ConsoleSettings = ConsoleSettings()
     adapters: dict[AdapterName, AdapterSettings] = Field(default_factory=lambda: {"support": AdapterSettings()})

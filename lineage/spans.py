@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-__all__ = ["Interval", "clusters", "difference", "overlaps", "replaced"]
+__all__ = ["Interval", "clusters", "difference", "moved", "overlaps", "replaced"]
 
 Interval: TypeAlias = tuple[int, int]
 
@@ -49,3 +49,19 @@ def replaced(text: str, parts: Sequence[tuple[Interval, str]]) -> str:
         pieces += [text[position:start], constant]
         position = end
     return "".join([*pieces, text[position:]])
+
+
+def moved(interval: Interval, parts: Sequence[tuple[Interval, str]]) -> Interval:
+    """Where the interval lies in `replaced(text, parts)`; one that cuts into a part takes in the whole of its string."""
+    start, end = interval
+    return _moved(start, parts, is_end=False), _moved(end, parts, is_end=True)
+
+
+def _moved(position: int, parts: Sequence[tuple[Interval, str]], *, is_end: bool) -> int:
+    shift = 0
+    for (start, end), string in sorted(parts):
+        if end <= position:
+            shift += len(string) - (end - start)
+        elif start < position + (not is_end):
+            return start + shift + (len(string) if is_end else 0)
+    return position + shift

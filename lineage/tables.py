@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Index, LargeBinary, TypeDecorator, UniqueConstraint, false
+from sqlalchemy import JSON, Column, DateTime, Index, LargeBinary, TypeDecorator, UniqueConstraint, false, text
 from sqlalchemy.engine import Dialect
 from sqlmodel import Field, SQLModel
 
@@ -130,7 +130,10 @@ class ParentRow(SQLModel, table=True):
 
 
 class FindingRow(SQLModel, table=True):
-    """A span the gate found: where, what kind, what was done. Never the value."""
+    """A span the gate found: where, what kind, what was done. Never the value.
+
+    The span addresses the record as it came; `kept_*` its content as it is kept, None for what was taken out of it.
+    """
 
     __tablename__ = "finding"
     id: int | None = Field(default=None, primary_key=True)
@@ -138,6 +141,8 @@ class FindingRow(SQLModel, table=True):
     segment: int
     span_start: int
     span_end_exclusive: int
+    kept_start: int | None = None
+    kept_end_exclusive: int | None = None
     entity_type: str
     score: float
     action: str
@@ -163,6 +168,7 @@ class AdmissionRow(SQLModel, table=True):
     scanner_digest: str
     verdict: str  # allow | redact | released
     reviewer: str = ""
+    because: str = Field(default="", sa_column_kwargs={"server_default": text("''")})  # a code of `lineage.rulings`
     admitted_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -177,13 +183,16 @@ class ScannerRow(SQLModel, table=True):
 
 
 class QuarantineRow(SQLModel, table=True):
-    """A record a human must look at."""
+    """A record a human must look at; of a blocked one, who blocked it, when, and why (a code of `lineage.rulings`)."""
 
     __tablename__ = "quarantine"
     record_id: str = Field(foreign_key="record.id", primary_key=True)
     reason: str = Field(index=True)
     since: datetime = Field(sa_type=UtcDateTime)
     releasable: bool
+    because: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    reviewer: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    decided_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class VaultRow(SQLModel, table=True):

@@ -8,7 +8,7 @@ from dagster import AssetSelection, Definitions, define_asset_job, in_process_ex
 
 from pipelines.assets import adapter_assets, asset_key, gate_assets
 from pipelines.checks import adapter_checks, gate_is_open
-from pipelines.housekeeping import store_collection
+from pipelines.housekeeping import daily_expiry, quarantine_expiry, store_collection
 from pipelines.jobs import case_erasure, case_preview, case_purge
 from pipelines.resources import WindowResource, WorkspaceResource, settings_of_location
 from pipelines.study_job import study_job
@@ -51,9 +51,11 @@ def _definitions() -> Definitions:
             case_erasure,
             case_purge,
             store_collection,
+            quarantine_expiry,
             *(job for name in names for job in _jobs_of(name)),
         ],
         sensors=[case_sensor, failure_sensor, cancel_sensor, *(shard_sensor(name) for name in names)],
+        schedules=[daily_expiry],
         resources={"workspace": WorkspaceResource(), "window": WindowResource()},
         executor=in_process_executor,
     )

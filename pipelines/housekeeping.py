@@ -1,14 +1,16 @@
-"""The store's housekeeping as a Dagster job, on the same road as everything else that changes something."""
+"""Housekeeping as Dagster jobs, on the same road as everything else that changes something: the store's, the quarantine's."""
 
 from dataclasses import asdict
 
-from dagster import OpExecutionContext, in_process_executor, job, op
+from dagster import DefaultScheduleStatus, OpExecutionContext, ScheduleDefinition, in_process_executor, job, op
 
+from lineage.rulings import clear_out
 from pipelines.collecting import collect
+from pipelines.ingest import utc_now
 from pipelines.instance import door
 from pipelines.resources import WorkspaceResource
 
-__all__ = ["store_collection"]
+__all__ = ["daily_expiry", "quarantine_expiry", "store_collection"]
 
 
 @op(pool="training", description="Remove what no live recipe reaches and is older than a day; count it in the ledger.")
@@ -24,3 +26,24 @@ def collect_garbage(context: OpExecutionContext, workspace: WorkspaceResource) -
 def store_collection() -> None:
     """Collect the store's garbage."""
     collect_garbage()
+
+
+@op(description="Block what nobody reviewed within [gate] quarantine_days and shred its text; count it in the ledger.")
+def expire_quarantine(context: OpExecutionContext, workspace: WorkspaceResource) -> int:
+    """Expire."""
+    with door():
+        expired = clear_out(workspace.open(), now=utc_now())
+    context.add_output_metadata({"expired": expired})
+    return expired
+
+
+@job(executor_def=in_process_executor, description="Block what has waited in quarantine for too long.")
+def quarantine_expiry() -> None:
+    """Expire what has waited in quarantine for too long."""
+    expire_quarantine()
+
+
+daily_expiry = ScheduleDefinition(
+    name="daily_expiry", job=quarantine_expiry, cron_schedule="15 3 * * *", default_status=DefaultScheduleStatus.RUNNING,
+    description="Every night: what nobody reviewed in time is blocked.",
+)  # fmt: skip

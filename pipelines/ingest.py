@@ -25,7 +25,7 @@ from lineage.corpus import Corpus, Reject, RejectReason, RowDefaults, open_corpu
 from lineage.errors import LetheError, WrongUsage
 from lineage.languages import Scanners
 from lineage.lease import held
-from lineage.policy import SHIPPED, Policy, load_policy
+from lineage.policy import load_gate_policy, load_policy
 from lineage.records import RawRecord
 from lineage.register import RegisterIndex
 from lineage.scanned import remember
@@ -71,13 +71,6 @@ class IngestReport:
 def utc_now() -> datetime:
     """The shell's clock; deciding code gets its value as an argument."""
     return datetime.now(UTC)
-
-
-def load_gate_policy(settings: Settings) -> Policy:
-    """The policy in force: shipped by name, or a file relative to the workspace."""
-    if settings.policy in SHIPPED:
-        return load_policy(settings.policy)
-    return load_policy(settings.workspace / settings.policy)
 
 
 def request_ingest(
@@ -230,7 +223,10 @@ def open_gate(workspace: Workspace, *, by: str, generation: int = 0) -> tuple[Ga
     with workspace.database.reader() as session:
         register = RegisterIndex(load_forms(session, workspace.keystore))
         suppression = load_suppression(session, workspace.keyring)
-    gate = Gate(scanners.main, register, suppression, policy, load_policy("strict"), scanners.others)
+    gate = Gate(
+        scanners.main, register, suppression, policy, load_policy("strict"), scanners.others,
+        workspace.keyring.pseudonym,
+    )  # fmt: skip
     return gate, GateStamp(
         by, generation, policy.digest, scanner_digest, utc_now(), scanners.tier, scanners.blind_spots
     )

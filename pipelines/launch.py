@@ -20,7 +20,15 @@ from pipelines.progress import bar
 from pipelines.study_job import study_config
 from unlearn.plan import Plan
 
-__all__ = ["TrainReport", "collect_garbage", "ingest_file", "run_case_job", "study_adapter", "train_adapter"]
+__all__ = [
+    "TrainReport",
+    "collect_garbage",
+    "expire_quarantine",
+    "ingest_file",
+    "run_case_job",
+    "study_adapter",
+    "train_adapter",
+]
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,14 @@ def collect_garbage(workspace: Workspace) -> dict[str, int]:
         result = run_job(_job(workspace, "store_collection"), instance)
     counts: dict[str, int] = result.output_for_node("collect_garbage")
     return counts
+
+
+def expire_quarantine(workspace: Workspace) -> int:
+    """Run the quarantine's expiry job; returns how many records expired."""
+    with workspace_instance(workspace.home) as instance:
+        result = run_job(_job(workspace, "quarantine_expiry"), instance)
+    expired: int = result.output_for_node("expire_quarantine")
+    return expired
 
 
 def run_case_job(workspace: Workspace, job: str, *case_ids: str) -> str:

@@ -14,6 +14,7 @@ from lineage.desk import open_supplied
 from lineage.errors import RefusedByRule
 from lineage.evidence import add_evidence, contract, save_closure
 from lineage.plans import TRUNK
+from lineage.pseudonyms import forms_of
 from lineage.register import RegisterForm
 from lineage.renewal import superseded
 from lineage.scanned import scanned_by, summary
@@ -25,7 +26,7 @@ from pipelines.ingest import open_gate, utc_now
 from unlearn.erase import ErasurePlan, SliceLoad, plan_erasure
 from unlearn.plan import Placement, Plan
 
-__all__ = ["erasure_plan", "make_preview", "search_closure", "subject_forms"]
+__all__ = ["erasure_plan", "make_preview", "search_closure", "searched_forms", "subject_forms"]
 
 
 def make_preview(workspace: Workspace, case_id: str) -> str:
@@ -55,9 +56,19 @@ def subject_forms(workspace: Workspace, case_id: str) -> tuple[str, list[Registe
     return row.subject_key, registered + supplied_forms(row.subject_key, open_supplied(workspace, case_id))
 
 
+def searched_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
+    """As `subject_forms`, and what redacted texts call the person: what must be searched for, freed, purged and kept out.
+
+    Raises:
+        RefusedByRule: as `subject_forms`.
+    """
+    key, forms = subject_forms(workspace, case_id)
+    return key, forms + forms_of(key, workspace.keyring.pseudonym)
+
+
 def search_closure(workspace: Workspace, case_id: str) -> Closure:
     """The person's closure as the vault and the quarantine stand now."""
-    key, forms = subject_forms(workspace, case_id)
+    key, forms = searched_forms(workspace, case_id)
     with workspace.database.reader() as session:
         reach = Reach(
             gate=lambda: open_gate(workspace, by=case_id)[0],

@@ -21,7 +21,7 @@ from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines.certifying import write_half_signed
 from pipelines.ingest import utc_now
-from pipelines.previewing import subject_forms
+from pipelines.previewing import searched_forms
 from pipelines.superseding import destroy_old_weights
 
 __all__ = ["end_studies", "purge_case"]
@@ -42,7 +42,7 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
         return _forget_case(workspace, case_id)
     _require(workspace, case_id)
     end_studies(workspace)
-    person, forms = subject_forms(workspace, case_id)
+    person, forms = searched_forms(workspace, case_id)
     key = None if _person_stays(workspace, case_id) else person
     record_ids, redacted_ids = _ids(workspace, case_id, "erase"), _ids(workspace, case_id, "redact")
     _remember_forms(workspace, case_id, forms)

@@ -15,7 +15,7 @@ from lineage.register import RegisterIndex
 from lineage.tables import RecordRow, RecordSubjectRow
 from lineage.workspace import Workspace
 from pipelines.ingest import open_gate
-from pipelines.previewing import subject_forms
+from pipelines.previewing import searched_forms
 
 __all__ = ["redact_mentions"]
 
@@ -34,7 +34,7 @@ def redact_mentions(workspace: Workspace, case_id: str) -> int:
         todo = sorted(planned - {record_id for record_id, _ in renewal.superseded(session, "redacted", by=case_id)})
     if not todo:
         return 0
-    key, forms = subject_forms(workspace, case_id)
+    key, forms = searched_forms(workspace, case_id)
     gate, stamp = open_gate(workspace, by=case_id)
     with workspace.database.reader() as session:
         found = freed_contents(session, todo, RegisterIndex(forms), gate, workspace.keystore)

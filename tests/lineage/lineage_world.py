@@ -22,7 +22,7 @@ from lineage.builds import ComposedFacts, StateFacts
 from lineage.catalog import GateStamp, Judged, held_already, identify, store_judged
 from lineage.forms import FormKind, canonical_identifier
 from lineage.plans import TRUNK, Member, Placed
-from lineage.policy import load_policy
+from lineage.policy import Policy, load_policy
 from lineage.records import PlainText, RawRecord
 from lineage.register import RegisterIndex
 from lineage.scan import Span
@@ -89,24 +89,26 @@ class World:
         with self.database.transaction() as session:
             return add_forms(session, entries, keyring=self.keyring, keystore=self.keystore, now=NOW)
 
-    def ingest(self, *rows: RawRecord, scanner: Scans | None = None, name: str = "") -> list[str]:
+    def ingest(
+        self, *rows: RawRecord, scanner: Scans | None = None, name: str = "", policy: Policy = DEFAULT
+    ) -> list[str]:
         """Through the gate; returns the id of every row, in order. What is held already is not stored again."""
-        ids, _ = self.ingest_reporting(*rows, scanner=scanner, name=name)
+        ids, _ = self.ingest_reporting(*rows, scanner=scanner, name=name, policy=policy)
         return ids
 
     def ingest_reporting(
-        self, *rows: RawRecord, scanner: Scans | None = None, name: str = ""
+        self, *rows: RawRecord, scanner: Scans | None = None, name: str = "", policy: Policy = DEFAULT
     ) -> tuple[list[str], dict[str, str]]:
         with self.database.transaction() as session:
             number = session.exec(select(func.count()).select_from(IngestRow)).one()
-            stamp = GateStamp(name or f"ingest-{number}", number, DEFAULT.digest, digest("scanner"), NOW)
+            stamp = GateStamp(name or f"ingest-{number}", number, policy.digest, digest("scanner"), NOW)
             session.add(
                 IngestRow(id=stamp.ingest_id, source="tickets", generation=number, status="finished", requested_at=NOW)
             )
             session.flush()
             gate = Gate(
                 scanner or Scans(), RegisterIndex(load_forms(session, self.keystore)),
-                load_suppression(session, self.keyring), DEFAULT, STRICT,
+                load_suppression(session, self.keyring), policy, STRICT, self.keyring.pseudonym,
             )  # fmt: skip
             identities = [identify(raw, self.keyring) for raw in rows]
             held = {identity.record_id: why for identity, why in held_already(session, identities).items()}

@@ -18,7 +18,7 @@ import lineage.database
 from lineage import manifests, tables
 from lineage.database import HEAD, Database, migrate, open_engine
 from lineage.errors import Fault, WrongUsage
-from lineage.tables import MetaRow, SubjectRow
+from lineage.tables import FindingRow, MetaRow, SubjectRow
 
 MIGRATIONS = Path(lineage.database.__file__).parent / "migrations"
 
@@ -85,6 +85,30 @@ def test_manifests_of_the_first_schema_keep_their_members(world: World, tmp_path
         assert manifests.manifests_holding(session, ids[:1]) == {"m"}
         assert manifests.manifest_facts(session, "m") == (2, "root"), "history stays"
         assert manifests.members_of(session, "empty") == {}
+    database.engine.dispose()
+
+
+def test_findings_of_before_keep_their_places_unless_a_redaction_moved_them(world: World, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    upgrade_to(url, "0005")
+    old = sqlite3.connect(tmp_path / "old.db")
+    columns = "record_id, segment, span_start, span_end_exclusive, entity_type, score, action, recognizer, value_hmac"
+    rows = [
+        ("a", 0, 3, 9, "quarantine"),
+        ("a", 1, 5, 7, "redact"),
+        ("a", 1, 9, 12, "quarantine"),
+        ("b", 1, 1, 2, "allow"),
+    ]
+    old.executemany(
+        f"INSERT INTO finding ({columns}) VALUES (?, ?, ?, ?, 'T', 1.0, ?, 'r', '')",  # noqa: S608
+        rows,
+    )
+    old.commit()
+    old.close()
+    database = migrate(url, world.keyring)
+    with database.reader() as session:
+        found = session.exec(select(FindingRow).order_by(col(FindingRow.id))).all()
+    assert [(f.kept_start, f.kept_end_exclusive) for f in found] == [(3, 9), (None, None), (None, None), (1, 2)]
     database.engine.dispose()
 
 

@@ -30,9 +30,26 @@ def test_shipped_policies_load_and_differ_only_in_the_declared_subject():
     own = {"EMAIL_ADDRESS", "PHONE_NUMBER", "PERSON", "ACCOUNT"}
     assert {default.entities[t].declared_subject for t in own} == {"allow"}
     assert {strict.entities[t].declared_subject for t in own} == {"redact"}
-    relaxed = {t: rule.model_copy(update={"declared_subject": None}) for t, rule in default.entities.items()}
-    assert relaxed == {t: rule.model_copy(update={"declared_subject": None}) for t, rule in strict.entities.items()}
+    assert {t for t, rule in default.entities.items() if rule.operator == "pseudonym"} == set()
+    assert {t for t, rule in strict.entities.items() if rule.operator == "pseudonym"} == own
+    alike = {"declared_subject": None, "operator": "constant"}
+    relaxed = {t: rule.model_copy(update=alike) for t, rule in default.entities.items()}
+    assert relaxed == {t: rule.model_copy(update=alike) for t, rule in strict.entities.items()}
     assert default.model_dump(exclude={"name", "entities"}) == strict.model_dump(exclude={"name", "entities"})
+
+
+def test_only_what_the_register_links_to_a_person_can_have_a_pseudonym(tmp_path):
+    with pytest.raises(WrongUsage) as refusal:
+        load_policy(write(tmp_path, SMALL + '[entities.IP_ADDRESS]\naction = "redact"\noperator = "pseudonym"\n'))
+    assert "only these types can have pseudonyms" in refusal.value.hint
+
+
+def test_a_policy_without_pseudonyms_has_the_digest_it_had_before_there_were_any(tmp_path):
+    """An upgrade alone must not close the gate for what is admitted."""
+    quiet = "[art9]\nenabled = false\n"
+    before = load_policy(write(tmp_path, SMALL + quiet)).digest
+    assert before == "b99c49169bac213119983ba49b06ebde16b2feca48df5b8e4cc9b48e32b03bf1"
+    assert load_policy(write(tmp_path, SMALL + 'operator = "pseudonym"\n' + quiet)).digest != before
 
 
 def test_digest_is_stable_and_covers_every_field(tmp_path):

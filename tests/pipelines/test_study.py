@@ -141,7 +141,7 @@ def test_a_killed_study_leaves_nothing_behind_a_purge(trained, tmp_path: Path) -
     with workspace.database.transaction() as session:
         session.get_one(CaseRow, case_id).stage = Stage.PURGE_APPROVED
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.purging.subject_forms", _killed)  # the first step is enough here
+        patch.setattr("pipelines.purging.searched_forms", _killed)  # the first step is enough here
         with pytest.raises(Killed):
             purging.purge_case(workspace, case_id)
     assert entries(workspace) == set()
