@@ -1,7 +1,7 @@
 """Records judged side by side: worker processes that each hold the whole gate, and answers in the order of the questions.
 
-A record is judged by `admit.examine`, in this process (`InProcess`) or in a worker (`Workers`), and the
-decisions are the same for any number of workers. What differs is what a fault costs. A worker that dies or sits
+A record is judged by `admit.examine`, in this process or in a worker, and the decisions are the same for any number of
+workers. What differs is what a fault costs. A worker that dies or sits
 over one record longer than the limit is killed, and that record is asked once more, of a fresh worker; if that fails
 too, the record goes to quarantine, unread, and the rest goes on. A worker that cannot start, or that brings another
 scanner than the one in the stamp, stops the work.
@@ -20,8 +20,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -37,13 +36,13 @@ from lineage.errors import Fault
 from lineage.quiet import Complaint
 from lineage.records import Content
 
-__all__ = ["InProcess", "Question", "Refusal", "Workers", "in_order", "usable_cores"]
+__all__ = ["Question", "Refusal", "Workers", "in_order", "usable_cores"]
 
 START_LIMIT_S, STALLED_S = 300, 60
 STRIKES = 2
 """How many workers one record may cost before it goes to quarantine."""
-RENEW_SCANNER_AFTER, RECYCLE_WORKER_AFTER = 5_000, 50_000
-"""Records. spaCy keeps every word it ever saw: about 10 MB a thousand records at worst. A new scanner takes 0.2 s."""
+RECYCLE_AFTER = 50_000
+"""Records after which a worker is replaced, whatever its libraries kept."""
 FIRST_HERE = 256
 """Records that are judged in this process before workers are started, which takes seconds."""
 CHUNK = 32
@@ -59,6 +58,10 @@ class Question:
     declared: tuple[str, ...]
     language: str | None
 
+    def put_to(self, gate: Gate) -> Decision:
+        """The decision. Raises what `examine` raises."""
+        return examine(gate, self.content, declared=self.declared, language=self.language)
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -72,20 +75,6 @@ class Refusal:
         """The error as the worker raised it."""
         kind: type[errors.LetheError] = getattr(errors, self.error, Fault)
         return kind(self.sentence, hint=self.hint)
-
-
-class InProcess:
-    """The gate in this process. Its scanner is made anew from time to time, so that memory stays flat."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate, self._asked = gate, 0
-
-    def decide(self, question: Question) -> Decision:
-        """The decision on one record. Raises what `examine` raises."""
-        self._asked += 1
-        if self._asked % RENEW_SCANNER_AFTER == 0:
-            self._gate = replace(self._gate, scanner=copy(self._gate.scanner))
-        return examine(self._gate, question.content, declared=question.declared, language=question.language)
 
 
 class Workers:
@@ -165,7 +154,7 @@ class Workers:
         return worker
 
     def _give_back(self, worker: _Worker) -> None:
-        if worker.answered >= RECYCLE_WORKER_AFTER:
+        if worker.answered >= RECYCLE_AFTER:
             self._end(worker)
         else:
             self._idle.put(worker)
@@ -177,7 +166,7 @@ class Workers:
 
 
 def in_order(
-    batches: Iterable[tuple[Batch, Sequence[Question]]], *, here: InProcess, workers: Workers | None, ahead: bool = True
+    batches: Iterable[tuple[Batch, Sequence[Question]]], *, gate: Gate, workers: Workers | None, ahead: bool = True
 ) -> Iterator[tuple[Batch, list[Decision]]]:
     """Each batch with the decisions on its questions, in the order given, whoever judged.
 
@@ -190,7 +179,7 @@ def in_order(
         if workers is not None and asked > FIRST_HERE:
             yield from _side_by_side(chain([(batch, questions)], source), workers, ahead=ahead)
             return
-        yield batch, [here.decide(question) for question in questions]
+        yield batch, [question.put_to(gate) for question in questions]
 
 
 def _side_by_side(

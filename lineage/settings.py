@@ -16,7 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 
 from lineage.errors import WrongUsage
 
-__all__ = ["AdapterSettings", "ConsoleSettings", "RowSettings", "Settings", "find_workspace", "load_settings"]
+__all__ = [
+    "AdapterSettings",
+    "ConsoleSettings",
+    "GateSettings",
+    "RowSettings",
+    "Settings",
+    "find_workspace",
+    "load_settings",
+]
 
 FILE_NAME = "lethe.toml"
 AdapterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
@@ -34,6 +42,13 @@ class RowSettings(_Section):
     purpose: str = Field("support", description="Purpose of processing, Art. 5(1)(b), for rows without one.")
     lawful_basis: str = Field("contract", description="Lawful basis, Art. 6(1), for rows without one.")
     language: str = Field("en", description="Language of rows without one; chooses the scan engine.")
+
+
+class GateSettings(_Section):
+    """How much of the machine the gate takes."""
+
+    workers: int = Field(0, ge=0, le=256, description="Scan processes. 0: one a usable core. 1: none, scan in process.")
+    record_limit_s: int = Field(120, ge=1, le=3600, description="Longest scan of one record in a scan process.")
 
 
 class ConsoleSettings(_Section):
@@ -72,6 +87,7 @@ class Settings(_Section):
     keystore_url: SecretStr = Field(SecretStr(""), description="Database of the per-record keys, kept apart.")
     store_url: SecretStr = Field(SecretStr(""), description="fsspec URL of states and adapters; empty is data_dir.")
     rows: RowSettings = RowSettings()
+    gate: GateSettings = GateSettings()
     console: ConsoleSettings = ConsoleSettings()
     adapters: dict[AdapterName, AdapterSettings] = Field(default_factory=lambda: {"support": AdapterSettings()})
 

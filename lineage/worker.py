@@ -15,7 +15,7 @@ from math import ceil
 from multiprocessing.connection import Connection
 
 from lineage.errors import LetheError
-from lineage.pool import InProcess, Refusal
+from lineage.pool import Refusal
 
 __all__ = ["main"]
 
@@ -29,12 +29,11 @@ def main() -> None:
     with Connection(int(sys.argv[1])) as connection, suppress(EOFError, OSError):
         gate = connection.recv()
         _answer(connection, lambda: gate.scanner.fingerprint.digest)
-        judge = InProcess(gate)
         while True:
             questions, limit_s = connection.recv()
             for question in questions:
                 signal.alarm(ceil(limit_s) + GRACE_S)
-                understood = _answer(connection, lambda: judge.decide(question))  # noqa: B023 - called at once
+                understood = _answer(connection, lambda: question.put_to(gate))  # noqa: B023 - called at once
                 signal.alarm(0)
                 if not understood:
                     break
