@@ -93,6 +93,6 @@ def test_what_it_remembers_holds_no_text_and_does_not_travel():
     scanner.scan("write to quillonia@example.com")
     assert scanner._known
     assert b"quillonia" not in pickle.dumps(scanner._known)
-    for other in (copy(scanner), pickle.loads(pickle.dumps(scanner))):
+    for other in (copy(scanner), pickle.loads(pickle.dumps(scanner))):  # noqa: S301 - our own
         assert not other._known
         assert other.fingerprint == scanner.fingerprint
