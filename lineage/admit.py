@@ -26,7 +26,7 @@ from lineage.policy import Action, Policy, worst
 from lineage.pseudonyms import Pseudonym
 from lineage.records import Content
 from lineage.register import Link
-from lineage.scan import ART9_LEXICON, ScanFailed, Span
+from lineage.scan import ART9_LEXICON, Fingerprint, ScanFailed, Span
 from lineage.standins import redacted
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "examine",
     "finding_value",
     "mentions",
+    "unread",
 ]
 
 Verdict: TypeAlias = Action
@@ -89,6 +90,10 @@ class Decision:
 class Finds(Protocol):
     """A scanner: Presidio's, or a fake."""
 
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What its findings depend on."""
+
     def scan(self, text: str) -> tuple[Span, ...]:
         """The findings of one text; raises ScanFailed."""
 
@@ -134,20 +139,20 @@ def examine(gate: Gate, content: Content, *, declared: Sequence[str], language: 
     """
     policy = gate.policy
     if sum(len(segment) for segment in content.segments()) > policy.max_chars:
-        return _closed(content, policy, "oversize")
+        return unread(policy, content, "oversize")
     reading = gate.reading(language)
     if reading is None:
-        return _closed(content, policy, "language_not_covered")
+        return unread(policy, content, "language_not_covered")
     try:
         decision = _judged(reading, content, declared)
         if decision.verdict == "redact" and not _settled(reading, decision, declared):
-            return _closed(content, policy, "redaction_unstable")
+            return unread(policy, content, "redaction_unstable")
     except ScanFailed as failure:
-        return _closed(content, policy, failure.reason)
+        return unread(policy, content, failure.reason)
     except LetheError:
         raise
     except Exception:  # noqa: BLE001 - fail closed; the exception may quote the text and is dropped
-        return _closed(content, policy, "scan_failed")
+        return unread(policy, content, "scan_failed")
     return decision
 
 
@@ -171,6 +176,11 @@ def decide(
         content=kept,
         trunk_eligible=nobody and worst(*(f.action for f in findings_of(evidence, frozenset(), strict))) == "allow",
     )
+
+
+def unread(policy: Policy, content: Content, reason: Reason) -> Decision:
+    """The decision on a record that could not be judged: closed, with the reason, as it came."""
+    return Decision(policy.on_error, reason, (), content)
 
 
 def mentions(decision: Decision) -> frozenset[str]:
@@ -203,10 +213,6 @@ def _judged(gate: Gate, content: Content, declared: Sequence[str]) -> Decision:
 def _settled(gate: Gate, decision: Decision, declared: Sequence[str]) -> bool:
     again = _judged(gate, decision.content, declared)
     return again.verdict == "allow" and again.content == decision.content
-
-
-def _closed(content: Content, policy: Policy, reason: Reason) -> Decision:
-    return Decision(policy.on_error, reason, (), content)
 
 
 def _reason(verdict: Verdict, findings: Iterable[FoundSpan], policy: Policy) -> Reason:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlmodel import Session, col, func, select
+from sqlalchemy import insert
+from sqlmodel import Session, SQLModel, col, func, select
 
-from lineage.admit import Decision, finding_value, mentions
+from lineage.admit import Decision, FoundSpan, finding_value, mentions
 from lineage.database import in_chunks
 from lineage.errors import GateClosed
 from lineage.forms import canonical_identifier
@@ -39,6 +40,7 @@ __all__ = [
 ]  # fmt: skip
 
 _Sealed = tuple[str, int, bytes]  # record id, version, ciphertext
+_Row = dict[str, object]
 STATUS = {"allow": "admitted", "redact": "admitted", "quarantine": "quarantined", "block": "blocked"}
 
 
@@ -117,9 +119,8 @@ def store_judged(
 ) -> None:
     """Write a batch: records, people, findings, admission or quarantine, and the text under its own key."""
     ensure_subjects(session, (key for judged in batch for key in judged.identity.declared), stamp.at)
-    session.add_all(_record_row(judged, stamp, keyring) for judged in batch)
-    session.flush()
-    session.add_all(row for judged in batch for row in parents_of(judged, keyring))
+    _insert(session, RecordRow, [_record(judged, stamp, keyring) for judged in batch])
+    _insert(session, ParentRow, [row.model_dump() for judged in batch for row in parents_of(judged, keyring)])
     store_contents(session, batch, stamp=stamp, keyring=keyring, keystore=keystore)
 
 
@@ -128,18 +129,32 @@ def store_contents(
 ) -> None:
     """Write what follows from the contents of records that have a row: text, people, findings, admission or quarantine."""
     kept = [judged for judged in batch if judged.decision.verdict != "block"]  # of a blocked record no text is kept
-    versions = [session.get_one(RecordRow, judged.identity.record_id).version for judged in kept]
-    names = [record_key(judged.identity.record_id, version) for judged, version in zip(kept, versions, strict=True)]
-    sealed = keystore.seal([(name, _sealed_body(judged)) for name, judged in zip(names, kept, strict=True)])
-    session.add_all(
-        VaultRow(record_id=judged.identity.record_id, ciphertext=ciphertext)
-        for judged, ciphertext in zip(kept, sealed, strict=True)
+    ids = [judged.identity.record_id for judged in kept]
+    versions = _versions(session, ids)
+    sealed = keystore.seal(
+        [(record_key(i, versions[i]), _sealed_body(judged)) for i, judged in zip(ids, kept, strict=True)]
     )
-    for judged in batch:
-        session.add_all(_people(judged))
-        _store_findings(session, judged, keyring)
-        session.add(_gate_row(judged, stamp))
-    session.flush()
+    texts: list[_Row] = [{"record_id": i, "ciphertext": ciphertext} for i, ciphertext in zip(ids, sealed, strict=True)]
+    _insert(session, VaultRow, texts)
+    _insert(session, RecordSubjectRow, [person for judged in batch for person in _people(judged)])
+    _store_findings(session, batch, keyring)
+    stopped = [judged for judged in batch if judged.decision.verdict in ("quarantine", "block")]
+    _insert(session, QuarantineRow, [_quarantine(judged, stamp) for judged in stopped])
+    passed = [judged for judged in batch if judged.decision.verdict in ("allow", "redact")]
+    _insert(session, AdmissionRow, [_admission(judged, stamp) for judged in passed])
+
+
+def _insert(session: Session, table: type[SQLModel], rows: Sequence[_Row]) -> None:
+    """Many rows in one statement: an object for each would cost more than the scan."""
+    if rows:
+        session.execute(insert(table), rows)
+
+
+def _versions(session: Session, record_ids: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for chunk in in_chunks(record_ids):
+        found |= dict(session.exec(select(RecordRow.id, RecordRow.version).where(col(RecordRow.id).in_(chunk))).all())
+    return found
 
 
 def training_contents(session: Session, record_ids: Sequence[str], *, keystore: KeyStore) -> list[TrainingRecord]:
@@ -211,25 +226,25 @@ def _sealed_body(judged: Judged) -> bytes:
     return json.dumps(body, ensure_ascii=False, sort_keys=True).encode()
 
 
-def _record_row(judged: Judged, stamp: GateStamp, keyring: Keyring) -> RecordRow:
+def _record(judged: Judged, stamp: GateStamp, keyring: Keyring) -> _Row:
     raw, identity, decision = judged.raw, judged.identity, judged.decision
-    return RecordRow(
-        id=identity.record_id, ingest_id=stamp.ingest_id, source=raw.source, generation=stamp.generation,
-        primary_subject=identity.primary_subject, purpose=raw.purpose, lawful_basis=raw.lawful_basis,
-        language=raw.language, given_hmac=identity.given_hmac, content_hmac=keyring.content(canonical_bytes(decision.content)),
-        id_hmac=identity.id_hmac, status=STATUS[decision.verdict], trunk_eligible=decision.trunk_eligible,
-    )  # fmt: skip
+    content_hmac = identity.given_hmac  # most contents pass as they came
+    if decision.content != raw.content:
+        content_hmac = keyring.content(canonical_bytes(decision.content))
+    return {
+        "id": identity.record_id, "ingest_id": stamp.ingest_id, "source": raw.source, "generation": stamp.generation,
+        "primary_subject": identity.primary_subject, "purpose": raw.purpose, "lawful_basis": raw.lawful_basis,
+        "language": raw.language, "given_hmac": identity.given_hmac, "content_hmac": content_hmac,
+        "id_hmac": identity.id_hmac, "status": STATUS[decision.verdict], "trunk_eligible": decision.trunk_eligible,
+        "version": 0,
+    }  # fmt: skip
 
 
-def _people(judged: Judged) -> list[RecordSubjectRow]:
-    record_id = judged.identity.record_id
-    declared = [
-        RecordSubjectRow(record_id=record_id, subject_key=k, relation="declared") for k in judged.identity.declared
-    ]
-    named = mentions(judged.decision) - set(judged.identity.declared)
-    return declared + [
-        RecordSubjectRow(record_id=record_id, subject_key=k, relation="mentioned") for k in sorted(named)
-    ]
+def _people(judged: Judged) -> list[_Row]:
+    record_id, declared = judged.identity.record_id, judged.identity.declared
+    named = sorted(mentions(judged.decision) - set(declared))
+    relations = [(key, "declared") for key in declared] + [(key, "mentioned") for key in named]
+    return [{"record_id": record_id, "subject_key": key, "relation": relation} for key, relation in relations]
 
 
 def parents_of(judged: Judged, keyring: Keyring) -> list[ParentRow]:
@@ -238,31 +253,43 @@ def parents_of(judged: Judged, keyring: Keyring) -> list[ParentRow]:
     return [ParentRow(record_id=judged.identity.record_id, parent_id_hmac=digest) for digest in sorted(digests)]
 
 
-def _store_findings(session: Session, judged: Judged, keyring: Keyring) -> None:
-    for found in judged.decision.findings:
-        value = finding_value(judged.raw.content, found)
-        kept_start, kept_end_exclusive = found.kept or (None, None)
-        row = FindingRow(
-            record_id=judged.identity.record_id, segment=found.segment, span_start=found.start,
-            span_end_exclusive=found.end_exclusive, kept_start=kept_start, kept_end_exclusive=kept_end_exclusive, entity_type=found.entity_type, score=found.score,
-            action=found.action, recognizer=found.recognizer, value_hmac=keyring.mac("finding", found.entity_type, value),
-        )  # fmt: skip
-        session.add(row)
-        if found.subject_keys:
-            session.flush()
-            session.add_all(
-                FindingSubjectRow(finding_id=row.id or 0, subject_key=key, declared=found.declared)
-                for key in sorted(found.subject_keys)
-            )
+def _store_findings(session: Session, batch: Sequence[Judged], keyring: Keyring) -> None:
+    found = [(judged, finding) for judged in batch for finding in judged.decision.findings]
+    if not found:
+        return
+    statement = insert(FindingRow).returning(col(FindingRow.id), sort_by_parameter_order=True)
+    ids = session.scalars(statement, [_finding(judged, finding, keyring) for judged, finding in found]).all()
+    people: list[_Row] = [
+        {"finding_id": number, "subject_key": key, "declared": finding.declared}
+        for number, (_, finding) in zip(ids, found, strict=True)
+        for key in sorted(finding.subject_keys)
+    ]
+    _insert(session, FindingSubjectRow, people)
 
 
-def _gate_row(judged: Judged, stamp: GateStamp) -> AdmissionRow | QuarantineRow:
-    record_id, decision = judged.identity.record_id, judged.decision
-    if decision.verdict in ("quarantine", "block"):
-        return QuarantineRow(
-            record_id=record_id, reason=decision.reason, since=stamp.at, releasable=decision.verdict == "quarantine"
-        )
-    return AdmissionRow(
-        record_id=record_id, policy_digest=stamp.policy_digest, scanner_digest=stamp.scanner_digest,
-        verdict=decision.verdict, admitted_at=stamp.at,
-    )  # fmt: skip
+def _finding(judged: Judged, found: FoundSpan, keyring: Keyring) -> _Row:
+    value = finding_value(judged.raw.content, found)
+    kept_start, kept_end_exclusive = found.kept or (None, None)
+    return {
+        "record_id": judged.identity.record_id, "segment": found.segment, "span_start": found.start,
+        "span_end_exclusive": found.end_exclusive, "kept_start": kept_start, "kept_end_exclusive": kept_end_exclusive,
+        "entity_type": found.entity_type, "score": found.score,
+        "action": found.action, "recognizer": found.recognizer,
+        "value_hmac": keyring.mac("finding", found.entity_type, value),
+    }  # fmt: skip
+
+
+def _quarantine(judged: Judged, stamp: GateStamp) -> _Row:
+    decision = judged.decision
+    return {
+        "record_id": judged.identity.record_id, "reason": decision.reason, "since": stamp.at,
+        "releasable": decision.verdict == "quarantine",
+    }  # fmt: skip
+
+
+def _admission(judged: Judged, stamp: GateStamp) -> _Row:
+    return {
+        "record_id": judged.identity.record_id, "policy_digest": stamp.policy_digest,
+        "scanner_digest": stamp.scanner_digest, "verdict": judged.decision.verdict, "reviewer": "",
+        "admitted_at": stamp.at,
+    }  # fmt: skip

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, overload
 
 from lineage.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from phonenumbers import PhoneNumber
 
 __all__ = [
     "DEFAULT_REGIONS",
@@ -26,6 +30,7 @@ __all__ = [
     "normalise",
     "phone_readings",
     "phone_windows",
+    "regions_that_may_read",
     "squeeze",
 ]
 
@@ -36,7 +41,11 @@ DEFAULT_REGIONS = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR")
 MIN_CHARS = {"name": 2, "email": 3, "account": 4}
 
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
-_ASCII_RUN_OF_SPACE = re.compile(r"[\t-\r\x1c-\x1f]| {2}")
+# ASCII white space that folding changes: anything but a single space.
+_SPACES = re.compile(r"[\t-\r\x1c-\x1f ]{2,}|[\t-\r\x1c-\x1f]")
+# Stretches of ASCII, and of everything else with the character before it, which combining marks may change.
+_STRETCH = re.compile(r"[\x00-\x7f]+(?=[\x00-\x7f]|\Z)|[\x00-\x7f]?[^\x00-\x7f]+")
+_NOT_ALNUM = bytes(code for code in range(128) if not chr(code).isalnum())
 _PHONE_RUN = re.compile(r"(?<!\w)[+(]?\d[\d\s().\-\u2010-\u2015/]{4,60}\d(?!\w)")
 _PHONE_TOKEN = re.compile(r"[^\s/]+")
 _PHONE_TOKENS = 6
@@ -48,8 +57,8 @@ class Folded:
     """A folded text; character i of it came from `[starts[i], ends[i])` of the original."""
 
     text: str = field(repr=False)
-    starts: range | tuple[int, ...] = field(repr=False)
-    ends: range | tuple[int, ...] = field(repr=False)
+    starts: Sequence[int] = field(repr=False)
+    ends: Sequence[int] = field(repr=False)
 
     def original_span(self, start: int, end_exclusive: int) -> tuple[int, int]:
         """The half-open span of the original behind `[start, end_exclusive)` of the folded text."""
@@ -58,30 +67,90 @@ class Folded:
 
 def fold(text: str) -> Folded:
     """NFKC and case folding per grapheme; whitespace runs become one space, invisible format characters vanish."""
-    if text.isascii() and not _ASCII_RUN_OF_SPACE.search(text):
+    if text.isascii() and not _SPACES.search(text):
         return Folded(text.lower(), range(len(text)), range(1, len(text) + 1))
+    pieces: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for stretch in _STRETCH.finditer(text):
+        within = _fold_ascii if stretch.group().isascii() else _fold_graphemes
+        written, begins, stops = within(stretch.group(), stretch.start())
+        if written[:1] == " " and pieces and pieces[-1][-1] == " ":
+            ends[-1] = stops[0]
+            written, begins, stops = written[1:], begins[1:], stops[1:]
+        if written:
+            pieces.append(written)
+            starts += begins
+            ends += stops
+    return Folded("".join(pieces), starts, ends)
+
+
+def _fold_ascii(text: str, offset: int) -> tuple[str, list[int], list[int]]:
+    starts: list[int] = []
+    ends: list[int] = []
+    done = 0
+    for run in _SPACES.finditer(text):
+        starts += range(offset + done, offset + run.start() + 1)
+        ends += range(offset + done + 1, offset + run.start() + 1)
+        ends.append(offset + run.end())
+        done = run.end()
+    starts += range(offset + done, offset + len(text))
+    ends += range(offset + done + 1, offset + len(text) + 1)
+    return _SPACES.sub(" ", text).lower(), starts, ends
+
+
+def _fold_graphemes(text: str, offset: int) -> tuple[str, list[int], list[int]]:
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
     for start, end, written in _graphemes(text):
         if written == " " and pieces and pieces[-1] == " ":
-            ends[-1] = end
+            ends[-1] = offset + end
             continue
         pieces.extend(written)
-        starts.extend([start] * len(written))
-        ends.extend([end] * len(written))
-    return Folded("".join(pieces), tuple(starts), tuple(ends))
+        starts.extend([offset + start] * len(written))
+        ends.extend([offset + end] * len(written))
+    return "".join(pieces), starts, ends
 
 
 def squeeze(text: str) -> Folded:
     """`fold`, then letters and digits only: two ways of grouping one account number become equal."""
+    if text.isascii():
+        raw = text.encode()
+        squeezed = raw.lower().translate(None, _NOT_ALNUM).decode()
+        return Folded(squeezed, _Kept(raw, len(squeezed), 0), _Kept(raw, len(squeezed), 1))
     folded = fold(text)
     kept = [i for i, character in enumerate(folded.text) if character.isalnum()]
     return Folded(
-        "".join(folded.text[i] for i in kept),
-        tuple(folded.starts[i] for i in kept),
-        tuple(folded.ends[i] for i in kept),
+        "".join([folded.text[i] for i in kept]), [folded.starts[i] for i in kept], [folded.ends[i] for i in kept]
     )
+
+
+class _Kept(Sequence[int]):
+    """Where the letters and digits of an ASCII text stand, plus `shift`; looked up when asked, as most texts have no hit."""
+
+    __slots__ = ("_length", "_raw", "_shift")
+
+    def __init__(self, raw: bytes, length: int, shift: int) -> None:
+        self._raw, self._length, self._shift = raw, length, shift
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int]: ...
+    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
+        """The place of the letter or digit of that number."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._length))]
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        return bisect_left(range(len(self._raw)), index + 1, key=self._kept_up_to) + self._shift
+
+    def _kept_up_to(self, position: int) -> int:
+        return len(self._raw[: position + 1].translate(None, _NOT_ALNUM))
 
 
 def _graphemes(text: str) -> Iterator[tuple[int, int, str]]:
@@ -137,23 +206,25 @@ def canonical_identifier(identifier: str) -> str:
     return fold(identifier).text.strip()
 
 
+@lru_cache(maxsize=4096)
 def _canonical_phone(value: str, regions: tuple[str, ...]) -> str:
-    readings = _readings_in_order(value.strip(), regions)
+    readings = list(_readings_in_order(value.strip(), regions))
     if not readings:
         raise WrongUsage("A value given as phone cannot be one.", hint="Write it with its country: +44 20 7946 0958.")
-    return next((number for number, valid in readings if valid), readings[0][0])
+    from phonenumbers import is_valid_number
+
+    return next((e164 for e164, number in readings if is_valid_number(number)), readings[0][0])
 
 
 @lru_cache(maxsize=4096)
 def phone_readings(value: str, regions: tuple[str, ...]) -> frozenset[str]:
     """The E.164 numbers that this spelling is in any of the regions; empty if none."""
-    return frozenset(number for number, _ in _readings_in_order(value, regions))
+    return frozenset(e164 for e164, _ in _readings_in_order(value, regions))
 
 
-def _readings_in_order(value: str, regions: tuple[str, ...]) -> list[tuple[str, bool]]:
+def _readings_in_order(value: str, regions: tuple[str, ...]) -> Iterator[tuple[str, PhoneNumber]]:
     import phonenumbers
 
-    readings: list[tuple[str, bool]] = []
     for region in regions:
         try:
             number = phonenumbers.parse(value, region)
@@ -162,19 +233,51 @@ def _readings_in_order(value: str, regions: tuple[str, ...]) -> list[tuple[str, 
         if phonenumbers.is_possible_number(number):
             e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
             if len(e164) > _PHONE_DIGITS.start:
-                readings.append((e164, phonenumbers.is_valid_number(number)))
+                yield e164, number
         if value.startswith("+"):
             break
-    return readings
+
+
+@lru_cache(maxsize=4096)
+def regions_that_may_read(digits: str, regions: tuple[str, ...], numbers: tuple[str, ...]) -> tuple[str, ...]:
+    """The regions in which a spelling without a leading + can be one of these E.164 numbers.
+
+    A national spelling is a number of the region's own country; only a spelling that begins like an international prefix
+    (00, 011, ...) may be one of another.
+    """
+    return tuple(region for region in regions if _may_read(_dialling(region), digits, numbers))
+
+
+def _may_read(dialling: tuple[str, re.Pattern[str] | None], digits: str, wanted: tuple[str, ...]) -> bool:
+    country, prefix = dialling
+    return any(number.startswith(country) for number in wanted) or bool(prefix and prefix.match(digits))
+
+
+@lru_cache(maxsize=512)
+def _dialling(region: str) -> tuple[str, re.Pattern[str] | None]:
+    """The region's country code with its +, and what an international call from there begins with."""
+    import phonenumbers
+
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
+    prefix = metadata.international_prefix if metadata else None
+    return f"+{phonenumbers.country_code_for_region(region)}", re.compile(prefix) if prefix else None
 
 
 def phone_windows(text: str) -> Iterator[tuple[int, int, str]]:
     """(start, end, ASCII digits) of every stretch of up to six groups that has as many digits as a phone number."""
     for run in _PHONE_RUN.finditer(text):
         groups = [(run.start() + g.start(), run.start() + g.end()) for g in _PHONE_TOKEN.finditer(run.group())]
-        for first in range(len(groups)):
-            for last in range(first, min(first + _PHONE_TOKENS, len(groups))):
-                start, end = groups[first][0], groups[last][1]
-                digits = "".join(str(unicodedata.decimal(c)) for c in text[start:end] if c.isdecimal())
+        digits_of = [_digits(text[start:end]) for start, end in groups]
+        for first, (start, _) in enumerate(groups):
+            digits = ""
+            for (_, end), more in zip(groups[first : first + _PHONE_TOKENS], digits_of[first:], strict=False):
+                digits += more
                 if len(digits) in _PHONE_DIGITS:
                     yield start, end, digits
+
+
+def _digits(text: str) -> str:
+    """The decimal digits of a stretch, as ASCII."""
+    if text.isascii():
+        return "".join([c for c in text if c.isdecimal()])
+    return "".join([str(unicodedata.decimal(c)) for c in text if c.isdecimal()])

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from lineage.errors import WrongUsage
 
-__all__ = ["Keyring", "create_secret", "load_keyring"]
+__all__ = ["Keyring", "PairMac", "create_secret", "load_keyring"]
 
 SECRET_BYTES = 32
 
@@ -36,6 +36,17 @@ def _framed(*parts: str) -> bytes:
     return b"".join(len(part).to_bytes(8, "big") + part for part in encoded)
 
 
+@dataclass(frozen=True, slots=True)
+class PairMac:
+    """A keyed digest of two words, with nothing of the keyring but one subkey; travels to scan workers."""
+
+    key: bytes = field(repr=False)
+
+    def __call__(self, kind: str, value: str) -> str:
+        """HMAC-SHA256 under the subkey over the framed words."""
+        return hmac.digest(self.key, _framed(kind, value), "sha256").hex()
+
+
 @dataclass(frozen=True)
 class Keyring:
     """Both secrets, masked in `repr`. Every method returns lower-case hexadecimal of 32 bytes."""
@@ -45,7 +56,7 @@ class Keyring:
 
     def mac(self, purpose: str, *parts: str) -> str:
         """HMAC-SHA256 under the subkey of `purpose` over the framed parts."""
-        return hmac.new(_derive(self.workspace_secret, purpose), _framed(*parts), hashlib.sha256).hexdigest()
+        return hmac.digest(_derive(self.workspace_secret, purpose), _framed(*parts), "sha256").hex()
 
     def derive(self, purpose: str) -> bytes:
         """A 32-byte subkey for one purpose."""
@@ -61,15 +72,23 @@ class Keyring:
 
     def content(self, canonical: bytes) -> str:
         """Keyed digest of a content: equal contents can be told inside this workspace and nowhere else."""
-        return hmac.new(_derive(self.workspace_secret, "content"), canonical, hashlib.sha256).hexdigest()
+        return hmac.digest(_derive(self.workspace_secret, "content"), canonical, "sha256").hex()
 
     def form(self, kind: str, normalised: str) -> str:
         """Keyed digest of one normalised identifier; what the register index and the suppression list hold."""
-        return self.mac("form", kind, normalised)
+        return self.form_mac()(kind, normalised)
+
+    def form_mac(self) -> PairMac:
+        """`form` by itself."""
+        return PairMac(self.derive("form"))
 
     def pseudonym(self, entity_type: str, subject_key: str) -> str:
         """What a person is called in a redacted text, before it is written in letters (`lineage.pseudonyms`)."""
-        return self.mac("pseudonym", entity_type, subject_key)
+        return self.pseudonym_mac()(entity_type, subject_key)
+
+    def pseudonym_mac(self) -> PairMac:
+        """`pseudonym` by itself."""
+        return PairMac(self.derive("pseudonym"))
 
     def handle(self, case_id: str, thing: str) -> str:
         """A name for a record or state that means nothing outside its case."""

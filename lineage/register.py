@@ -17,6 +17,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 
 import ahocorasick_rs
 import rfc8785
@@ -32,6 +33,7 @@ from lineage.forms import (
     normalise,
     phone_readings,
     phone_windows,
+    regions_that_may_read,
     squeeze,
 )
 
@@ -50,8 +52,10 @@ __all__ = [
 _LAST_DIGITS = 6
 _MAX_TOKENS = 4
 _MAX_ACCOUNT_CHARS = 60
+_WINDOWS_KEPT = 65_536  # answers of a suppression list, in memory: most windows are everybody's words
 _WORD = re.compile(r"\w+")
 _CHUNK = re.compile(r"\S+")
+_DIGIT = re.compile(r"\d")
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"]+@[^\s@<>()\[\],;:\"]+")
 
 
@@ -87,15 +91,25 @@ class RegisterIndex:
     """
 
     def __init__(self, forms: Iterable[RegisterForm], *, regions: tuple[str, ...] = DEFAULT_REGIONS) -> None:
-        self._regions = regions
-        self._content = sorted(
-            {(f.subject_key, f.kind, form) for f in forms for form in normal_forms(f.kind, f.value, regions=regions)}
-        )
+        content = {
+            (f.subject_key, f.kind, form) for f in forms for form in normal_forms(f.kind, f.value, regions=regions)
+        }
+        self.__setstate__((regions, sorted(content)))
+
+    def __getstate__(self) -> tuple[tuple[str, ...], list[tuple[str, FormKind, str]]]:
+        """What a copy in another process is built from: canonical forms, so that nothing is normalised twice."""
+        return self._regions, self._content
+
+    def __setstate__(self, state: tuple[tuple[str, ...], list[tuple[str, FormKind, str]]]) -> None:
+        """Build the automata."""
+        self._regions, self._content = state
         by_kind: dict[FormKind, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for subject_key, kind, form in self._content:
             by_kind[kind][form].add(subject_key)
-        self._phones = by_kind["phone"]
-        self._phone_endings = {number[-_LAST_DIGITS:] for number in self._phones}
+        self._phones = dict(by_kind["phone"])
+        self._phones_ending: dict[str, tuple[str, ...]] = {}
+        for number in self._phones:
+            self._phones_ending[number[-_LAST_DIGITS:]] = (*self._phones_ending.get(number[-_LAST_DIGITS:], ()), number)
         self._written = _Automaton([(k, f, s) for k in ("name", "email") for f, s in by_kind[k].items()])
         self._accounts = _Automaton([("account", f, s) for f, s in by_kind["account"].items()])
 
@@ -123,9 +137,12 @@ class RegisterIndex:
         if not self._phones:
             return
         for start, end, digits in phone_windows(text):
-            if digits[-_LAST_DIGITS:] not in self._phone_endings:
+            known = self._phones_ending.get(digits[-_LAST_DIGITS:])
+            if known is None:
                 continue
-            for number in phone_readings(text[start:end], self._regions):
+            international = text[start] == "+"
+            regions = self._regions if international else regions_that_may_read(digits, self._regions, known)
+            for number in phone_readings(text[start:end], regions):
                 for subject_key in self._phones.get(number, ()):
                     yield start, end, "phone", subject_key
 
@@ -165,37 +182,54 @@ class SuppressionList:
         self._hmacs = frozenset(hmacs)
         self._hmac = hmac
         self._regions = regions
+        self._is_suppressed = lru_cache(_WINDOWS_KEPT)(lambda kind, form: hmac(kind, form) in self._hmacs)
 
     def __len__(self) -> int:
         return len(self._hmacs)
+
+    def __getstate__(self) -> tuple[frozenset[str], Callable[[FormKind, str], str], tuple[str, ...]]:
+        """What a copy in another process is built from."""
+        return self._hmacs, self._hmac, self._regions
+
+    def __setstate__(self, state: tuple[frozenset[str], Callable[[FormKind, str], str], tuple[str, ...]]) -> None:
+        """See `__getstate__`."""
+        hmacs, hmac, regions = state
+        self.__init__(hmacs, hmac=hmac, regions=regions)  # type: ignore[misc]  # it was made without
 
     def link(self, text: str) -> tuple[Link, ...]:
         """The suppressed forms in the text, as links without subjects."""
         if not self._hmacs:
             return ()
-        hits = [
-            (start, end, kind, "")
-            for start, end, kind, form in self._candidates(text)
-            if self._hmac(kind, form) in self._hmacs
+        hits: list[_Match] = [
+            (*place(), kind, "") for kind, form, place in self._candidates(text) if self._is_suppressed(kind, form)
         ]
         return _merged(_leftmost_longest(hits))
 
-    def _candidates(self, text: str) -> Iterator[tuple[int, int, FormKind, str]]:
+    def _candidates(self, text: str) -> Iterator[tuple[FormKind, str, Callable[[], tuple[int, int]]]]:
+        """Every form that can stand in the text, and how to find where."""
         folded = fold(text)
         for start, end in _windows(folded.text, _WORD):
-            yield *folded.original_span(start, end), "name", folded.text[start:end]
+            yield "name", folded.text[start:end], partial(folded.original_span, start, end)
         for found in _ADDRESS.finditer(folded.text):
             address = found.group().rstrip(".'!?")
-            yield *folded.original_span(found.start(), found.start() + len(address)), "email", address
+            yield "email", address, partial(folded.original_span, found.start(), found.start() + len(address))
         for start, end in _windows(text, _CHUNK):
-            # Squeezing is the dear part, and an account number has a digit.
-            if end - start > _MAX_ACCOUNT_CHARS or not any(c.isdecimal() for c in text[start:end]):
-                continue
-            account = squeeze(text[start:end])
-            first, last = account.original_span(0, len(account.text))
-            yield start + first, start + last, "account", account.text
+            # An account number has a digit.
+            if end - start <= _MAX_ACCOUNT_CHARS and _DIGIT.search(text, start, end):
+                account = squeeze(text[start:end])
+                yield "account", account.text, partial(_shifted, account, start)
         for start, end, _ in phone_windows(text):
-            yield from ((start, end, "phone", number) for number in phone_readings(text[start:end], self._regions))
+            for number in phone_readings(text[start:end], self._regions):
+                yield "phone", number, partial(_as_it_is, start, end)
+
+
+def _shifted(view: Folded, offset: int) -> tuple[int, int]:
+    first, last = view.original_span(0, len(view.text))
+    return offset + first, offset + last
+
+
+def _as_it_is(start: int, end: int) -> tuple[int, int]:
+    return start, end
 
 
 def form_of_identifier(subject_key: str, identifier: str) -> RegisterForm | None:

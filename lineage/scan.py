@@ -91,6 +91,10 @@ class Scanner:
         alternatives = "|".join(re.escape(w) for w in words)
         self._lexicon = re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)") if policy.art9.enabled and words else None
 
+    def __reduce__(self) -> tuple[type[Scanner], tuple[Policy]]:
+        """A copy, also in another process, is a scanner of the same policy that was not used yet."""
+        return type(self), (self._policy,)
+
     def scan(self, text: str) -> tuple[Span, ...]:
         """Presidio's findings in its own order, then hits of the name lists and of the Art. 9 lexicon.
 

@@ -45,8 +45,10 @@ class RowSettings(_Section):
 
 
 class GateSettings(_Section):
-    """How the gate treats what it stopped."""
+    """How much of the machine the gate takes, and how long it waits for a human."""
 
+    workers: int = Field(0, ge=0, le=256, description="Scan processes. 0: one a usable core. 1: none, scan in process.")
+    record_limit_s: int = Field(120, ge=1, le=3600, description="Longest scan of one record in a scan process.")
     quarantine_days: int = Field(
         90, ge=0, le=36_500, description="Days after which what nobody reviewed is blocked and shredded; 0: never."
     )

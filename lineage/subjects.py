@@ -81,7 +81,7 @@ def load_forms(session: Session, keystore: KeyStore, subject_key: str | None = N
 
 def load_suppression(session: Session, keyring: Keyring) -> SuppressionList:
     """The keyed digests of erased people's identifiers."""
-    return SuppressionList(session.exec(select(SuppressionRow.hmac)).all(), hmac=keyring.form)
+    return SuppressionList(session.exec(select(SuppressionRow.hmac)).all(), hmac=keyring.form_mac())
 
 
 def find_subject(session: Session, text: str, keyring: Keyring) -> str | None:

@@ -9,40 +9,33 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 from sqlmodel import Session, col, select
 
-from lineage import ledger, renewal
-from lineage.admit import Gate, examine
-from lineage.catalog import STATUS, GateStamp, Identity, Judged, held_already, identify, store_judged
+from lineage import ledger
+from lineage.admit import Gate
+from lineage.catalog import STATUS, GateStamp
 from lineage.corpus import Corpus, Reject, RejectReason, RowDefaults, open_corpus, write_rejects
 from lineage.errors import LetheError, WrongUsage
 from lineage.languages import Scanners
 from lineage.lease import held
 from lineage.policy import load_gate_policy, load_policy
-from lineage.records import RawRecord
 from lineage.register import RegisterIndex
 from lineage.scanned import remember
 from lineage.settings import Settings
+from lineage.steady import SteadyScanner
 from lineage.subjects import load_forms, load_suppression
 from lineage.tables import IngestRow
 from lineage.workspace import Workspace
-from pipelines.progress import Progress, bar
+from pipelines.intake import Intake, take_in
+from pipelines.progress import bar
 from pipelines.superseding import shred_old_texts
 
 __all__ = ["IngestReport", "load_gate_policy", "oldest_pending", "open_gate", "request_ingest", "run_ingest"]
-
-BATCH_RECORDS = 64
-REFUSED = {
-    "erased": RejectReason.ERASED, "conflict": RejectReason.OTHER_CONTENT, "unknown": RejectReason.UNKNOWN_RECORD,
-    "restricted": RejectReason.RESTRICTED,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -135,20 +128,12 @@ def _ingest(workspace: Workspace, row: IngestRow) -> IngestReport:
     location = _Location(**json.loads(workspace.keystore.open([(f"ingest:{row.id}", row.location or b"")])[0]))
     corpus = _open(workspace.settings, row.source, location)
     gate, stamp = open_gate(workspace, by=row.id, generation=row.generation)
-    tally, reasons, rejects = Counter[str](), Counter[str](), list[Reject]()
-    seen = dict[str, str]()
     shred_old_texts(workspace)  # what a crash left of an earlier rectification
+    intake = Intake(workspace, gate, stamp, utc_now, rectify=row.rectify)
     with bar(f"Scanning {row.source}", corpus.total_rows, unit="rows") as progress:
-        for batch in _batches(corpus):
-            rejects += [item for item in batch if isinstance(item, Reject)]
-            raws = [item for item in batch if isinstance(item, RawRecord)]
-            judged, refused, held_count = _judge(workspace, gate, raws, progress, seen if row.rectify else None)
-            judged, late = _store(workspace, judged, replace(stamp, at=utc_now()), rectify=row.rectify)
-            rejects += refused + late
-            tally.update(rows=len(batch), held=held_count)
-            tally.update(item.decision.verdict for item in judged)
-            reasons.update(item.decision.reason for item in judged if item.decision.verdict in ("quarantine", "block"))
+        taken = take_in(intake, corpus, progress)
     shred_old_texts(workspace)
+    tally, reasons, rejects = taken.counts, taken.reasons, taken.rejects
     erased = sum(reject.reason is RejectReason.ERASED for reject in rejects)
     counts = {
         **tally,
@@ -162,51 +147,6 @@ def _ingest(workspace: Workspace, row: IngestRow) -> IngestReport:
     return IngestReport(
         row.id, row.source, row.generation, tally["rows"], counts, dict(reasons), rejects_file, stamp.tier, stamp.blind_spots
     )  # fmt: skip
-
-
-def _judge(
-    workspace: Workspace, gate: Gate, raws: Sequence[RawRecord], progress: Progress, rectified: dict[str, str] | None
-) -> tuple[list[Judged], list[Reject], int]:
-    """Decide on a batch: what is new and judged, what is refused, and how many were held before.
-
-    `rectified` holds what a rectifying file said so far, by record id: a file may change a record once.
-    """
-    identities = [identify(raw, workspace.keyring) for raw in raws]
-    with workspace.database.reader() as session:
-        known = (held_already if rectified is None else renewal.standing)(session, identities)
-    seen = {} if rectified is None else rectified
-    judged: list[Judged] = []
-    refused: list[Reject] = []
-    for raw, identity in zip(raws, identities, strict=True):
-        progress.advance()
-        standing = known.get(identity) or _standing_before(seen.get(identity.record_id), identity)
-        seen.setdefault(identity.record_id, identity.given_hmac)
-        if standing == "new":
-            decision = examine(gate, raw.content, declared=identity.declared, language=raw.language)
-            judged.append(Judged(raw, identity, decision))
-        elif standing != "same":
-            refused.append(Reject(raw.line, REFUSED[standing]))
-    return judged, refused, len(raws) - len(judged) - len(refused)
-
-
-def _standing_before(given_hmac: str | None, identity: Identity) -> str:
-    if given_hmac is None:
-        return "new"
-    return "same" if given_hmac == identity.given_hmac else "conflict"
-
-
-def _store(
-    workspace: Workspace, judged: list[Judged], stamp: GateStamp, *, rectify: bool
-) -> tuple[list[Judged], list[Reject]]:
-    """Write a batch; a record that a case restricted since it was judged is refused."""
-    common = {"stamp": stamp, "keyring": workspace.keyring, "keystore": workspace.keystore}
-    with workspace.database.transaction() as session:
-        if not rectify:
-            store_judged(session, judged, **common)
-            return judged, []
-        locked = renewal.rectify(session, judged, **common)
-    late = [Reject(item.raw.line, RejectReason.RESTRICTED) for item in judged if item.identity.record_id in locked]
-    return [item for item in judged if item.identity.record_id not in locked], late
 
 
 def open_gate(workspace: Workspace, *, by: str, generation: int = 0) -> tuple[Gate, GateStamp]:
@@ -224,8 +164,9 @@ def open_gate(workspace: Workspace, *, by: str, generation: int = 0) -> tuple[Ga
         register = RegisterIndex(load_forms(session, workspace.keystore))
         suppression = load_suppression(session, workspace.keyring)
     gate = Gate(
-        scanners.main, register, suppression, policy, load_policy("strict"), scanners.others,
-        workspace.keyring.pseudonym,
+        SteadyScanner(scanners.main), register, suppression, policy, load_policy("strict"),
+        {code: SteadyScanner(scanner) for code, scanner in scanners.others.items()},
+        pseudonym=workspace.keyring.pseudonym_mac(),
     )  # fmt: skip
     return gate, GateStamp(
         by, generation, policy.digest, scanner_digest, utc_now(), scanners.tier, scanners.blind_spots
@@ -236,12 +177,6 @@ def _open(settings: Settings, source: str, location: _Location) -> Corpus:
     rows = settings.rows
     defaults = RowDefaults(purpose=rows.purpose, lawful_basis=rows.lawful_basis, language=rows.language)
     return open_corpus(Path(location.path), source=source, defaults=defaults, subject_column=location.subject_column)
-
-
-def _batches(corpus: Corpus) -> Iterator[list[RawRecord | Reject]]:
-    rows = iter(corpus)
-    while batch := list(islice(rows, BATCH_RECORDS)):
-        yield batch
 
 
 def _unfinished(workspace: Workspace, source: str, location: str, rectify: bool) -> str | None:

@@ -54,7 +54,7 @@ def put_in_quarantine(
     with workspace.database.transaction() as session:
         register = RegisterIndex(load_forms(session, workspace.keystore))
         suppressed = load_suppression(session, workspace.keyring)
-        gate = Gate(scanner, register, suppressed, default, strict, workspace.keyring.pseudonym)
+        gate = Gate(scanner, register, suppressed, default, strict, pseudonym=workspace.keyring.pseudonym)
         identity = identify(raw, workspace.keyring)
         judged = Judged(raw, identity, examine(gate, content, declared=identity.declared))
         if session.get(IngestRow, "ing-1") is None:

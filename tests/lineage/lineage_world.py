@@ -108,7 +108,8 @@ class World:
             session.flush()
             gate = Gate(
                 scanner or Scans(), RegisterIndex(load_forms(session, self.keystore)),
-                load_suppression(session, self.keyring), policy, STRICT, self.keyring.pseudonym,
+                load_suppression(session, self.keyring), policy, STRICT,
+                pseudonym=self.keyring.pseudonym,
             )  # fmt: skip
             identities = [identify(raw, self.keyring) for raw in rows]
             held = {identity.record_id: why for identity, why in held_already(session, identities).items()}

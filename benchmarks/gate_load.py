@@ -1,0 +1,290 @@
+"""The gate under load: `python benchmarks/gate_load.py [--quick]`.
+
+*Overhead*: what the gate does to a 1,000-character record beyond its scan (linking it against a register of 10,000 people,
+the policy's decision with redaction, the digests), over the scan's time. Processor time, unseen records, medians of
+rounds; also over a scan four times as fast. Bar: 15% of the scan.
+*Rates*: real ingests of the same records with 1 process and with 2 scan workers, on the clock.
+*Memory*: an ingest of 100,000 short records with 2 workers; the peak of all its processes together up to a quarter of the
+rows and up to the end. Resident memory is added up, so what processes share counts twice. Bar: 1.5 GB, and flat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import resource
+import sqlite3
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from measuring import write_result
+
+from lineage.admit import Decision, decide, finding_value
+from lineage.findings import Evidence
+from lineage.keyring import Keyring
+from lineage.policy import load_policy
+from lineage.records import PlainText, canonical_bytes
+from lineage.register import RegisterForm, RegisterIndex, SuppressionList, normal_forms
+from lineage.scan import Scanner
+from lineage.subjects import SubjectEntry, add_forms
+from lineage.workspace import Workspace, create_workspace, open_workspace
+from pipelines.demo_rows import KINDS, DemoRow, Mention, Turn, write_jsonl
+from pipelines.demo_writer import Writer, draw_people
+from pipelines.ingest import IngestReport, request_ingest, run_ingest
+
+BAR_OVERHEAD, BAR_MEMORY_MB, FLAT = 0.15, 1500, 1.15
+"""Flat: the peak of the whole is at most this many times the peak of the first quarter."""
+KEYRING = Keyring(bytes(range(32)), bytes(range(32, 64)))
+WRITERS = 300
+DEFAULT, STRICT = load_policy("default"), load_policy("strict")
+
+
+def crowd_of(rng: random.Random, count: int) -> list[RegisterForm]:
+    """The demo's people, and invented ones up to `count`, four identifiers each."""
+    forms = [
+        RegisterForm(p.customer_id, kind, p.value(kind)) for p in draw_people(rng, count=WRITERS) for kind in KINDS
+    ]
+    syllables = [a + b for a in "bdfgklmnprstvz" for b in "aeiou"]
+    for number in range(count - WRITERS):
+        first, last = ("".join(rng.choices(syllables, k=rng.randint(2, 4))).title() for _ in range(2))
+        values = {
+            "name": f"{first} {last}", "email": f"{first}.{last}{number}@example.org".lower(),
+            "phone": f"+44 7700 {900_000 + number % 1000}", "account": f"AC-{rng.randrange(5000, 10_000)}-{number:05d}",
+        }  # fmt: skip
+        forms += [RegisterForm(f"X-{number}", kind, values[kind]) for kind in KINDS]
+    return forms
+
+
+def long_texts(rng: random.Random, count: int) -> list[tuple[str, str]]:
+    """(subject, 1,000 characters): conversations of one person, one after the other."""
+    people = draw_people(random.Random(1), count=WRITERS)
+    writer = Writer(rng)
+    found = []
+    for _ in range(count):
+        person = rng.choice(people)
+        text = ""
+        while len(text) < 1000:
+            turns = writer.records(person, people, people, dose=1)[0].turns
+            text += " ".join(turn.text() for turn in turns) + "\n"
+        found.append((person.customer_id, text[:1000]))
+    return found
+
+
+def digests(subject: str, text: str, decision: Decision) -> None:
+    """Every digest that an ingest makes of a record."""
+    content = PlainText(text)
+    given = KEYRING.content(canonical_bytes(content))
+    KEYRING.record_id("bench", given, KEYRING.subject_key(subject))
+    KEYRING.mac("given-id", "bench", given)
+    if decision.content != content:
+        KEYRING.content(canonical_bytes(decision.content))
+    for found in decision.findings:
+        KEYRING.mac("finding", found.entity_type, finding_value(content, found))
+
+
+def overhead(*, people: int, records: int, rounds: int) -> dict[str, object]:
+    """Milliseconds a record of every step, and the shares."""
+    forms = crowd_of(random.Random(1), people)
+    register, scanner = RegisterIndex(forms), Scanner(DEFAULT)
+    erased = [KEYRING.form(f.kind, n) for f in forms[-4 * (people // 10) :] for n in normal_forms(f.kind, f.value)]
+    suppression = SuppressionList(erased, hmac=KEYRING.form_mac())
+    scanner.scan("the first use builds it")
+    register.link("and loads the phone tables +44 20 7946 0958")
+    times: dict[str, list[float]] = {}
+    for number in range(rounds):
+        some = long_texts(random.Random(100 + number), records)
+        texts = [text for _, text in some]
+        spans = _timed(times, "scan", texts, scanner.scan)
+        links = _timed(times, "link", texts, register.link)
+        _timed(times, "suppression list", texts, suppression.link)
+        seen = [(s, t, (Evidence(a, b),)) for (s, t), a, b in zip(some, spans, links, strict=True)]
+        decisions = _timed(times, "decide and redact", seen, _decided)
+        _timed(times, "digests", list(zip(some, decisions, strict=True)), lambda pair: digests(*pair[0], pair[1]))
+    per_record = {name: statistics.median(found) / records * 1000 for name, found in times.items()}
+    ours = per_record["link"] + per_record["decide and redact"] + per_record["digests"]
+    return {
+        "people": people, "records": records, "ms_per_record": {k: round(v, 3) for k, v in per_record.items()},
+        "overhead": round(ours / per_record["scan"], 3), "overhead_of_scan_4_times_faster": round(ours / per_record["scan"] * 4, 3),
+        "erased_people": people // 10,
+        "overhead_with_suppression": round((ours + per_record["suppression list"]) / per_record["scan"], 3),
+    }  # fmt: skip
+
+
+def _decided(seen: tuple[str, str, tuple[Evidence, ...]]) -> Decision:
+    subject, text, evidence = seen
+    return decide(PlainText(text), declared=[subject], evidence=evidence, policy=DEFAULT, strict=STRICT)
+
+
+def _timed(times: dict[str, list[float]], name: str, inputs: Sequence[object], work: Callable[..., object]) -> list:
+    start = time.process_time()
+    results = [work(given) for given in inputs]
+    times.setdefault(name, []).append(time.process_time() - start)
+    return results
+
+
+def chats(count: int) -> Iterable[DemoRow]:
+    """Demo conversations, about 330 characters each."""
+    rng = random.Random(2)
+    people = draw_people(rng, count=WRITERS)
+    writer = Writer(rng)
+    return (writer.records(rng.choice(people), people, people, dose=1)[0] for _ in range(count))
+
+
+def short_rows(count: int) -> Iterable[DemoRow]:
+    """One short exchange each, hardly two alike."""
+    rng = random.Random(3)
+    people = draw_people(random.Random(2), count=WRITERS)
+    for number in range(count):
+        person = rng.choice(people)
+        name = Mention(person.customer_id, "name", person.value("name"))
+        asked = Turn("user", ("Where is order ", f"{rng.randrange(10**6):x}", "? ", name))
+        yield DemoRow(
+            f"s{number}", (asked, Turn("assistant", (f"On its way: {rng.getrandbits(40):x}.",))), (person.customer_id,)
+        )
+
+
+def make_workspace(folder: Path, workers: int) -> Workspace:
+    """An empty workspace that knows the writers."""
+    create_workspace(folder, controller="Benchmark")
+    with (folder / "lethe.toml").open("a", encoding="utf-8") as toml:
+        toml.write(f"\n[gate]\nworkers = {workers}\n")
+    workspace = open_workspace(folder)
+    entries = [
+        SubjectEntry(p.customer_id, kind, p.value(kind))
+        for p in draw_people(random.Random(2), count=WRITERS)
+        for kind in KINDS
+    ]
+    with workspace.database.transaction() as session:
+        add_forms(session, entries, keyring=workspace.keyring, keystore=workspace.keystore, now=datetime.now(UTC))
+    return workspace
+
+
+def ingested(rows: Iterable[DemoRow], workers: int) -> tuple[IngestReport, dict[str, float], Watch]:
+    """A real ingest of the rows: its report, its times, and what was watched meanwhile."""
+    with tempfile.TemporaryDirectory() as place:
+        workspace = make_workspace(Path(place) / "ws", workers)
+        path = Path(place) / "rows.jsonl"
+        write_jsonl(rows, path)
+        request = request_ingest(workspace, path, source="bench")
+        start, before = time.perf_counter(), _cpu_s()
+        with Watch(workspace.home / "lethe.db") as watch:
+            report = run_ingest(workspace, request)
+        return report, {"wall_s": time.perf_counter() - start, "processor_s": _cpu_s() - before}, watch
+
+
+def _cpu_s() -> float:
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
+
+
+@dataclass
+class Watch:
+    """Looks twice a second how many rows are stored and how much memory this process and its children hold."""
+
+    database: Path
+    samples: list[tuple[float, int, float]] = field(default_factory=list)  # seconds, rows, MB
+
+    def __enter__(self) -> Watch:
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        start = time.perf_counter()
+        while not self._end.wait(0.5):
+            with suppress(sqlite3.Error):
+                self.samples.append((time.perf_counter() - start, self._rows(), _resident_mb()))
+
+    def _rows(self) -> int:
+        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=1)
+        try:
+            return int(connection.execute("SELECT max(rowid) FROM record").fetchone()[0] or 0)
+        finally:
+            connection.close()
+
+    def peak_mb(self, rows: int) -> float:
+        """The most memory until so many rows were stored."""
+        return max((mb for _, stored, mb in self.samples if stored <= rows), default=0.0)
+
+
+def _resident_mb() -> float:
+    me = psutil.Process()
+    total = 0
+    for process in (me, *me.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total / 2**20
+
+
+def rates(count: int) -> dict[str, Mapping[str, float]]:
+    """Records a second by number of scan processes; starting up is part of it."""
+    found = {}
+    for workers in (1, 2):
+        report, spent, _ = ingested(chats(count), workers)
+        found[str(workers)] = {
+            "records": report.rows, "records_per_s": round(report.rows / spent["wall_s"], 1),
+            "processor_ms_per_record": round(spent["processor_s"] / report.rows * 1000, 2),
+        }  # fmt: skip
+    return found
+
+
+def memory(count: int) -> dict[str, float]:
+    """Peaks of an ingest with two workers, in MB, and its rate in the first and the last quarter."""
+    report, spent, watch = ingested(short_rows(count), 2)
+    quarter = next((at for at, stored, _ in watch.samples if stored >= count // 4), spent["wall_s"])
+    last = next((at for at, stored, _ in watch.samples if stored >= count * 3 // 4), spent["wall_s"])
+    return {
+        "records": report.rows, "peak_mb_first_quarter": round(watch.peak_mb(count // 4)), "peak_mb": round(watch.peak_mb(count)),
+        "records_per_s": round(report.rows / spent["wall_s"], 1), "first_quarter_s": round(quarter, 1),
+        "last_quarter_s": round(spent["wall_s"] - last, 1),
+        "processor_ms_per_record": round(spent["processor_s"] / report.rows * 1000, 2),
+    }  # fmt: skip
+
+
+def main() -> int:
+    """Print the three parts; 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a small load, for a test that it runs")
+    quick = parser.parse_args().quick
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    beyond = overhead(
+        **({"people": 600, "records": 20, "rounds": 1} if quick else {"people": 10_000, "records": 200, "rounds": 5})
+    )
+    print(f"beyond the scan {beyond['overhead']:.1%} of it, {beyond['overhead_of_scan_4_times_faster']:.1%} of one 4 x faster "
+          f"({beyond['people']} people); with {beyond['erased_people']} erased people {beyond['overhead_with_suppression']:.1%}: "
+          f"{beyond['ms_per_record']}", flush=True)  # fmt: skip
+    found = rates(400 if quick else 5_000)
+    for workers, figures in found.items():
+        print(f"{workers} scan process(es): {figures}", flush=True)
+    load = memory(2_000 if quick else 100_000)
+    print(f"{load['records']} records: {load}")
+    met = {
+        f"overhead <= {BAR_OVERHEAD:.0%}": beyond["overhead"] <= BAR_OVERHEAD,
+        f"memory < {BAR_MEMORY_MB} MB": load["peak_mb"] < BAR_MEMORY_MB,
+        f"memory flat (x {FLAT})": load["peak_mb"] <= FLAT * load["peak_mb_first_quarter"],
+    }
+    print("; ".join(f"bar {name}: {'met' if good else 'NOT met'}" for name, good in met.items()))
+    if not quick:
+        write_result("gate-load", {"bars": met, "overhead": beyond, "rates": found, "memory": load})
+    return 0 if all(met.values()) or quick else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

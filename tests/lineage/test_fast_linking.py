@@ -1,0 +1,117 @@
+"""What makes linking cheap changes no link: compared with folding, windows and regions in their plainest form."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import pickle
+from unittest.mock import patch
+
+import phonenumbers
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_forms import every_region, plain_fold, plain_phone_windows, plain_squeeze
+
+from lineage import register
+from lineage.forms import DEFAULT_REGIONS, fold, normal_forms, phone_windows, squeeze
+from lineage.keyring import Keyring
+from lineage.register import RegisterForm, RegisterIndex, SuppressionList
+
+KEYRING = Keyring(b"w" * 32, b"v" * 32)
+PHONES = ("+44 20 7946 0958", "+1 212 555 0100", "+49 30 901820", "+33 1 42 68 53 00", "+972 3 123 4567", "+91 22 1234 5678",
+          "+55 11 91234 5678", "0117 496 0711", "(212) 555-0199", "+390612345678")  # fmt: skip
+NAMES = ("Ann Lee", "Zoë Müller", "José Ñandú", "Straße Weiß", "Ann")
+ACCOUNTS = ("AC-1234-5678", "DE 44 999", "9999-0000", "2079460958")
+EMAILS = ("ann.lee@example.com", "zoë@exämple.de")
+VALUES = [(kind, v) for kind, values in (("phone", PHONES), ("name", NAMES), ("account", ACCOUNTS), ("email", EMAILS))
+          for v in values]  # fmt: skip
+ODD = " \n\t\r\x1c  abcXYZ0123456789-+()./@\u0301\u00a0\u200b\u2003éßÄſK①Ⅷ٣４+＋ﬁ´¨"
+
+odd_text = st.text(alphabet=st.one_of(st.sampled_from(ODD), st.characters()), max_size=60)
+forms = st.lists(
+    st.builds(lambda who, value: RegisterForm(who, *value), st.sampled_from("abc"), st.sampled_from(VALUES)),
+    min_size=1, max_size=12,
+)  # fmt: skip
+
+
+@st.composite
+def spelt(draw: st.DrawFn) -> str:
+    """A value as people write it: phones in national and international ways, from any of the regions."""
+    kind, value = draw(st.sampled_from(VALUES))
+    if kind != "phone":
+        return draw(st.sampled_from([value, value.upper(), value.replace(" ", "  "), value.replace("-", " ")]))
+    number = phonenumbers.parse(value, "GB")
+    written = phonenumbers.format_number(number, draw(st.sampled_from([0, 1, 2])))
+    prefix = draw(st.sampled_from(["+", "00", "00 ", "011 ", ""]))
+    return written.replace("+", prefix).replace(" ", draw(st.sampled_from([" ", "-", "/", "."])))
+
+
+text = st.lists(st.one_of(spelt(), odd_text), max_size=8).flatmap(
+    lambda parts: st.sampled_from([" ", "  ", "\n", ", ", ""]).map(lambda glue: glue.join(parts))
+)
+
+
+def plainly():
+    """Linking without its shortcuts."""
+    return patch.multiple(
+        register, fold=plain_fold, squeeze=plain_squeeze, phone_windows=plain_phone_windows,
+        regions_that_may_read=every_region,
+    )  # fmt: skip
+
+
+@settings(max_examples=600)
+@given(odd_text)
+def test_folding_and_windows(given_text):
+    for fast, plain in ((fold, plain_fold), (squeeze, plain_squeeze)):
+        found, expected = fast(given_text), plain(given_text)
+        assert (found.text, list(found.starts), list(found.ends)) == (
+            expected.text, list(expected.starts), list(expected.ends),
+        )  # fmt: skip
+    assert list(phone_windows(given_text)) == list(plain_phone_windows(given_text))
+
+
+@settings(max_examples=400, deadline=None)
+@given(forms, text)
+def test_links_of_the_register(known, given_text):
+    index = RegisterIndex(known)
+    with plainly():
+        expected = RegisterIndex(known).link(given_text)
+    assert index.link(given_text) == expected
+    assert pickle.loads(pickle.dumps(index)).link(given_text) == expected  # noqa: S301 - our own
+
+
+@settings(max_examples=200, deadline=None)
+@given(forms, text)
+def test_links_of_the_suppression_list(gone, given_text):
+    hmacs = {KEYRING.form(f.kind, form) for f in gone for form in normal_forms(f.kind, f.value)}
+    fast = SuppressionList(hmacs, hmac=KEYRING.form_mac())
+    with plainly():
+        expected = SuppressionList(hmacs, hmac=KEYRING.form).link(given_text)
+    assert fast.link(given_text) == fast.link(given_text) == expected
+    assert pickle.loads(pickle.dumps(fast)).link(given_text) == expected  # noqa: S301 - our own
+
+
+def test_the_comparison_can_fail():
+    """A shortcut that leaves out the regions of a number with an international prefix is seen."""
+    index = RegisterIndex([RegisterForm("a", "phone", "+44 20 7946 0958")])
+    assert index.link("call 0044 20 7946 0958")
+    with patch.object(register, "regions_that_may_read", lambda *_: ("US",)):
+        assert not index.link("call 0044 20 7946 0958")
+
+
+@pytest.mark.parametrize("region", DEFAULT_REGIONS)
+def test_an_international_prefix_is_known_in_every_region(region):
+    index = RegisterIndex([RegisterForm("a", "phone", "+33 1 42 68 53 00")], regions=(region,))
+    with plainly():
+        plain = [index.link(f"call {prefix} 33 142685300") for prefix in ("00", "011", "0014", "0021")]
+    assert [index.link(f"call {prefix} 33 142685300") for prefix in ("00", "011", "0014", "0021")] == plain
+    assert any(plain)
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_digests_are_hmac_sha_256_over_framed_parts(purpose, part):
+    framed = len(part.encode()).to_bytes(8, "big") + part.encode()
+    assert KEYRING.mac(purpose, part) == hmac.new(KEYRING.derive(purpose), framed, hashlib.sha256).hexdigest()
+    assert KEYRING.form_mac()(purpose, part) == KEYRING.form(purpose, part) == KEYRING.mac("form", purpose, part)
+    assert "key" not in repr(KEYRING.form_mac())
