@@ -12,9 +12,12 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 from lineage.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from phonenumbers import PhoneNumber
 
 __all__ = [
     "DEFAULT_REGIONS",
@@ -120,8 +123,9 @@ def normalise(kind: FormKind, value: str, *, regions: tuple[str, ...] = DEFAULT_
 
 def normal_forms(kind: FormKind, value: str, *, regions: tuple[str, ...] = DEFAULT_REGIONS) -> frozenset[str]:
     """Every canonical form a value may be met under: one, except for a phone number written without its country."""
-    canonical = normalise(kind, value, regions=regions)
-    return frozenset({canonical}) | (phone_readings(value, regions) if kind == "phone" else frozenset())
+    if kind != "phone":
+        return frozenset({normalise(kind, value, regions=regions)})
+    return frozenset(_e164(number) for number in _possible_numbers(value.strip(), regions)) or _refused_phone()
 
 
 def canonical_identifier(identifier: str) -> str:
@@ -138,34 +142,42 @@ def canonical_identifier(identifier: str) -> str:
 
 
 def _canonical_phone(value: str, regions: tuple[str, ...]) -> str:
-    readings = _readings_in_order(value.strip(), regions)
-    if not readings:
-        raise WrongUsage("A value given as phone cannot be one.", hint="Write it with its country: +44 20 7946 0958.")
-    return next((number for number, valid in readings if valid), readings[0][0])
+    """The first reading that is a number in use, else the first: what is hashed must not depend on a set's order."""
+    import phonenumbers
+
+    readings = list(_possible_numbers(value.strip(), regions)) or _refused_phone()
+    return _e164(next((number for number in readings if phonenumbers.is_valid_number(number)), readings[0]))
+
+
+def _refused_phone() -> NoReturn:
+    raise WrongUsage("A value given as phone cannot be one.", hint="Write it with its country: +44 20 7946 0958.")
 
 
 @lru_cache(maxsize=4096)
 def phone_readings(value: str, regions: tuple[str, ...]) -> frozenset[str]:
     """The E.164 numbers that this spelling is in any of the regions; empty if none."""
-    return frozenset(number for number, _ in _readings_in_order(value, regions))
+    return frozenset(_e164(number) for number in _possible_numbers(value, regions))
 
 
-def _readings_in_order(value: str, regions: tuple[str, ...]) -> list[tuple[str, bool]]:
+def _possible_numbers(value: str, regions: tuple[str, ...]) -> Iterator[PhoneNumber]:
+    """The numbers this spelling can be, in the order of the regions; one region speaks for all where a + leads."""
     import phonenumbers
 
-    readings: list[tuple[str, bool]] = []
     for region in regions:
         try:
             number = phonenumbers.parse(value, region)
         except phonenumbers.NumberParseException:
             continue
-        if phonenumbers.is_possible_number(number):
-            e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-            if len(e164) > _PHONE_DIGITS.start:
-                readings.append((e164, phonenumbers.is_valid_number(number)))
+        if phonenumbers.is_possible_number(number) and len(_e164(number)) > _PHONE_DIGITS.start:
+            yield number
         if value.startswith("+"):
             break
-    return readings
+
+
+def _e164(number: PhoneNumber) -> str:
+    import phonenumbers
+
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def phone_windows(text: str) -> Iterator[tuple[int, int, str]]:
