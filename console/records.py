@@ -46,6 +46,7 @@ def _show(request: Request, form: FormData) -> Response:
     except RefusedByRule as refusal:
         if browser.actor.role not in dossier.DECIDERS:
             raise HTTPException(403, str(refusal)) from None
+        _listed(request)  # a record that is not there is an address that is not there
         raise
     except WrongUsage as problem:
         return _page(request, browser, _listed(request), problem=problem, status=400)

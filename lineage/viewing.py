@@ -41,6 +41,7 @@ from lineage.tables import (
     RecordSubjectRow,
     RegisterRow,
     SuppressionRow,
+    VaultRow,
 )
 from lineage.vault import Shredded
 from lineage.workspace import Workspace
@@ -49,7 +50,7 @@ __all__ = ["ListedRecord", "OpenedRecord", "Piece", "Segment", "listed_record", 
 
 MIN_HANDLE_CHARS = 8
 LOOKS_PERSONAL = (
-    ("EMAIL_ADDRESS", re.compile(r"[^\s@<>()\[\],;:\"]+@[^\s@<>()\[\],;:\"]+")),
+    ("EMAIL_ADDRESS", re.compile(r"[^\s@＠<>()\[\],;:\"]+[@＠][^\s@＠<>()\[\],;:\"]*\w")),
     ("NUMBER", re.compile(r"\+?\d(?:[\s().\-/]{0,2}\d){5,}")),
 )
 UNSCANNED = "[hidden: the scan did not end, so nobody can say what is in it]"
@@ -123,7 +124,7 @@ def open_record(
         if view(case_row(session, case_id)).ended:
             raise RefusedByRule(f"Case {case_id} has ended; its records are not opened any more.")
         record_id = found.record_id
-        if record_id is None or not contents_of(session, [record_id], keystore=workspace.keystore):
+        if record_id is None or session.get(VaultRow, record_id) is None:
             raise Shredded("The text of this record is destroyed, or was never kept.")
         beside = _people_beside(session, workspace, case_id, record_id)
     sentence = reason_for(workspace, case_id, reason, also=[form.value for form in beside])
