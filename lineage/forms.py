@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lineage.errors import WrongUsage
 
@@ -40,8 +40,12 @@ MIN_CHARS = {"name": 2, "email": 3, "account": 4}
 
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _ASCII_RUN_OF_SPACE = re.compile(r"[\t-\r\x1c-\x1f]| {2}")
-_PHONE_RUN = re.compile(r"(?<!\w)[+(]?\d[\d\s().\-\u2010-\u2015/]{4,60}\d(?!\w)")
-_PHONE_TOKEN = re.compile(r"[^\s/]+")
+# With the full-width signs of East Asian keyboards, and the invisible characters that are copied along from web pages.
+_PHONE_RUN = re.compile(
+    r"(?<!\w)[+(\uff0b\uff08]?\d"
+    r"[\d\s().\-/\u2010-\u2015\u2212\uff08\uff09\uff0d-\uff0f\u00ad\u200b\u2060\ufeff]{4,60}\d(?!\w)"
+)
+_PHONE_TOKEN = re.compile(r"[^\s/\uff0f]+")
 _PHONE_TOKENS = 6
 _PHONE_DIGITS = range(7, 18)
 
@@ -123,9 +127,9 @@ def normalise(kind: FormKind, value: str, *, regions: tuple[str, ...] = DEFAULT_
 
 def normal_forms(kind: FormKind, value: str, *, regions: tuple[str, ...] = DEFAULT_REGIONS) -> frozenset[str]:
     """Every canonical form a value may be met under: one, except for a phone number written without its country."""
-    if kind != "phone":
-        return frozenset({normalise(kind, value, regions=regions)})
-    return frozenset(_e164(number) for number in _possible_numbers(value.strip(), regions)) or _refused_phone()
+    if kind == "phone" and (readings := phone_readings(value.strip(), regions)):
+        return readings
+    return frozenset({normalise(kind, value, regions=regions)})
 
 
 def canonical_identifier(identifier: str) -> str:
@@ -141,43 +145,37 @@ def canonical_identifier(identifier: str) -> str:
     return fold(identifier).text.strip()
 
 
+@lru_cache(maxsize=4096)
 def _canonical_phone(value: str, regions: tuple[str, ...]) -> str:
-    """The first reading that is a number in use, else the first: what is hashed must not depend on a set's order."""
-    import phonenumbers
+    readings = list(_readings_in_order(value.strip(), regions))
+    if not readings:
+        raise WrongUsage("A value given as phone cannot be one.", hint="Write it with its country: +44 20 7946 0958.")
+    from phonenumbers import is_valid_number
 
-    readings = list(_possible_numbers(value.strip(), regions)) or _refused_phone()
-    return _e164(next((number for number in readings if phonenumbers.is_valid_number(number)), readings[0]))
-
-
-def _refused_phone() -> NoReturn:
-    raise WrongUsage("A value given as phone cannot be one.", hint="Write it with its country: +44 20 7946 0958.")
+    return next((e164 for e164, number in readings if is_valid_number(number)), readings[0][0])
 
 
 @lru_cache(maxsize=4096)
 def phone_readings(value: str, regions: tuple[str, ...]) -> frozenset[str]:
     """The E.164 numbers that this spelling is in any of the regions; empty if none."""
-    return frozenset(_e164(number) for number in _possible_numbers(value, regions))
+    return frozenset(e164 for e164, _ in _readings_in_order(value, regions))
 
 
-def _possible_numbers(value: str, regions: tuple[str, ...]) -> Iterator[PhoneNumber]:
-    """The numbers this spelling can be, in the order of the regions; one region speaks for all where a + leads."""
+def _readings_in_order(value: str, regions: tuple[str, ...]) -> Iterator[tuple[str, PhoneNumber]]:
     import phonenumbers
 
+    value = fold(value).text.strip()  # phonenumbers knows few kinds of space and takes the others for the number's end
     for region in regions:
         try:
             number = phonenumbers.parse(value, region)
         except phonenumbers.NumberParseException:
             continue
-        if phonenumbers.is_possible_number(number) and len(_e164(number)) > _PHONE_DIGITS.start:
-            yield number
+        if phonenumbers.is_possible_number(number):
+            e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+            if len(e164) > _PHONE_DIGITS.start:
+                yield e164, number
         if value.startswith("+"):
             break
-
-
-def _e164(number: PhoneNumber) -> str:
-    import phonenumbers
-
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def phone_windows(text: str) -> Iterator[tuple[int, int, str]]:
