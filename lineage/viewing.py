@@ -120,8 +120,9 @@ def open_record(
     """
     actor.require(Role.DPO, to="open a record of a case")
     with workspace.database.reader() as session:
+        case = view(case_row(session, case_id))
         found = _find(session, case_id, handle)
-        if view(case_row(session, case_id)).ended:
+        if case.ended:
             raise RefusedByRule(f"Case {case_id} has ended; its records are not opened any more.")
         record_id = found.record_id
         if record_id is None or session.get(VaultRow, record_id) is None:
