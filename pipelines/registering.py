@@ -17,7 +17,7 @@ from lineage.register_file import RegisterLine, read_register
 from lineage.subjects import CheckedForm, check_entry, store_forms
 from lineage.workspace import Workspace
 from pipelines.ingest import utc_now
-from pipelines.progress import Progress, bar
+from pipelines.progress import bar
 
 __all__ = ["Registered", "import_register"]
 
@@ -50,10 +50,11 @@ def import_register(workspace: Workspace, stream: BinaryIO, *, total_lines: int 
     """
     new = given = 0
     with bar("Registering", total_lines, unit="lines") as progress:
-        lines = _checked_lines(read_register(stream), workspace.keyring, progress)
+        lines = (_checked(line, workspace.keyring) for line in read_register(stream))
         for batch, bad in _batches(lines):
             forms = [form for line in batch for form in line.forms]
             new, given = new + _write(workspace, forms), given + len(forms)
+            progress.advance(len(batch))
             if bad:
                 raise _refusal(bad, [line.number for line in lines if line.problem], registered=given)
     return Registered(new, given)
@@ -62,12 +63,6 @@ def import_register(workspace: Workspace, stream: BinaryIO, *, total_lines: int 
 def _write(workspace: Workspace, forms: Sequence[CheckedForm]) -> int:
     with workspace.database.transaction() as session:
         return store_forms(session, forms, keystore=workspace.keystore, now=utc_now())
-
-
-def _checked_lines(lines: Iterator[RegisterLine], keyring: Keyring, progress: Progress) -> Iterator[_Checked]:
-    for line in lines:
-        progress.advance()
-        yield _checked(line, keyring)
 
 
 def _checked(line: RegisterLine, keyring: Keyring) -> _Checked:
