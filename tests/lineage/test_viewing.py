@@ -159,6 +159,17 @@ def test_others_are_masked_whether_known_at_ingest_or_since_or_never(world: Worl
     )
 
 
+def test_a_declared_person_with_a_name_of_many_words_is_masked(world: World) -> None:
+    """More words than a lookup by digest tries; the people of the record are searched for by their forms."""
+    many = "Maria del Carmen de los Rios"
+    (record_id,) = world.ingest(row(f"{many} met {NAME}.", BOB))
+    world.register(ANN)
+    with world.database.transaction() as session:
+        entry = SubjectEntry(BOB, "name", many)
+        add_forms(session, [entry], keyring=world.keyring, keystore=world.keystore, now=NOW)
+    assert written(look(world, previewed(world), record_id)) == f"<PERSON> met [{NAME}]."
+
+
 def test_an_erased_person_is_masked_too(world: World) -> None:
     world.register(CLEO)
     (record_id,) = world.ingest(row("I saw ann lee stone.", ANN), scanner=Scans())
