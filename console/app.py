@@ -3,7 +3,7 @@
 ::
 
     WrongUsage, NotAcceptable 400    not logged in 401    wrong person 403    unknown 404    out of order, stale 409
-    Fault 503                        anything else 500, without a traceback
+    text destroyed 410               Fault 503             anything else 500, without a traceback
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console import api, decisions, pages, review
+from console import api, decisions, pages, records, review
 from lineage.errors import Fault, GateClosed, LetheError, RefusedByRule
+from lineage.vault import Shredded
 from lineage.workspace import open_workspace
 
 __all__ = ["create_app"]
@@ -81,6 +82,8 @@ def _routes() -> list[Route | Mount]:
         Route("/cases/{case_id}", pages.case),
         Route("/cases/{case_id}/report", pages.report),
         Route("/cases/{case_id}/certificate", pages.certificate),
+        Route("/cases/{case_id}/records/{handle}", records.ask),
+        Route("/cases/{case_id}/records/{handle}", records.show, methods=["POST"]),
         Route("/cases/{case_id}/{action}", pages.decide),
         Route("/cases/{case_id}/{action}", decisions.decide, methods=["POST"]),
         *review.ROUTES,
@@ -95,6 +98,8 @@ def _deliberate(request: Request, error: Exception) -> Response:
     match error:
         case Fault():
             status = 503
+        case Shredded():
+            status = 410
         case RefusedByRule() | GateClosed():
             status = 403 if request.url.path.startswith("/login/") else 409
         case _:

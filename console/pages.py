@@ -12,10 +12,10 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 
 from console.access import signed_in, workspace_of
 from console.picture import lineage_picture
-from console.wording import EVENT_WORDS, FILTERS, STAGES, timeline
+from console.wording import DECISIONS, EVENT_WORDS, FILTERS, STAGES, timeline
 from lineage import dossier, ledger
 from lineage.access import BrowserSession
-from lineage.case import GROUNDS, RUNNING, Stage
+from lineage.case import GROUNDS, RUNNING, CaseView, Stage
 from lineage.chain import Intact
 from lineage.review import REVIEWERS
 from lineage.verify import Verification
@@ -38,7 +38,7 @@ def environment() -> Environment:
     """Jinja with escaping everywhere."""
     env = Environment(loader=FileSystemLoader(ROOM / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     env.filters.update(FILTERS)
-    env.globals.update(stages=STAGES, event_words=EVENT_WORDS)
+    env.globals.update(stages=STAGES, event_words=EVENT_WORDS, decisions=DECISIONS)
     return env
 
 
@@ -109,7 +109,8 @@ def case(request: Request) -> Response:
     contract, forecast = found.evidence.get("contract", {}), found.evidence.get("forecast", {})
     return render(
         request, "case.html", browser=browser, dossier=found, case=found.case, standing=found.standing,
-        evidence=found.evidence, buckets=_buckets(contract), stops=timeline(found.case, found.events),
+        evidence=found.evidence, sightings=found.evidence.get("sightings", {}).get("records", {}),
+        may_open=_may_open(browser, found.case), buckets=_buckets(contract), stops=timeline(found.case, found.events),
         picture=lineage_picture(contract, forecast), dagster_url=request.app.state.dagster_url,
         steps={step.action: (step, dossier.may(browser.actor, found.case, step)) for step in found.next_steps},
         refresh_s=REFRESH_S if found.case.stage in RUNNING and not found.case.hold_reason else 0,
@@ -197,6 +198,10 @@ def _buckets(contract: Any) -> dict[str, list[Any]]:
     for record in records:
         buckets[named.get(record.get("decision"), "kept")].append(record)
     return buckets
+
+
+def _may_open(browser: BrowserSession, case: CaseView) -> bool:
+    return browser.actor.role in dossier.DECIDERS and not case.ended and case.stage != Stage.PURGED
 
 
 def _key_is_locked(path: Path) -> bool:

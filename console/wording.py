@@ -9,8 +9,9 @@ from typing import Any
 
 from lineage.case import ROAD, CaseView, Stage
 from lineage.chain import Event
+from lineage.sightings import why_found
 
-__all__ = ["EVENT_WORDS", "FILTERS", "STAGES", "StageWords", "Stop", "timeline"]
+__all__ = ["DECISIONS", "EVENT_WORDS", "FILTERS", "STAGES", "StageWords", "Stop", "timeline"]
 
 NOTHING = "–"
 
@@ -53,7 +54,12 @@ EVENT_WORDS = {
     "case.executing": "Rebuild started", "case.verifying": "Verification started", "case.evidence_ready": "Evidence ready",
     "case.purge_approved": "Purge approved", "case.purged": "Purged", "case.signed_off": "Certificate signed",
     "probe.registered": "Probe protocol fixed", "case.refused": "Refused", "case.failed": "A job failed", "case.extended": "Time limit extended",
-    "case.held": "Legal hold placed", "case.hold_lifted": "Legal hold lifted",
+    "case.held": "Legal hold placed", "case.hold_lifted": "Legal hold lifted", "record.viewed": "A record was opened",
+}  # fmt: skip
+
+
+DECISIONS = {
+    "erase": "To erase", "redact": "To redact", "already_redacted": "Redacted before anything learnt from it", "keep": "Kept",
 }  # fmt: skip
 
 
@@ -193,5 +199,5 @@ def _brief(value: object) -> str:
 
 FILTERS = {
     "amount": amount, "chance": chance, "per_adapter": per_adapter, "probe_rows": probe_rows, "days": days, "short": short, "number": number, "percent": percent, "seconds": seconds, "day": day,
-    "instant": instant, "detail": detail,
+    "instant": instant, "detail": detail, "why": why_found,
 }  # fmt: skip

@@ -24,16 +24,32 @@ from sqlmodel import Session
 from lineage import clock
 from lineage.access import Actor
 from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
+from lineage.closure import supplied_forms
 from lineage.dossier import DECIDERS, FILERS, RETRIERS, case_row
 from lineage.durable import write_whole
-from lineage.errors import Fault, NotAcceptable, WrongUsage
+from lineage.errors import Fault, NotAcceptable, RefusedByRule, WrongUsage
 from lineage.keys import load_private_key, load_public_key, private_path, public_path
+from lineage.pseudonyms import forms_of
+from lineage.register import RegisterForm
 from lineage.subjects import find_subject, load_forms
+from lineage.tables import CaseRow
 from lineage.vault import Shredded
 from lineage.workspace import Workspace
 
 __all__ = [
-    "Intake", "approve", "approve_purge", "extend", "file_case", "hold", "open_supplied", "refuse", "retry", "sign",
+    "Intake",
+    "approve",
+    "approve_purge",
+    "extend",
+    "file_case",
+    "hold",
+    "open_supplied",
+    "reason_for",
+    "refuse",
+    "retry",
+    "searched_forms",
+    "sign",
+    "subject_forms",
 ]  # fmt: skip
 
 MAX_IDENTIFIERS, MAX_IDENTIFIER_CHARS, MAX_SENTENCE_CHARS = 50, 320, 1000
@@ -100,6 +116,30 @@ def open_supplied(workspace: Workspace, case_id: str) -> list[str]:
     return identifiers
 
 
+def subject_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
+    """The subject's key, and every form known of them: registered, and supplied with the request.
+
+    Raises:
+        RefusedByRule: the case has forgotten who it was about (it is purged), or never knew.
+    """
+    with workspace.database.reader() as session:
+        row = session.get(CaseRow, case_id)
+        if row is None or row.subject_key is None:
+            raise RefusedByRule(f"Case {case_id} has no subject (any more).")
+        registered = load_forms(session, workspace.keystore, row.subject_key)
+    return row.subject_key, registered + supplied_forms(row.subject_key, open_supplied(workspace, case_id))
+
+
+def searched_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
+    """As `subject_forms`, and what redacted texts call the person: what must be searched for, freed, purged and kept out.
+
+    Raises:
+        RefusedByRule: as `subject_forms`.
+    """
+    key, forms = subject_forms(workspace, case_id)
+    return key, forms + forms_of(key, workspace.keyring.pseudonym)
+
+
 def approve(workspace: Workspace, case_id: str, *, actor: Actor, digest: str, now: datetime) -> CaseView:
     """Approve exactly the preview that was read; see `CaseFile.approve`."""
     with workspace.database.transaction() as session:
@@ -114,14 +154,14 @@ def approve_purge(workspace: Workspace, case_id: str, *, actor: Actor, digest: s
 
 def refuse(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:
     """Refuse the request with a reason the person can read (Art. 12(4) GDPR)."""
-    sentence = _reason(workspace, case_id, reason)
+    sentence = reason_for(workspace, case_id, reason)
     with workspace.database.transaction() as session:
         return CaseFile(session, case_id).refuse(actor=actor, reason=sentence, now=now)
 
 
 def extend(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:
     """Two further months (Art. 12(3) GDPR), told to the person today."""
-    sentence = _reason(workspace, case_id, reason)
+    sentence = reason_for(workspace, case_id, reason)
     settings = workspace.settings
     with workspace.database.transaction() as session:
         case = CaseFile(session, case_id)
@@ -132,7 +172,7 @@ def extend(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now
 
 def hold(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:
     """Place a legal hold (Art. 17(3)(e) GDPR), or lift it with an empty reason."""
-    sentence = _reason(workspace, case_id, reason) if reason.strip() else ""
+    sentence = reason_for(workspace, case_id, reason) if reason.strip() else ""
     with workspace.database.transaction() as session:
         return CaseFile(session, case_id).hold(actor=actor, reason=sentence, now=now)
 
@@ -203,12 +243,17 @@ def _find_one(session: Session, identifiers: Sequence[str], workspace: Workspace
     return found.pop() if found else None
 
 
-def _reason(workspace: Workspace, case_id: str, text: str) -> str:
+def reason_for(workspace: Workspace, case_id: str, text: str, *, also: Sequence[str] = ()) -> str:
+    """A reason as it is written down: one line that holds no identifier of the person, nor any of `also`.
+
+    Raises:
+        WrongUsage: it is empty, too long, or names somebody.
+    """
     try:
         identifiers = open_supplied(workspace, case_id) + _registered(workspace, case_id)
     except (WrongUsage, Shredded):  # no case, which the decision itself reports; or nothing left to leak
         identifiers = []
-    return _sentence(text, "A reason", forbidden=identifiers)
+    return _sentence(text, "A reason", forbidden=[*identifiers, *also])
 
 
 def _registered(workspace: Workspace, case_id: str) -> list[str]:
@@ -224,7 +269,7 @@ def _sentence(text: str, what: str, *, forbidden: Sequence[str]) -> str:
         raise WrongUsage(f"{what} is needed, in at most {MAX_SENTENCE_CHARS} characters.")
     folded = sentence.casefold()
     if any(len(value) >= TELLING_CHARS and value.casefold() in folded for value in forbidden):
-        raise WrongUsage(f"{what} repeats an identifier of the person.", hint="Say it without naming the person.")
+        raise WrongUsage(f"{what} repeats an identifier of a person.", hint="Say it without naming anybody.")
     return sentence
 
 

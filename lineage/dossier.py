@@ -28,7 +28,7 @@ __all__ = [
     "inbox", "may", "next_steps", "read_case",
 ]  # fmt: skip
 
-EVIDENCE_KINDS = ("contract", "forecast", "containment", "rebuild", "rederivation", "probe", "destruction")
+EVIDENCE_KINDS = ("contract", "sightings", "forecast", "containment", "rebuild", "rederivation", "probe", "destruction")
 FILERS, DECIDERS, RETRIERS = (Role.INTAKE, Role.ADMIN), (Role.DPO,), (Role.ML, Role.DPO)
 WAITS_FOR = {
     Stage.RECEIVED: "the preview job",

@@ -46,8 +46,12 @@ _SPACES = re.compile(r"[\t-\r\x1c-\x1f ]{2,}|[\t-\r\x1c-\x1f]")
 # Stretches of ASCII, and of everything else with the character before it, which combining marks may change.
 _STRETCH = re.compile(r"[\x00-\x7f]+(?=[\x00-\x7f]|\Z)|[\x00-\x7f]?[^\x00-\x7f]+")
 _NOT_ALNUM = bytes(code for code in range(128) if not chr(code).isalnum())
-_PHONE_RUN = re.compile(r"(?<!\w)[+(]?\d[\d\s().\-\u2010-\u2015/]{4,60}\d(?!\w)")
-_PHONE_TOKEN = re.compile(r"[^\s/]+")
+# With the full-width signs of East Asian keyboards, and the invisible characters that are copied along from web pages.
+_PHONE_RUN = re.compile(
+    r"(?<!\w)[+(\uff0b\uff08]?\d"
+    r"[\d\s().\-/\u2010-\u2015\u2212\uff08\uff09\uff0d-\uff0f\u00ad\u200b\u2060\ufeff]{4,60}\d(?!\w)"
+)
+_PHONE_TOKEN = re.compile(r"[^\s/\uff0f]+")
 _PHONE_TOKENS = 6
 _PHONE_DIGITS = range(7, 18)
 
@@ -189,8 +193,9 @@ def normalise(kind: FormKind, value: str, *, regions: tuple[str, ...] = DEFAULT_
 
 def normal_forms(kind: FormKind, value: str, *, regions: tuple[str, ...] = DEFAULT_REGIONS) -> frozenset[str]:
     """Every canonical form a value may be met under: one, except for a phone number written without its country."""
-    canonical = normalise(kind, value, regions=regions)
-    return frozenset({canonical}) | (phone_readings(value, regions) if kind == "phone" else frozenset())
+    if kind == "phone" and (readings := phone_readings(value.strip(), regions)):
+        return readings
+    return frozenset({normalise(kind, value, regions=regions)})
 
 
 def canonical_identifier(identifier: str) -> str:
@@ -225,6 +230,7 @@ def phone_readings(value: str, regions: tuple[str, ...]) -> frozenset[str]:
 def _readings_in_order(value: str, regions: tuple[str, ...]) -> Iterator[tuple[str, PhoneNumber]]:
     import phonenumbers
 
+    value = fold(value).text.strip()  # phonenumbers knows few kinds of space and takes the others for the number's end
     for region in regions:
         try:
             number = phonenumbers.parse(value, region)

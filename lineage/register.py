@@ -140,7 +140,7 @@ class RegisterIndex:
             known = self._phones_ending.get(digits[-_LAST_DIGITS:])
             if known is None:
                 continue
-            international = text[start] == "+"
+            international = text[start] in "+\uff0b"
             regions = self._regions if international else regions_that_may_read(digits, self._regions, known)
             for number in phone_readings(text[start:end], regions):
                 for subject_key in self._phones.get(number, ()):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, func, insert, select
 
 from lineage.database import in_chunks
 from lineage.errors import NotAcceptable, WrongUsage
@@ -17,7 +17,10 @@ from lineage.register import RegisterForm, SuppressionList
 from lineage.tables import RegisterRow, SubjectRow, SuppressionRow
 from lineage.vault import KeyStore
 
-__all__ = ["SubjectEntry", "add_forms", "find_subject", "load_forms", "load_suppression", "subject_counts"]
+__all__ = [
+    "KINDS", "CheckedForm", "SubjectEntry", "add_forms", "check_entry", "find_subject", "load_forms", "load_suppression",
+    "remove_forms", "store_forms", "subject_counts",
+]  # fmt: skip
 
 KINDS: tuple[FormKind, ...] = ("name", "email", "phone", "account")
 
@@ -31,51 +34,84 @@ class SubjectEntry:
     value: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class CheckedForm:
+    """An entry that can be registered: the person's pseudonym, and the keyed digest of the canonical form."""
+
+    subject_key: str
+    kind: FormKind
+    value: str = field(repr=False)
+    digest: str
+
+
+def check_entry(entry: SubjectEntry, keyring: Keyring) -> CheckedForm:
+    """The entry as it can be stored.
+
+    Raises:
+        WrongUsage: an unknown kind, an empty cell, or a value that cannot be of its kind. The sentence holds no value.
+    """
+    if entry.kind not in KINDS:
+        raise WrongUsage(f"The kind is none of {', '.join(KINDS)}.")
+    if not entry.identifier.strip() or not entry.value.strip():
+        raise WrongUsage("The subject or the value is empty.")
+    key = keyring.subject_key(canonical_identifier(entry.identifier))
+    return CheckedForm(key, entry.kind, entry.value, keyring.form(entry.kind, normalise(entry.kind, entry.value)))
+
+
 def ensure_subjects(session: Session, keys: Iterable[str], now: datetime) -> None:
     """Make rows for subjects that have none yet."""
     wanted = sorted(set(keys))
     known: set[str] = set()
     for chunk in in_chunks(wanted):
         known |= set(session.exec(select(SubjectRow.key).where(col(SubjectRow.key).in_(chunk))).all())
-    session.add_all(SubjectRow(key=key, since=now) for key in wanted if key not in known)
-    session.flush()
+    if new := [{"key": key, "since": now} for key in wanted if key not in known]:
+        session.execute(insert(SubjectRow), new)
 
 
 def add_forms(
     session: Session, entries: Sequence[SubjectEntry], *, keyring: Keyring, keystore: KeyStore, now: datetime
 ) -> int:
-    """Add forms to the register; returns how many were new.
+    """Add forms to the register; returns how many were new. All of them or none.
 
     Raises:
-        WrongUsage: an unknown kind or an empty value; the sentence names the line, not the value.
+        WrongUsage: as `check_entry`.
     """
-    for number, entry in enumerate(entries, start=1):
-        if entry.kind not in KINDS or not entry.value.strip() or not entry.identifier.strip():
-            raise WrongUsage(f"Register line {number}: needs a subject, a kind ({', '.join(KINDS)}) and a value.")
-    keys = [keyring.subject_key(canonical_identifier(entry.identifier)) for entry in entries]
-    ensure_subjects(session, keys, now)
-    known = set(session.exec(select(RegisterRow.subject_key, RegisterRow.form_hmac)).all())
-    digests = [keyring.form(entry.kind, normalise(entry.kind, entry.value)) for entry in entries]
-    new = {(key, digest): entry for key, digest, entry in zip(keys, digests, entries, strict=True)}
-    new = {pair: entry for pair, entry in new.items() if pair not in known}
-    sealed = keystore.seal([(f"subject:{key}", entry.value.encode()) for (key, _), entry in new.items()])
-    session.add_all(
-        RegisterRow(subject_key=key, kind=entry.kind, form_hmac=digest, ciphertext=ciphertext)
-        for ((key, digest), entry), ciphertext in zip(new.items(), sealed, strict=True)
-    )
+    forms = [check_entry(entry, keyring) for entry in entries]
+    return store_forms(session, forms, keystore=keystore, now=now)
+
+
+def store_forms(session: Session, forms: Sequence[CheckedForm], *, keystore: KeyStore, now: datetime) -> int:
+    """Write the forms that are not registered yet, each sealed under its subject's key; returns how many were new.
+
+    What is asked of the database and held in memory follows from the number of forms given, not from the register's size.
+    """
+    ensure_subjects(session, (form.subject_key for form in forms), now)
+    given = {(form.subject_key, form.digest): form for form in reversed(forms)}  # the first of two spellings stays
+    known: set[tuple[str, str]] = set()
+    for chunk in in_chunks(sorted({form.digest for form in forms})):
+        query = select(RegisterRow.subject_key, RegisterRow.form_hmac).where(col(RegisterRow.form_hmac).in_(chunk))
+        known |= set(session.exec(query).all())
+    new = [form for pair, form in reversed(given.items()) if pair not in known]
+    sealed = keystore.seal([(f"subject:{form.subject_key}", form.value.encode()) for form in new])
+    if new:
+        rows = [
+            {"subject_key": form.subject_key, "kind": form.kind, "form_hmac": form.digest, "ciphertext": ciphertext}
+            for form, ciphertext in zip(new, sealed, strict=True)
+        ]
+        session.execute(insert(RegisterRow), rows)
     return len(new)
 
 
 def load_forms(session: Session, keystore: KeyStore, subject_key: str | None = None) -> list[RegisterForm]:
     """The register in the clear, in memory only: all of it, or one subject's."""
-    query = select(RegisterRow).order_by(col(RegisterRow.id))
+    query = select(RegisterRow.subject_key, RegisterRow.kind, RegisterRow.ciphertext).order_by(col(RegisterRow.id))
     if subject_key is not None:
         query = query.where(RegisterRow.subject_key == subject_key)
     rows = session.exec(query).all()
-    values = keystore.open([(f"subject:{row.subject_key}", row.ciphertext) for row in rows])
+    values = keystore.open([(f"subject:{key}", ciphertext) for key, _, ciphertext in rows])
     return [
-        RegisterForm(subject_key=row.subject_key, kind=cast("FormKind", row.kind), value=value.decode())
-        for row, value in zip(rows, values, strict=True)
+        RegisterForm(subject_key=key, kind=cast("FormKind", kind), value=value.decode())
+        for (key, kind, _), value in zip(rows, values, strict=True)
     ]
 
 

@@ -9,61 +9,35 @@ from sqlmodel import Session
 
 from lineage import builds, plans
 from lineage.case import CaseFile
-from lineage.closure import Closure, Reach, find_closure, supplied_forms
-from lineage.desk import open_supplied
-from lineage.errors import RefusedByRule
+from lineage.closure import Closure, Reach, find_closure
+from lineage.desk import searched_forms
 from lineage.evidence import add_evidence, contract, save_closure
 from lineage.plans import TRUNK
-from lineage.pseudonyms import forms_of
-from lineage.register import RegisterForm
 from lineage.renewal import superseded
 from lineage.scanned import scanned_by, summary
-from lineage.subjects import load_forms
-from lineage.tables import CaseRow
+from lineage.sightings import find_sightings, sighting_bodies
 from lineage.workspace import Workspace
 from pipelines.chains import drifted_shards
 from pipelines.ingest import open_gate, utc_now
 from unlearn.erase import ErasurePlan, SliceLoad, plan_erasure
 from unlearn.plan import Placement, Plan
 
-__all__ = ["erasure_plan", "make_preview", "search_closure", "searched_forms", "subject_forms"]
+__all__ = ["erasure_plan", "make_preview", "search_closure"]
 
 
 def make_preview(workspace: Workspace, case_id: str) -> str:
     """Find the closure afresh and write the contract and the forecast; returns the digest the DPO will approve."""
     closure = search_closure(workspace, case_id)
+    seen = _sightings(workspace, case_id, closure)
     with workspace.database.transaction() as session:
         now = utc_now()
         body = contract(session, case_id, closure, workspace.keyring)
         digest = add_evidence(session, case_id, "contract", body, now=now)
         save_closure(session, case_id, closure, workspace.keyring)
+        add_evidence(session, case_id, "sightings", {"records": seen}, now=now)
         add_evidence(session, case_id, "forecast", _forecast(session, workspace, closure), now=now)
         CaseFile(session, case_id).preview_ready(digest, now=now)
     return digest
-
-
-def subject_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
-    """The subject's key, and every form known of them: registered, and supplied with the request.
-
-    Raises:
-        RefusedByRule: the case has forgotten who it was about (it is purged), or never knew.
-    """
-    with workspace.database.reader() as session:
-        row = session.get(CaseRow, case_id)
-        if row is None or row.subject_key is None:
-            raise RefusedByRule(f"Case {case_id} has no subject (any more).")
-        registered = load_forms(session, workspace.keystore, row.subject_key)
-    return row.subject_key, registered + supplied_forms(row.subject_key, open_supplied(workspace, case_id))
-
-
-def searched_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
-    """As `subject_forms`, and what redacted texts call the person: what must be searched for, freed, purged and kept out.
-
-    Raises:
-        RefusedByRule: as `subject_forms`.
-    """
-    key, forms = subject_forms(workspace, case_id)
-    return key, forms + forms_of(key, workspace.keyring.pseudonym)
 
 
 def search_closure(workspace: Workspace, case_id: str) -> Closure:
@@ -76,6 +50,14 @@ def search_closure(workspace: Workspace, case_id: str) -> Closure:
             only_consent=CaseFile(session, case_id).view.only_consent,
         )
         return find_closure(session, key, forms, keystore=workspace.keystore, reach=reach)
+
+
+def _sightings(workspace: Workspace, case_id: str, closure: Closure) -> dict[str, list[dict[str, object]]]:
+    """What of the person stands in each record, by handle."""
+    key, forms = searched_forms(workspace, case_id)
+    with workspace.database.reader() as session:
+        found = find_sightings(workspace, session, key, forms, closure.records)
+    return {workspace.keyring.handle(case_id, record_id): sighting_bodies(those) for record_id, those in found.items()}
 
 
 def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typing import Any
 from lineage import journal, purge, renewal, studies
 from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile, Stage
+from lineage.desk import searched_forms
 from lineage.errors import NotAcceptable
 from lineage.evidence import add_evidence, case_records, evidence, has_evidence
 from lineage.register import RegisterForm
@@ -21,7 +22,6 @@ from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines.certifying import write_half_signed
 from pipelines.ingest import utc_now
-from pipelines.previewing import searched_forms
 from pipelines.superseding import destroy_old_weights
 
 __all__ = ["end_studies", "purge_case"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from lineage import plans
 from lineage.catalog import contents_of
+from lineage.desk import subject_forms
 from lineage.evidence import case_records
 from lineage.plans import Placed
 from lineage.redaction import speaks_of
 from lineage.register import RegisterForm, RegisterIndex
 from lineage.workspace import Workspace
-from pipelines.previewing import subject_forms
 from pipelines.states import open_atelier
 
 __all__ = ["nothing_to_ask", "own_records", "values_that_go"]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from lineage.errors import WrongUsage
 from pipelines.cli.case_run import run
+from pipelines.cli.case_show import open_, preview, show_
 from pipelines.cli.options import acting, actor_option, json_option, opened, read_lines, say, show, workspace_option
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def erase_group() -> None:
     """
 
 
-erase_group.add_command(run)
+for command_ in (run, show_, preview, open_):
+    erase_group.add_command(command_)
 
 
 def _now() -> datetime:
@@ -99,72 +100,6 @@ def list_(workspace_dir: Path | None, as_json: bool) -> None:
             say("No cases.")
 
     show(body, as_json=as_json, lines=lines)
-
-
-@erase_group.command("show")
-@click.argument("case_id")
-@workspace_option
-@json_option
-def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
-    """Everything about a case: stage, clock, evidence, runs."""
-    from lineage.dossier import read_case
-
-    found = read_case(opened(workspace_dir), case_id, now=_now())
-
-    def lines() -> None:
-        say(f"{found.case.id}  {found.case.stage}  due {found.case.due_on}  ({found.case.due_basis})")
-        if found.case.problem:
-            say(f"  problem: {found.case.problem}")
-        if found.case.hold_reason:
-            say("  under legal hold")
-        for event in found.events:
-            say(f"  {event.at:%Y-%m-%d %H:%M}  {event.kind}")
-        for step in found.next_steps:
-            say(f"  next: {step.label} ({' or '.join(role.value for role in step.roles)})")
-        for label, path in (("report", found.report), ("certificate", found.certificate)):
-            if path:
-                say(f"  {label}: {path}")
-
-    show(found.as_json(), as_json=as_json, lines=lines)
-
-
-@erase_group.command("preview")
-@click.argument("case_id")
-@workspace_option
-@json_option
-def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
-    """Find every record the erasure must reach and what it costs; prints the digest that an approval binds."""
-    from lineage.dossier import read_case
-    from pipelines.launch import run_case_job
-
-    workspace = opened(workspace_dir)
-    run_case_job(workspace, "case_preview", case_id)
-    found = read_case(workspace, case_id, now=_now())
-    contract, forecast = found.evidence["contract"], found.evidence["forecast"]
-    body = {"case": case_id, "digest": found.case.preview_digest, "contract": contract, "forecast": forecast}
-
-    def lines() -> None:
-        records = contract["records"]
-        counts = Counter(r["decision"] for r in records)
-        redacting = f"{counts['redact']} of others to redact, " if counts["redact"] else ""
-        say(f"{case_id}: {counts['erase']} records to erase, {redacting}{counts['already_redacted']} already redacted.")
-        for ground, count in sorted(Counter(r["ground"] for r in records if r["decision"] == "keep").items()):
-            say(f"  {count} kept: {ground}")
-        for name, cost in forecast["adapters"].items():
-            shards = ", ".join(_told(part) for part in cost["affected"]) or "none"
-            say(f"  {name}: shards {shards}; {cost['steps']} of {cost['full_steps']} steps "
-                f"({cost['fraction']:.1%} of a full retrain), about {cost['seconds_estimate']:.0f} s")  # fmt: skip
-        for source in contract["sources_to_be_told"]:
-            say(f"  outside this workspace, to be told: the source {source}")
-        say(f"  approve it: lethe erase approve {case_id} --digest {found.case.preview_digest}")
-
-    show(body, as_json=as_json, lines=lines)
-
-
-def _told(part: Mapping[str, Any]) -> str:
-    """An affected shard of a forecast."""
-    whole = " (all of it: its environment changed)" if part["drifted"] else ""
-    return f"{part['shard']} from slice {part['first_slice']}{whole}"
 
 
 @erase_group.command("approve")

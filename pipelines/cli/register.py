@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -13,7 +15,6 @@ from lineage.errors import WrongUsage
 from pipelines.cli.options import json_option, opened, read_lines, say, show, workspace_option
 
 if TYPE_CHECKING:
-    from lineage.subjects import SubjectEntry
     from lineage.workspace import Workspace
 
 
@@ -25,12 +26,14 @@ def register_group() -> None:
 @register_group.command("add")
 @click.option(
     "--from-file", "source", type=click.Path(path_type=Path),
-    help="CSV with the columns subject, kind, value; '-' or nothing reads standard input.",
+    help="CSV with the columns subject, kind, value, or subject, name, email, phone, account; '-' or nothing reads standard input.",
 )  # fmt: skip
 @workspace_option
 @json_option
 def register_add(source: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
     """Add identifiers. Kinds: name, email, phone, account. Personal values never stand on the command line.
+
+    Nothing after a bad line is added. The same file again goes on where it stopped.
 
     \b
     Example (people.csv):                lethe register add --from-file people.csv
@@ -38,31 +41,28 @@ def register_add(source: Path | None, workspace_dir: Path | None, as_json: bool)
       C-1007,name,Maren Oduya
       C-1007,email,maren@example.org
     """
-    from lineage.subjects import add_forms
-    from pipelines.ingest import utc_now
+    from pipelines.registering import import_register
 
     workspace = opened(workspace_dir)
-    entries = _read_register(source)
-    with workspace.database.transaction() as session:
-        new = add_forms(session, entries, keyring=workspace.keyring, keystore=workspace.keystore, now=utc_now())
-    show({"new": new, "given": len(entries)}, as_json=as_json,
-         lines=lambda: say(f"{new} new identifiers ({len(entries)} given)."))  # fmt: skip
-
-
-def _read_register(source: Path | None) -> list[SubjectEntry]:
-    from lineage.subjects import SubjectEntry
-
     try:
-        text = sys.stdin.read() if source is None or str(source) == "-" else source.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        with _opened_file(source) as (stream, lines):
+            done = import_register(workspace, stream, total_lines=lines)
+    except OSError as error:
         raise WrongUsage(f"The register file cannot be read ({type(error).__name__}).") from None
-    rows = csv.DictReader(text.splitlines())
-    if set(rows.fieldnames or ()) != {"subject", "kind", "value"}:
-        raise WrongUsage("A register file has exactly the columns subject, kind, value.")
-    try:
-        return [SubjectEntry(row["subject"] or "", row["kind"], row["value"] or "") for row in rows]  # type: ignore[arg-type]
-    except csv.Error:
-        raise WrongUsage("The register file is not valid CSV.") from None
+    show({"new": done.new, "given": done.given}, as_json=as_json,
+         lines=lambda: say(f"{done.new} new identifiers ({done.given} given)."))  # fmt: skip
+
+
+@contextmanager
+def _opened_file(source: Path | None) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The bytes of the register file, and how many lines it has; of standard input nobody knows."""
+    if source is None or str(source) == "-":
+        yield sys.stdin.buffer if hasattr(sys.stdin, "buffer") else BytesIO(sys.stdin.read().encode()), None
+        return
+    with source.open("rb") as stream:
+        lines = sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b""))
+        stream.seek(0)
+        yield stream, lines
 
 
 @register_group.command("list")

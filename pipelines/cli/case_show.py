@@ -1,0 +1,142 @@
+"""`lethe erase show|preview|open`: what there is to read about a case, and one of its records under a name and a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipelines.cli.options import acting, actor_option, json_option, opened, say, show, workspace_option
+
+if TYPE_CHECKING:
+    from lineage.viewing import Piece
+
+LISTED_RECORDS = 30
+DECISIONS = {"erase": "to erase", "redact": "to redact", "already_redacted": "redacted at ingest", "keep": "kept"}
+
+
+@click.command("show")
+@click.argument("case_id")
+@workspace_option
+@json_option
+def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
+    """Everything about a case: stage, clock, evidence, runs."""
+    from lineage.dossier import read_case
+
+    found = read_case(opened(workspace_dir), case_id, now=datetime.now(UTC))
+
+    def lines() -> None:
+        say(f"{found.case.id}  {found.case.stage}  due {found.case.due_on}  ({found.case.due_basis})")
+        if found.case.problem:
+            say(f"  problem: {found.case.problem}")
+        if found.case.hold_reason:
+            say("  under legal hold")
+        for line in _records(found.evidence):
+            say(line)
+        for event in found.events:
+            say(f"  {event.at:%Y-%m-%d %H:%M}  {event.kind}")
+        for step in found.next_steps:
+            say(f"  next: {step.label} ({' or '.join(role.value for role in step.roles)})")
+        for label, path in (("report", found.report), ("certificate", found.certificate)):
+            if path:
+                say(f"  {label}: {path}")
+
+    show(found.as_json(), as_json=as_json, lines=lines)
+
+
+@click.command("preview")
+@click.argument("case_id")
+@workspace_option
+@json_option
+def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
+    """Find every record the erasure must reach and what it costs; prints the digest that an approval binds."""
+    from lineage.dossier import read_case
+    from pipelines.launch import run_case_job
+
+    workspace = opened(workspace_dir)
+    run_case_job(workspace, "case_preview", case_id)
+    found = read_case(workspace, case_id, now=datetime.now(UTC))
+    contract, forecast = found.evidence["contract"], found.evidence["forecast"]
+    body = {"case": case_id, "digest": found.case.preview_digest, "contract": contract, "forecast": forecast,
+            "sightings": found.evidence["sightings"]}  # fmt: skip
+
+    def lines() -> None:
+        records = contract["records"]
+        counts = Counter(r["decision"] for r in records)
+        redacting = f"{counts['redact']} of others to redact, " if counts["redact"] else ""
+        say(f"{case_id}: {counts['erase']} records to erase, {redacting}{counts['already_redacted']} already redacted.")
+        for ground, count in sorted(Counter(r["ground"] for r in records if r["decision"] == "keep").items()):
+            say(f"  {count} kept: {ground}")
+        for line in _records(found.evidence):
+            say(line)
+        for name, cost in forecast["adapters"].items():
+            shards = ", ".join(_told(part) for part in cost["affected"]) or "none"
+            say(f"  {name}: shards {shards}; {cost['steps']} of {cost['full_steps']} steps "
+                f"({cost['fraction']:.1%} of a full retrain), about {cost['seconds_estimate']:.0f} s")  # fmt: skip
+        for source in contract["sources_to_be_told"]:
+            say(f"  outside this workspace, to be told: the source {source}")
+        say(f"  approve it: lethe erase approve {case_id} --digest {found.case.preview_digest}")
+
+    show(body, as_json=as_json, lines=lines)
+
+
+def _told(part: Mapping[str, Any]) -> str:
+    """An affected shard of a forecast."""
+    whole = " (all of it: its environment changed)" if part["drifted"] else ""
+    return f"{part['shard']} from slice {part['first_slice']}{whole}"
+
+
+def _records(evidence: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each record of the closure: its handle, what happens to it, and why it was found. Never a text."""
+    from lineage.sightings import why_found
+
+    records = evidence.get("contract", {}).get("records", [])
+    sightings = evidence.get("sightings", {}).get("records", {})
+    order = list(DECISIONS)
+    for record in sorted(records, key=lambda r: (order.index(r["decision"]), r["handle"]))[:LISTED_RECORDS]:
+        why = why_found(record["relation"], sightings.get(record["handle"], ()))
+        yield f"  {record['handle'][:12]}  {DECISIONS[record['decision']]:18}  {why}"
+    if len(records) > LISTED_RECORDS:
+        yield f"  and {len(records) - LISTED_RECORDS} more records, with --json"
+
+
+@click.command("open")
+@click.argument("case_id")
+@click.argument("record")
+@click.option("--reason", required=True, help="Why, in a sentence without personal data; it stands in the ledger.")
+@workspace_option
+@actor_option
+@json_option
+def open_(case_id: str, record: str, reason: str, workspace_dir: Path | None, actor_name: str, as_json: bool) -> None:
+    """Show the text of one record of a case to a DPO, and write down who looked and why.
+
+    RECORD is the handle that the preview lists, or its beginning. [[...]] are forms of the person, <...> masks others.
+
+    \b
+    Example:
+      lethe erase open case-b1653c7e 3f2a9c1b04de --as dana --reason "Is it the same Ann?"
+    """
+    from lineage.viewing import open_record
+
+    workspace = opened(workspace_dir)
+    with workspace.database.reader() as session:
+        actor = acting(session, actor_name)
+    found = open_record(workspace, case_id, record, actor=actor, reason=reason, now=datetime.now(UTC))
+
+    def lines() -> None:
+        say(f"{case_id}  {found.listed.handle[:12]}  {DECISIONS[found.listed.decision]}  ({found.listed.relation})")
+        for segment in found.segments:
+            say(f"  {segment.name}: {''.join(_shown(piece) for piece in segment.pieces)}")
+        say("  This look is written down in the ledger.")
+
+    show(asdict(found), as_json=as_json, lines=lines)
+
+
+def _shown(piece: Piece) -> str:
+    own = piece.entity_type and not piece.masked
+    return f"[[{piece.entity_type}: {piece.text}]]" if own else piece.text
