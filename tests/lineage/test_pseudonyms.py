@@ -53,7 +53,12 @@ SPELLINGS = {
 def gate(*forms: RegisterForm, keyring: Keyring = KEYRING, suppressed=(), policy=STRICT) -> Gate:
     hidden = {keyring.form(f.kind, f.value.lower()) for f in suppressed}
     return Gate(
-        SCANNER, RegisterIndex(forms), SuppressionList(hidden, hmac=keyring.form), policy, STRICT, keyring.pseudonym
+        SCANNER,
+        RegisterIndex(forms),
+        SuppressionList(hidden, hmac=keyring.form),
+        policy,
+        STRICT,
+        pseudonym=keyring.pseudonym,
     )
 
 
