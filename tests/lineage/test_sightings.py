@@ -39,6 +39,13 @@ def test_what_became_a_constant_at_ingest_is_told_by_the_findings(world: World) 
     assert seen(world) == {known: (Sighting("EMAIL_ADDRESS", 1, redacted=1), Sighting("PERSON", 1, redacted=1))}
 
 
+def test_a_name_inside_an_address_is_not_counted_beside_it(world: World) -> None:
+    world.register(ANN, BOB)
+    found = Scans({MAIL: "EMAIL_ADDRESS", MAIL.partition("@")[0]: "PERSON"})
+    (known,) = world.ingest(row(f"Write to {MAIL}.", BOB), scanner=found)
+    assert seen(world) == {known: (Sighting("EMAIL_ADDRESS", 1, redacted=1),)}
+
+
 def test_what_was_redacted_and_what_still_stands_are_added_up(world: World) -> None:
     world.register(ANN)
     (both,) = world.ingest(row(f"{NAME}, called Annie Quist.", BOB))

@@ -15,7 +15,7 @@ from lineage.evidence import save_closure
 from lineage.purge import bury, forget_rows
 from lineage.register import RegisterForm
 from lineage.subjects import SubjectEntry, add_forms, load_forms
-from lineage.tables import RecordRow
+from lineage.tables import RecordRow, VaultRow
 from lineage.vault import Shredded
 from lineage.viewing import OpenedRecord, listed_record, open_record
 
@@ -99,6 +99,17 @@ def test_a_record_outside_the_case_is_refused(world: World, late: tuple[str, str
             open_record(world.workspace, case_id, name, actor=DANA, reason=REASON, now=NOW)
     with pytest.raises(WrongUsage, match="There is no case"):
         listed_record(world.workspace, "case-00000000", handle(world, case_id, record_id))
+    assert views(world, case_id) == []
+
+
+def test_a_handle_of_another_case_opens_nothing_here(world: World, late: tuple[str, str]) -> None:
+    record_id, case_id = late
+    world.register(BOB)
+    other = previewed(world, BOB)
+    assert look(world, other, record_id).listed.case_id == other
+    theirs = handle(world, other, record_id)
+    with pytest.raises(RefusedByRule, match="not one of case"):
+        open_record(world.workspace, case_id, theirs, actor=DANA, reason=REASON, now=NOW)
     assert views(world, case_id) == []
 
 
@@ -221,6 +232,15 @@ def test_once_the_text_is_destroyed_it_says_so_and_writes_no_look_down(world: Wo
         forget_rows(session, case_id=case_id, subject_key=None, record_ids=[record_id])
     assert listed_record(world.workspace, case_id, handle(world, case_id, record_id)).destroyed
     with pytest.raises(Shredded, match="destroyed"):
+        look(world, case_id, record_id)
+    assert views(world, case_id) == []
+
+
+def test_of_a_blocked_record_no_text_was_kept(world: World, late: tuple[str, str]) -> None:
+    record_id, case_id = late
+    with world.database.transaction() as session:
+        session.delete(session.get_one(VaultRow, record_id))
+    with pytest.raises(Shredded, match="never kept"):
         look(world, case_id, record_id)
     assert views(world, case_id) == []
 
