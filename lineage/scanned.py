@@ -14,7 +14,7 @@ from sqlmodel import Session, col, desc, func, select
 from lineage.languages import Scanners
 from lineage.tables import AdmissionRow, RecordRow, ScannerRow
 
-__all__ = ["ScannedBy", "remember", "scanned_by", "summary"]
+__all__ = ["ScannedBy", "remember", "scanned_by", "scanner_of", "summary"]
 
 UNKNOWN_TIER = "not recorded"
 UNKNOWN_SPOTS = (
@@ -53,7 +53,7 @@ def scanned_by(session: Session) -> tuple[ScannedBy, ...]:
         .group_by(AdmissionRow.scanner_digest)
         .order_by(desc(count), AdmissionRow.scanner_digest)
     )
-    return tuple(_named(session, digest, records) for digest, records in session.exec(query).all())
+    return tuple(scanner_of(session, digest, records) for digest, records in session.exec(query).all())
 
 
 def summary(found: Sequence[ScannedBy]) -> tuple[str, str]:
@@ -64,7 +64,8 @@ def summary(found: Sequence[ScannedBy]) -> tuple[str, str]:
     return tiers, " ".join(dict.fromkeys(one.blind_spots for one in found))
 
 
-def _named(session: Session, digest: str, records: int) -> ScannedBy:
+def scanner_of(session: Session, digest: str, records: int = 0) -> ScannedBy:
+    """The scanner that a digest stands for."""
     row = session.get(ScannerRow, digest)
     if row is None:
         return ScannedBy(digest, UNKNOWN_TIER, UNKNOWN_SPOTS, records)

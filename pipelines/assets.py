@@ -66,7 +66,7 @@ def gate_assets(config: IngestConfig, workspace: WorkspaceResource) -> Iterator[
     read = {name: report.counts.get(name, 0) for name in ("rows", "held", "rejected")}
     verdicts = {name: report.counts.get(name, 0) for name in ("allow", "redact", "quarantine", "block")}
     yield MaterializeResult(asset_key="corpus", metadata={**facts, **read})
-    scanned = {"tier": report.tier, "cannot see": report.blind_spots}
+    scanned = {"tier": report.tier, "cannot_see": report.blind_spots}
     yield MaterializeResult(
         asset_key="findings", metadata={**facts, **scanned, **verdicts, **{f"why/{k}": v for k, v in report.reasons.items()}}
     )  # fmt: skip

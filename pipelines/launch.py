@@ -10,6 +10,7 @@ from typing import Any
 
 from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
+from lineage.scanned import scanner_of
 from lineage.tables import IngestRow
 from lineage.workspace import Workspace
 from pipelines.assets import partition_key
@@ -64,6 +65,7 @@ def ingest_file(
         run_job(_job(workspace, "ingest"), instance, run_config=config)
     with workspace.database.reader() as session:
         row = session.get_one(IngestRow, ingest_id)
+        scanner = scanner_of(session, row.scanner_digest)
     counts = {k: v for k, v in row.counts.items() if not k.startswith("why/")}
     reasons = {k.removeprefix("why/"): v for k, v in row.counts.items() if k.startswith("why/")}
     rejects = workspace.home / "rejects" / f"{ingest_id}.jsonl"
@@ -75,6 +77,8 @@ def ingest_file(
         counts,
         reasons,
         str(rejects) if rejects.exists() else None,
+        scanner.tier,
+        scanner.blind_spots,
     )
 
 

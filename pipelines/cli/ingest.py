@@ -65,6 +65,7 @@ def _tell_ingest(report: object) -> None:
     say(f"{report.source}: {report.rows} rows, {rectified}{admitted} admitted ({c.get('redact', 0)} of them redacted), "
         f"{c.get('quarantine', 0)} in quarantine, {c.get('block', 0)} blocked, {c.get('rejected', 0)} refused, "
         f"{c.get('held', 0)} held before. {end}")  # fmt: skip
+    say(f"  Scanned by: {report.tier}")
     if c.get("erased"):
         say(f"  {c['erased']} of the refused were erased on request and may not come back.")
     for reason, count in sorted(report.reasons.items()):
