@@ -23,7 +23,7 @@ from console.access import read_form, signed_form, signed_in, workspace_of
 from console.pages import render
 from lineage.access import BrowserSession
 from lineage.errors import RefusedByRule, WrongUsage
-from lineage.review import REVIEWERS, Waiting, Which, counted, look_at, queue
+from lineage.review import REVIEWERS, Waiting, Which, look_at, queue, sources, tally
 from lineage.rulings import BECAUSE, Ruling, Verb, allowed, rule
 
 __all__ = ["ROUTES"]
@@ -53,15 +53,16 @@ def page(request: Request) -> Response:
     browser = _reviewer(request)
     workspace, now = workspace_of(request), request.app.state.clock()
     days, chosen = workspace.settings.gate.quarantine_days, _filters(request.query_params)
+    which = _which(chosen, now)
     with workspace.database.reader() as session:
-        everything = queue(session, keep_days=days)
-        items = queue(session, _which(chosen, now), keep_days=days)
-    bulk = {verb: allowed(items, verb) for verb in BECAUSE} if _which(chosen, now).narrowed else {}
+        counts, known = tally(session), sources(session)
+        items = queue(session, which, keep_days=days, limit=None if which.narrowed else ROWS)
+    total = len(items) if which.narrowed else sum(counts.get(which.status, {}).values())
+    bulk = {verb: allowed(items, verb) for verb in BECAUSE} if which.narrowed else {}
     return render(
-        request, "review.html", browser=browser, items=items[:ROWS], more=max(0, len(items) - ROWS), total=len(items),
-        counts=counted(everything), bulk={verb: (len(some), _bound(some)) for verb, some in bulk.items() if some},
-        chosen=chosen, sources=sorted({i.source for i in everything}), reasons=REASONS, ages=AGES, because=BECAUSE,
-        keep_days=days, now=now, done=_done(request.query_params),
+        request, "review.html", browser=browser, items=items[:ROWS], more=max(0, total - ROWS), total=total,
+        counts=counts, bulk={verb: (len(some), _bound(some)) for verb, some in bulk.items() if some}, chosen=chosen,
+        sources=known, reasons=REASONS, ages=AGES, because=BECAUSE, keep_days=days, done=_done(request.query_params),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 from sqlmodel.sql.expression import Select
 
 from lineage import ledger
@@ -27,7 +27,20 @@ from lineage.tables import CaseRecordRow, CaseRow, FindingRow, QuarantineRow, Re
 from lineage.vault import KeyStore
 from lineage.workspace import Workspace
 
-__all__ = ["REVIEWERS", "Seen", "Shown", "Waiting", "Which", "counted", "look_at", "masked", "named", "queue"]
+__all__ = [
+    "REVIEWERS",
+    "Seen",
+    "Shown",
+    "Waiting",
+    "Which",
+    "counted",
+    "look_at",
+    "masked",
+    "named",
+    "queue",
+    "sources",
+    "tally",
+]
 
 REVIEWERS = (Role.DPO, Role.ADMIN)
 # A scan that failed left nothing redacted: nobody has seen what is in the record, so it cannot be waved through.
@@ -90,7 +103,9 @@ class Shown:
     segments: tuple[tuple[str, str], ...] = field(repr=False)
 
 
-def queue(session: Session, which: Which | None = None, *, keep_days: int = 0) -> list[Waiting]:
+def queue(
+    session: Session, which: Which | None = None, *, keep_days: int = 0, limit: int | None = None
+) -> list[Waiting]:
     """What waits, and what was blocked, oldest first. `keep_days` is `[gate] quarantine_days`; 0 is for ever."""
     wanted = which or Which()
     query = _rows()
@@ -102,7 +117,7 @@ def queue(session: Session, which: Which | None = None, *, keep_days: int = 0) -
         query = query.where(RecordRow.status == wanted.status)
     if wanted.before is not None:
         query = query.where(col(QuarantineRow.since) <= wanted.before)
-    rows = session.exec(query.order_by(col(QuarantineRow.since), col(RecordRow.id))).all()
+    rows = session.exec(query.order_by(col(QuarantineRow.since), col(RecordRow.id)).limit(limit)).all()
     return _waiting(session, rows, keep_days)
 
 
@@ -127,6 +142,23 @@ def counted(items: Iterable[Waiting]) -> dict[str, Counter[str]]:
     for item in items:
         counts.setdefault(item.status, Counter())[item.reason] += 1
     return counts
+
+
+def tally(session: Session) -> dict[str, Counter[str]]:
+    """`counted` of the whole queue, by the database."""
+    query = select(RecordRow.status, QuarantineRow.reason, func.count()).join(
+        QuarantineRow, col(QuarantineRow.record_id) == col(RecordRow.id)
+    )
+    counts: dict[str, Counter[str]] = {}
+    for status, reason, number in session.exec(query.group_by(RecordRow.status, QuarantineRow.reason)).all():
+        counts.setdefault(status, Counter())[reason] = number
+    return counts
+
+
+def sources(session: Session) -> list[str]:
+    """The sources that have records in the queue."""
+    query = select(RecordRow.source).join(QuarantineRow, col(QuarantineRow.record_id) == col(RecordRow.id)).distinct()
+    return sorted(session.exec(query).all())
 
 
 def look_at(workspace: Workspace, record: str, *, actor: Actor, now: datetime) -> Shown:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
-from sqlmodel import Session, col, delete, select
+from sqlmodel import Session, col, delete, select, update
 
 from lineage import ledger
 from lineage.access import Actor
@@ -112,9 +112,9 @@ def release(session: Session, records: Sequence[str], ruling: Ruling, *, policy_
         WrongUsage: an unknown record or reason.
     """
     items = _ruled_upon(session, records, ruling, "release")
-    for item in items:
-        session.get_one(RecordRow, item.record_id).status = "admitted"
-        session.delete(session.get_one(QuarantineRow, item.record_id))
+    for chunk in in_chunks([item.record_id for item in items]):
+        session.execute(update(RecordRow).where(col(RecordRow.id).in_(chunk)).values(status="admitted"))
+        session.execute(delete(QuarantineRow).where(col(QuarantineRow.record_id).in_(chunk)))
     session.add_all(
         AdmissionRow(record_id=item.record_id, policy_digest=policy_digest, scanner_digest="", verdict="released",
                      reviewer=ruling.actor.name, because=ruling.because, admitted_at=ruling.now)
@@ -189,12 +189,11 @@ def _ruled_upon(session: Session, records: Sequence[str], ruling: Ruling, verb: 
 
 
 def _block(session: Session, items: Sequence[Waiting], *, by: str, because: str, now: datetime) -> None:
-    for item in items:
-        session.get_one(RecordRow, item.record_id).status = "blocked"
-        row = session.get_one(QuarantineRow, item.record_id)
-        row.releasable, row.because, row.reviewer, row.decided_at = False, because, by, now
+    decided = {"releasable": False, "because": because, "reviewer": by, "decided_at": now}
     for chunk in in_chunks([item.record_id for item in items]):
-        session.connection().execute(delete(VaultRow).where(col(VaultRow.record_id).in_(chunk)))
+        session.execute(update(RecordRow).where(col(RecordRow.id).in_(chunk)).values(status="blocked"))
+        session.execute(update(QuarantineRow).where(col(QuarantineRow.record_id).in_(chunk)).values(**decided))
+        session.execute(delete(VaultRow).where(col(VaultRow.record_id).in_(chunk)))
 
 
 def _write_down(session: Session, kind: str, items: Sequence[Waiting], ruling: Ruling) -> None:

@@ -75,7 +75,7 @@ def test_a_bulk_ruling_is_bound_to_what_was_read(world: World) -> None:
     fields = hidden(dpo.get("/review?reason=scan_failed").text, "block") | {"because": "bad-source", "sure": "yes"}
     assert dpo.post("/review/all/block", **fields).headers["location"] == "/review?blocked=1"
     page = dpo.get("/review?status=blocked").text
-    assert "the source is faulty and will be mended" in page
+    assert "The source is faulty and will be mended" in page
     with world.workspace.database.reader() as session:
         assert len(session.exec(select(VaultRow)).all()) == 4
 

@@ -19,7 +19,7 @@ from lineage.catalog import training_contents
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.policy import load_policy
 from lineage.records import PlainText
-from lineage.review import MOVED, NOT_RELEASABLE, Which, _mask, counted, look_at, masked, queue
+from lineage.review import MOVED, NOT_RELEASABLE, Which, _mask, counted, look_at, masked, queue, sources, tally
 from lineage.rulings import BECAUSE, Ruling, allowed, block, expire, release, rule
 from lineage.scan import ScanFailed
 from lineage.spans import moved, replaced
@@ -193,6 +193,10 @@ def test_the_queue_is_filtered_by_reason_source_status_and_age(world: World) -> 
     assert found(before=after(days=-14)) == found(reason="scan_failed") == [failed]
     assert found(status="blocked") == found(reason="unlisted_type", source="mails") == []
     assert counted(waiting(world)) == {"quarantined": {"scan_failed": 1, "unlisted_type": 1}}
+    with world.database.reader() as session:
+        assert tally(session) == counted(waiting(world))
+        assert sources(session) == ["mails", "tickets"]
+        assert [w.record_id for w in queue(session, limit=1)] == [failed]
     assert not Which(status="blocked").narrowed
     assert Which(source="mails").narrowed
 
