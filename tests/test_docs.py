@@ -109,20 +109,20 @@ def test_make_targets_named_on_pages_exist() -> None:
 
 
 def settings_fields() -> Iterator[str]:
-    from lineage.settings import AdapterSettings, ConsoleSettings, RowSettings, Settings
+    from lineage.settings import AdapterSettings, ConsoleSettings, GateSettings, RowSettings, Settings
     from unlearn.plan import TrainSettings
 
-    for section in (Settings, RowSettings, ConsoleSettings, AdapterSettings):
+    for section in (Settings, RowSettings, GateSettings, ConsoleSettings, AdapterSettings):
         yield from section.model_fields
     yield from (field.name for field in fields(TrainSettings))
 
 
-@pytest.mark.parametrize("name", sorted({*settings_fields()} - {"rows", "console", "adapters", "workspace"}))
+@pytest.mark.parametrize("name", sorted({*settings_fields()} - {"rows", "gate", "console", "adapters", "workspace"}))
 def test_every_setting_is_described(name: str) -> None:
     assert f"| `{name}` |" in page("configuration.md")
 
 
-@pytest.mark.parametrize("name", ["rows", "console", "adapters"])
+@pytest.mark.parametrize("name", ["rows", "gate", "console", "adapters"])
 def test_every_section_of_the_settings_is_described(name: str) -> None:
     assert f"## `[{name}" in page("configuration.md")
 
