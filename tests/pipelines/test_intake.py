@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from rough_scanners import DEADLY, RoughScanner
 from small_world import copy_workspace
@@ -100,8 +100,9 @@ rows_of_a_file = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(rows_of_a_file, st.integers(2, 5))
+@example([record(n, "a", text) for n, text in enumerate(["a@", "hello", "hello", "hello"], start=1)], 2)
 def test_neither_batches_nor_workers_change_the_outcome(empty, rows, batch):
     expected = outcome(empty, rows, batch=1, workers=1)
     assert outcome(empty, rows, batch=batch, workers=1) == expected
