@@ -63,10 +63,11 @@ class Taken:
 
 @dataclass(frozen=True)
 class _Looked:
-    """A batch after the first look: what is new, and what is refused or held at once."""
+    """A batch after the first look: what is new, what names a record that is new in this batch, what is refused at once."""
 
     rows: int
     new: list[tuple[RawRecord, Identity]]
+    again: list[tuple[RawRecord, Identity]]
     refused: list[Reject]
     held: int
 
@@ -89,7 +90,7 @@ def take_in(intake: Intake, rows: Iterable[RawRecord | Reject], progress: Progre
         asked = ((batch, batch.questions) for batch in looked)
         for batch, decisions in in_order(asked, gate=intake.gate, workers=workers, ahead=not intake.rectify):
             judged = [Judged(*pair, decision) for pair, decision in zip(batch.new, decisions, strict=True)]
-            stored, late, held = _store(intake, judged)
+            stored, late, held = _store(intake, judged, batch.again)
             taken.add(stored, batch.refused + late)
             taken.counts.update(rows=batch.rows, held=batch.held + held)
             progress.advance(batch.rows)
@@ -119,16 +120,22 @@ def _look(intake: Intake, batch: Sequence[RawRecord | Reject], said: dict[str, s
     with workspace.database.reader() as session:
         known = (held_already if said is None else renewal.standing)(session, identities)
     before = {} if said is None else said
-    new: list[tuple[RawRecord, Identity]] = []
+    looked = _Looked(len(batch), [], [], refused, 0)
+    held = 0
     for raw, identity in zip(raws, identities, strict=True):
-        standing = known.get(identity) or _standing_before(before.get(identity.record_id), identity)
+        earlier = before.get(identity.record_id)
+        standing = known.get(identity) or _standing_before(earlier, identity)
         if standing == "new" or said is not None:
             before.setdefault(identity.record_id, identity.given_hmac)
         if standing == "new":
-            new.append((raw, identity))
-        elif standing != "same":
+            looked.new.append((raw, identity))
+        elif said is None and earlier is not None:
+            looked.again.append((raw, identity))
+        elif standing == "same":
+            held += 1
+        else:
             refused.append(Reject(raw.line, REFUSED[standing]))
-    return _Looked(len(batch), new, refused, len(batch) - len(new) - len(refused))
+    return replace(looked, held=held)
 
 
 def _standing_before(given_hmac: str | None, identity: Identity) -> str:
@@ -137,20 +144,29 @@ def _standing_before(given_hmac: str | None, identity: Identity) -> str:
     return "same" if given_hmac == identity.given_hmac else "conflict"
 
 
-def _store(intake: Intake, judged: list[Judged]) -> tuple[list[Judged], list[Reject], int]:
-    """Write a batch: what was stored, what is refused after all, and how many are held by now."""
+def _store(
+    intake: Intake, judged: list[Judged], again: Sequence[tuple[RawRecord, Identity]]
+) -> tuple[list[Judged], list[Reject], int]:
+    """Write a batch: what was stored, what is refused after all, and how many are held by now.
+
+    The standing of `again`, rows that name a record of the same batch, is known when that one is written.
+    """
     workspace, stamp = intake.workspace, replace(intake.stamp, at=intake.clock())
-    identities = [item.identity for item in judged]
+    rows = [(item.raw, item.identity) for item in judged]
+    after: dict[Identity, str] = {}
     with workspace.database.transaction() as session:
         if intake.rectify:
             locked = renewal.rectify(
                 session, judged, stamp=stamp, keyring=workspace.keyring, keystore=workspace.keystore
             )
-            late = {identity: "restricted" for identity in identities if identity.record_id in locked}
+            late = {identity: "restricted" for _, identity in rows if identity.record_id in locked}
         else:
-            late = held_already(session, identities)
+            late = held_already(session, [identity for _, identity in rows])
             free = [item for item in judged if item.identity not in late]
             store_judged(session, free, stamp=stamp, keyring=workspace.keyring, keystore=workspace.keystore)
-    refused = [Reject(i.raw.line, REFUSED[late[i.identity]]) for i in judged if late.get(i.identity, "same") != "same"]
+            after = held_already(session, [identity for _, identity in again])
     stored = [item for item in judged if item.identity not in late]
-    return stored, refused, len(judged) - len(stored) - len(refused)
+    standings = [(raw, late[identity]) for raw, identity in rows if identity in late]
+    standings += [(raw, after.get(identity, "conflict")) for raw, identity in again]
+    refused = [Reject(raw.line, REFUSED[standing]) for raw, standing in standings if standing != "same"]
+    return stored, refused, len(standings) - len(refused)
