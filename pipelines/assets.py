@@ -24,6 +24,8 @@ from pipelines import placing, releasing, training
 from pipelines.ingest import oldest_pending, run_ingest
 from pipelines.instance import door
 from pipelines.resources import IngestConfig, WorkspaceResource
+from pipelines.scan_metadata import gate_metadata
+from pipelines.scan_reporting import write_scan_report
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -62,17 +64,9 @@ def gate_assets(config: IngestConfig, workspace: WorkspaceResource) -> Iterator[
     with door():
         opened = workspace.open()
         report = run_ingest(opened, config.request or oldest_pending(opened))
-    facts = {"ingest": report.ingest_id, "source": report.source, "generation": report.generation}
-    read = {name: report.counts.get(name, 0) for name in ("rows", "held", "rejected")}
-    verdicts = {name: report.counts.get(name, 0) for name in ("allow", "redact", "quarantine", "block")}
-    yield MaterializeResult(asset_key="corpus", metadata={**facts, **read})
-    scanned = {"tier": report.tier, "cannot_see": report.blind_spots}
-    yield MaterializeResult(
-        asset_key="findings", metadata={**facts, **scanned, **verdicts, **{f"why/{k}": v for k, v in report.reasons.items()}}
-    )  # fmt: skip
-    yield MaterializeResult(
-        asset_key="admissions", metadata={**facts, "admitted": verdicts["allow"] + verdicts["redact"]}
-    )
+        shown = gate_metadata(report, write_scan_report(opened, report.ingest_id))
+    for key, metadata in shown.items():
+        yield MaterializeResult(asset_key=key, metadata=metadata)
 
 
 def adapter_assets(adapter: str) -> Sequence[AssetsDefinition]:

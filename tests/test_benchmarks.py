@@ -22,6 +22,18 @@ def test_a_small_run_ends_well(name: str) -> None:
 
 
 @pytest.mark.slow
+def test_the_labelled_set_is_scored_for_every_tier() -> None:
+    """Marks lie on what was written: a type that the patterns always find is found to the character."""
+    command = [sys.executable, str(BENCHMARKS / "detection.py"), "--quick"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+    assert result.returncode == 0, result.stderr[-2000:]
+    ibans = [line.split() for line in result.stdout.splitlines() if "IBAN_CODE" in line]
+    assert len(ibans) == 3
+    assert all(line[1] != "0" and (line[2], line[4]) == ("1.000", "1.000") for line in ibans)
+    assert result.stdout.count("false findings per 1,000") == 3
+
+
+@pytest.mark.slow
 def test_the_road_of_the_gpu_benchmark_on_the_processor() -> None:
     """At a tiny shape: bfloat16, checkpointing, erasure equal to never having seen the record."""
     command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--tiny"]

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lineage.errors import WrongUsage
 from pipelines.cli.options import json_option, opened, say, show, workspace_option
+
+if TYPE_CHECKING:
+    from lineage.scan_report import ScanReport
+
+SENTENCES = 4  # of what moved against the last ingest; the report has all
 
 
 @click.command()
@@ -40,6 +46,7 @@ def ingest(  # noqa: PLR0913 - one option per line of the form
       lethe ingest corrected.jsonl --source tickets-2026 --rectify
     """
     from pipelines.launch import ingest_file
+    from pipelines.scan_reporting import page_of, report_of
 
     if rectify and generation is not None:
         raise WrongUsage("A rectified record keeps its generation.", hint="Leave --generation out.")
@@ -50,10 +57,13 @@ def ingest(  # noqa: PLR0913 - one option per line of the form
         )
         for path in files
     ]
-    show([report.__dict__ for report in reports], as_json=as_json, lines=lambda: [_tell_ingest(r) for r in reports])
+    bodies = [{**r.__dict__, "scan_report": str(page_of(workspace, r.ingest_id))} for r in reports]
+    show(bodies, as_json=as_json, lines=lambda: [_tell_ingest(r, report_of(workspace, r.ingest_id)) for r in reports])
+    if not as_json:
+        say(f"  Scan report: {bodies[-1]['scan_report']}" + (" (of the last file)" if len(bodies) > 1 else ""))
 
 
-def _tell_ingest(report: object) -> None:
+def _tell_ingest(report: object, scan: ScanReport) -> None:
     from pipelines.ingest import IngestReport
 
     if not isinstance(report, IngestReport):
@@ -74,3 +84,8 @@ def _tell_ingest(report: object) -> None:
         say(f"  Refused rows, by line and reason: {report.rejects_file}")
     if c.get("quarantine"):
         say("  Look at the quarantine: lethe review list")
+    moved = scan.last.sentences if scan.last else ()
+    for sentence in moved[:SENTENCES]:
+        say(f"  Moved: {sentence}")
+    if len(moved) > SENTENCES:
+        say(f"  Moved: {len(moved) - SENTENCES} more; see lethe gate report {report.ingest_id}")
