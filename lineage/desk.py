@@ -30,6 +30,7 @@ from lineage.errors import Fault, NotAcceptable, WrongUsage
 from lineage.keys import load_private_key, load_public_key, private_path, public_path
 from lineage.subjects import find_subject, load_forms
 from lineage.vault import Shredded
+from lineage.withdrawal import give_back
 from lineage.workspace import Workspace
 
 __all__ = [
@@ -113,10 +114,13 @@ def approve_purge(workspace: Workspace, case_id: str, *, actor: Actor, digest: s
 
 
 def refuse(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:
-    """Refuse the request with a reason the person can read (Art. 12(4) GDPR)."""
+    """Refuse the request with a reason the person can read (Art. 12(4) GDPR); records of a withdrawal are given back."""
     sentence = _reason(workspace, case_id, reason)
     with workspace.database.transaction() as session:
-        return CaseFile(session, case_id).refuse(actor=actor, reason=sentence, now=now)
+        refused = CaseFile(session, case_id).refuse(actor=actor, reason=sentence, now=now)
+        if refused.rescan_id:
+            give_back(session, case_id)
+        return refused
 
 
 def extend(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:

@@ -20,7 +20,15 @@ from pipelines.progress import bar
 from pipelines.study_job import study_config
 from unlearn.plan import Plan
 
-__all__ = ["TrainReport", "collect_garbage", "ingest_file", "run_case_job", "study_adapter", "train_adapter"]
+__all__ = [
+    "TrainReport",
+    "collect_garbage",
+    "ingest_file",
+    "rescan_gate",
+    "run_case_job",
+    "study_adapter",
+    "train_adapter",
+]
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,14 @@ def collect_garbage(workspace: Workspace) -> dict[str, int]:
         result = run_job(_job(workspace, "store_collection"), instance)
     counts: dict[str, int] = result.output_for_node("collect_garbage")
     return counts
+
+
+def rescan_gate(workspace: Workspace) -> str:
+    """Run the rescan's job; returns the id of the comparison that it made or applied."""
+    with workspace_instance(workspace.home) as instance:
+        result = run_job(_job(workspace, "gate_rescan"), instance)
+    rescan_id: str = result.output_for_node("rescan")
+    return rescan_id
 
 
 def run_case_job(workspace: Workspace, job: str, *case_ids: str) -> str:

@@ -18,6 +18,7 @@ from lineage.register import RegisterForm
 from lineage.renewal import superseded
 from lineage.subjects import load_forms
 from lineage.tables import CaseRow
+from lineage.withdrawal import withdrawn_closure
 from lineage.workspace import Workspace
 from pipelines.chains import drifted_shards
 from pipelines.ingest import load_gate_policy, open_gate, utc_now
@@ -55,7 +56,10 @@ def subject_forms(workspace: Workspace, case_id: str) -> tuple[str, list[Registe
 
 
 def search_closure(workspace: Workspace, case_id: str) -> Closure:
-    """The person's closure as the vault and the quarantine stand now."""
+    """The person's closure as the vault and the quarantine stand now; of a withdrawal, the records it names."""
+    with workspace.database.reader() as session:
+        if rescan_id := CaseFile(session, case_id).view.rescan_id:
+            return withdrawn_closure(session, rescan_id)
     key, forms = subject_forms(workspace, case_id)
     with workspace.database.reader() as session:
         reach = Reach(

@@ -42,8 +42,7 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
         return _forget_case(workspace, case_id)
     _require(workspace, case_id)
     end_studies(workspace)
-    person, forms = subject_forms(workspace, case_id)
-    key = None if _person_stays(workspace, case_id) else person
+    key, forms = _whom(workspace, case_id)
     record_ids, redacted_ids = _ids(workspace, case_id, "erase"), _ids(workspace, case_id, "redact")
     _remember_forms(workspace, case_id, forms)
     _write_journal(workspace, case_id, key, record_ids, redacted_ids)
@@ -67,10 +66,14 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     return _forget_case(workspace, case_id)
 
 
-def _person_stays(workspace: Workspace, case_id: str) -> bool:
-    """Whether consent alone was withdrawn: records go, the person stays known and unsuppressed."""
+def _whom(workspace: Workspace, case_id: str) -> tuple[str | None, list[RegisterForm]]:
+    """Who is forgotten, and every form to look for. Nobody is if consent alone was withdrawn, or records by policy."""
     with workspace.database.reader() as session:
-        return CaseFile(session, case_id).view.only_consent
+        case = CaseFile(session, case_id).view
+    if case.rescan_id:
+        return None, []
+    person, forms = subject_forms(workspace, case_id)
+    return (None if case.only_consent else person), forms
 
 
 def _forget_case(workspace: Workspace, case_id: str) -> dict[str, object]:
@@ -148,10 +151,14 @@ def _destroy(
     purge.destroy_weights(workspace.store, doomed)
     with workspace.database.transaction() as session:
         now = utc_now()
-        CaseFile(session, case_id).require_no_hold()
+        case = CaseFile(session, case_id)
+        case.require_no_hold()
         suppressed, keyring = forms if key else (), workspace.keyring
+        graves = (
+            () if case.view.rescan_id else record_ids
+        )  # what a policy withdrew the gate keeps out; it may be mended
         buried = purge.bury(
-            session, case_id=case_id, record_ids=record_ids, forms=suppressed, keyring=keyring, on=now.date()
+            session, case_id=case_id, record_ids=graves, forms=suppressed, keyring=keyring, on=now.date()
         )
         old = [row.given_hmac for row in before]
         buried["tombstones"] += purge.bury_contents(session, old, case_id=case_id, on=now.date())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lineage import plans
+from lineage.case import CaseFile
 from lineage.catalog import contents_of
 from lineage.evidence import case_records
 from lineage.plans import Placed
@@ -36,7 +37,13 @@ def own_records(workspace: Workspace, case_id: str, adapter: str) -> list[Placed
 
 
 def values_that_go(workspace: Workspace, case_id: str) -> list[RegisterForm]:
-    """The person's values, except those that a record which is kept still says: the new adapter may know them."""
+    """The person's values, except those that a record which is kept still says: the new adapter may know them.
+
+    A withdrawal by policy has no person: its probes ask for membership of the records alone.
+    """
+    with workspace.database.reader() as session:
+        if CaseFile(session, case_id).view.rescan_id:
+            return []
     _, forms = subject_forms(workspace, case_id)
     with workspace.database.reader() as session:
         kept = [r.record_id for r in case_records(session, case_id) if r.decision == "keep"]
