@@ -13,13 +13,24 @@ from lineage.workspace import Workspace
 from pipelines.previewing import subject_forms
 from pipelines.states import open_atelier
 
-__all__ = ["nothing_to_ask", "own_records", "values_that_go"]
+__all__ = ["LEAST_OUT_ADAPTERS", "nobody_to_compare_with", "nothing_to_ask", "own_records", "values_that_go"]
 
 NOT_TRAINED = "No record of this person was ever trained on, so there is nothing to find in the weights."
 ONLY_MENTIONED = (
     "The person was mentioned in records of others only. The mentions were redacted and what rested on them was rebuilt, "
     "but there is no record of the person's own to ask the weights about."
 )
+
+TOO_FEW_SHARDS = (
+    "The records were in so many shards, or in the trunk, that fewer than two shards never saw them: there is nothing to "
+    "compare the new adapter with. What was rebuilt was derived a second time, without them."
+)
+LEAST_OUT_ADAPTERS = 2  # the judge takes no fewer
+
+
+def nobody_to_compare_with() -> dict[str, str]:
+    """The verdict on records that nearly every shard saw."""
+    return {"verdict": "INCONCLUSIVE", "reason": "TOO_FEW_SHARDS", "sentence": TOO_FEW_SHARDS}
 
 
 def nothing_to_ask(*, mentioned: bool) -> dict[str, str]:
