@@ -76,9 +76,7 @@ def probe_case(workspace: Workspace, case_id: str) -> dict[str, object]:
         if own := own_records(workspace, case_id, adapter):
             found[adapter] = _probe_adapter(workspace, case_id, adapter, before[adapter], facts, own)  # type: ignore[index]
     verdicts = [judged or nobody_to_compare_with() for judged in found.values()]
-    worst = max(
-        verdicts, key=lambda f: GRAVITY.index(str(f["verdict"])), default=nothing_to_ask(mentioned=bool(rebuilt))
-    )
+    worst = max(verdicts or [nothing_to_ask(mentioned=bool(rebuilt))], key=lambda f: GRAVITY.index(str(f["verdict"])))
     body = {**worst, "adapters": {adapter: judged for adapter, judged in found.items() if judged}}
     with workspace.database.transaction() as session:
         add_evidence(session, case_id, "probe", body, now=utc_now())
