@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import lethe_here
+from crashes import Killed, boundaries, crashing, let_die
 from road import case_of, to_purge_approved
 from small_world import ADAPTER, CORPUS, SOURCE, bytes_in_service, copy_workspace, write_corpus
 from sqlalchemy import text
@@ -18,9 +19,18 @@ from lineage.catalog import contents_of
 from lineage.gate import standing
 from lineage.records import canonical_bytes
 from lineage.rescan import current
-from lineage.tables import RecordRow, RescanRecordRow, TombstoneRow
+from lineage.tables import (
+    AdmissionRow,
+    CaseRow,
+    QuarantineRow,
+    RecordRow,
+    RescanRecordRow,
+    RescanRow,
+    TombstoneRow,
+)
 from lineage.workspace import Workspace, open_workspace
 from pipelines.ingest import load_gate_policy
+from pipelines.rescanning import approve_rescan, run_rescan
 
 WORD = "lamp"  # an everyday word of the corpus: under `tripwire` it stops a record
 
