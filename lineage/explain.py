@@ -100,7 +100,8 @@ def _shown(content: Content, decision: Decision, policy: Policy) -> Content:
     stopping = [found for found in decision.findings if found.action in STOPPING]
     if not stopping:
         return decision.content
-    return apply_redactions(content, [_masked(f) for f in decision.findings], _masking(stopping, policy))
+    acted_on = [_masked(found) for found in decision.findings if found.action != "allow"]  # what is kept hides no mask
+    return apply_redactions(content, acted_on, _masking(stopping, policy))
 
 
 def _masked(found: FoundSpan) -> FoundSpan:
