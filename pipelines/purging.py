@@ -131,12 +131,9 @@ def _write_journal(
 
 
 def _destroy(
-    workspace: Workspace,
-    case_id: str,
-    key: str | None,
-    ids: tuple[Sequence[str], Sequence[str]],
+    workspace: Workspace, case_id: str, key: str | None, ids: tuple[Sequence[str], Sequence[str]],
     forms: Iterable[RegisterForm],
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Weights, then tombstones and rows in one transaction; what was destroyed stays as evidence for a repeat."""
     record_ids, redacted_ids = ids
     with workspace.database.reader() as session:
@@ -154,9 +151,7 @@ def _destroy(
         case = CaseFile(session, case_id)
         case.require_no_hold()
         suppressed, keyring = forms if key else (), workspace.keyring
-        graves = (
-            () if case.view.rescan_id else record_ids
-        )  # what a policy withdrew the gate keeps out; it may be mended
+        graves = () if case.view.rescan_id else record_ids  # a withdrawn record is kept out by the gate, until mended
         buried = purge.bury(
             session, case_id=case_id, record_ids=graves, forms=suppressed, keyring=keyring, on=now.date()
         )

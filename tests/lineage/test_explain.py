@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lineage_world import DEFAULT, STRICT
 
@@ -42,10 +44,17 @@ def said(policy: Policy, entity_type: str, rule: str) -> str:
     raise AssertionError(rule)
 
 
-@given(st.lists(SPANS, max_size=4), st.lists(LINKS, max_size=3), st.sampled_from([DEFAULT, STRICT]))
-def test_the_key_that_is_named_says_the_action(spans, links, policy):
+ERASED = LINKS.map(lambda link: replace(link, subject_keys=frozenset(), ambiguous=False))
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(SPANS, max_size=4), st.lists(LINKS, max_size=3), st.lists(ERASED, max_size=2),
+    st.sampled_from([DEFAULT, STRICT]),
+)  # fmt: skip
+def test_the_key_that_is_named_says_the_action(spans, links, erased, policy):
     content = PlainText(TEXT)
-    evidence = [Evidence(tuple(spans), tuple(links))]
+    evidence = [Evidence(tuple(spans), tuple(links), tuple(erased))]
     decision = decide(content, declared=["own"], evidence=evidence, policy=policy, strict=STRICT)
     explained = explain(content, decision, policy)
     for found in explained.findings:
