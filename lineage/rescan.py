@@ -33,6 +33,7 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from sqlmodel import Session, col, delete, func, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from lineage import ledger
 from lineage.access import Actor, Role
@@ -43,7 +44,7 @@ from lineage.tables import RecordRow, RegisterRow, RescanRecordRow, RescanRow, S
 
 __all__ = [
     "APPLIERS", "Line", "Outcome", "Rules", "Was", "add_lines", "approve", "current", "finish_comparison",
-    "open_rescan", "outcome", "register_digest", "todo", "uncompared",
+    "open_rescan", "outcome", "records_with", "register_digest", "todo", "uncompared",
 ]  # fmt: skip
 
 Outcome: TypeAlias = Literal["keep", "admit", "redact", "wait", "quarantine", "block", "withdraw", "locked"]
@@ -238,11 +239,18 @@ def _moved(session: Session, rescan_id: str) -> bool:
 
 def todo(session: Session, rescan_id: str, *outcomes: Outcome) -> list[str]:
     """Records with one of the outcomes that have not been carried out, sorted."""
-    query = select(RescanRecordRow.record_id).where(
-        RescanRecordRow.rescan_id == rescan_id, col(RescanRecordRow.done).is_(False),
-        col(RescanRecordRow.outcome).in_(outcomes),
-    )  # fmt: skip
-    return list(session.exec(query.order_by(col(RescanRecordRow.record_id))).all())
+    return list(session.exec(_with(rescan_id, *outcomes).where(col(RescanRecordRow.done).is_(False))).all())
+
+
+def records_with(session: Session, rescan_id: str, *outcomes: Outcome) -> list[str]:
+    """Records with one of the outcomes, carried out or not, sorted."""
+    return list(session.exec(_with(rescan_id, *outcomes)).all())
+
+
+def _with(rescan_id: str, *outcomes: Outcome) -> SelectOfScalar[str]:
+    line = RescanRecordRow
+    query = select(line.record_id).where(line.rescan_id == rescan_id, col(line.outcome).in_(outcomes))
+    return query.order_by(col(line.record_id))
 
 
 def lines_of(session: Session, rescan_id: str, record_ids: Sequence[str]) -> dict[str, RescanRecordRow]:

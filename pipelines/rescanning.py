@@ -24,7 +24,7 @@ from lineage.keyring import Keyring
 from lineage.lease import held
 from lineage.manifests import ever_learnt
 from lineage.records import canonical_bytes
-from lineage.renewal import locked_ids
+from lineage.renewal import keys_of, locked_ids
 from lineage.rescan import Line, Outcome, Rules, Was
 from lineage.rescanned import Held, declared_of, keep_stamped, put_new_decision, released_as_seen
 from lineage.tables import RecordRow, RescanRow
@@ -46,8 +46,7 @@ def approve_rescan(workspace: Workspace, digest: str, *, actor_name: str) -> str
     Raises:
         RefusedByRule: they may not, or the comparison is no longer true.
     """
-    gate, stamp = open_gate(workspace, by="rescan")
-    del gate
+    _, stamp = open_gate(workspace, by="rescan")
     with workspace.database.transaction() as session:
         actor = find_actor(session, actor_name)
         return rescan.approve(session, digest, actor=actor, rules=_rules(session, stamp), now=utc_now())
@@ -106,8 +105,9 @@ def _compare(workspace: Workspace, gate: Gate, stamp: GateStamp) -> None:
     with bar("Comparing", len(waiting), unit="records") as progress:
         for batch in _batches(waiting):
             with workspace.database.reader() as session:
+                closed_to = locked_ids(session, batch)
                 lines = [
-                    _line(workspace.keyring, session, item, learnt=item[0].id in learnt)
+                    _line(workspace.keyring, session, item, learnt=item[0].id in learnt, locked=item[0].id in closed_to)
                     for item in _judged(workspace, session, gate, batch)
                 ]
             with workspace.database.transaction() as session:
@@ -127,14 +127,14 @@ def _judged(workspace: Workspace, session: Session, gate: Gate, record_ids: Sequ
         yield row, record, replace(decision, trunk_eligible=decision.trunk_eligible and row.trunk_eligible)
 
 
-def _line(keyring: Keyring, session: Session, held_as: Held, *, learnt: bool) -> Line:
+def _line(keyring: Keyring, session: Session, held_as: Held, *, learnt: bool, locked: bool) -> Line:
     row, record, decision = held_as
     after = keyring.content(canonical_bytes(decision.content))
     changed = after != row.content_hmac or decision.trunk_eligible != row.trunk_eligible
     was = Was(
         admitted=row.status == "admitted",
         learnt=learnt,
-        locked=bool(locked_ids(session, [row.id])),
+        locked=locked,
         released_as_seen=released_as_seen(session, record, decision, keyring),
     )
     return Line(
@@ -165,7 +165,7 @@ def _apply(workspace: Workspace, gate: Gate, stamp: GateStamp) -> None:
         for batch in _batches(renewed):
             _renew(workspace, gate, replace(stamp, at=utc_now()), batch)
             progress.advance(len(batch))
-    shred_old_texts(workspace)
+    _shred(workspace, stamp.ingest_id)
     _end(workspace, stamp.ingest_id)
 
 
@@ -182,6 +182,15 @@ def _renew(workspace: Workspace, gate: Gate, stamp: GateStamp, batch: Sequence[s
         judged = list(_judged(workspace, session, gate, batch))
     with workspace.database.transaction() as session:
         put_new_decision(session, judged, stamp=stamp, keyring=workspace.keyring, keystore=workspace.keystore)
+
+
+def _shred(workspace: Workspace, rescan_id: str) -> None:
+    """Destroy the keys of everything the records said before, also where they say the same again under a newer key."""
+    with workspace.database.reader() as session:
+        renewed = rescan.records_with(session, rescan_id, *RENEWED)
+        needed = keys_of(session, renewed)
+    workspace.keystore.shred_records(renewed, keep=needed)
+    shred_old_texts(workspace)
 
 
 def _end(workspace: Workspace, rescan_id: str) -> None:
