@@ -40,6 +40,9 @@ GROUNDS = {
     "f": "offered to a child online, Art. 17(1)(f)",
 }
 
+POLICY_GROUND = "policy"
+GROUND_WORDS = {**GROUNDS, POLICY_GROUND: "withdrawn by the controller's gate policy, Art. 5(1)(c) and 24 GDPR"}
+
 
 class Stage(StrEnum):
     """Where a case stands."""
@@ -70,17 +73,21 @@ RUNNING = frozenset({Stage.ASSESSMENT, Stage.APPROVED, Stage.CONTAINED, Stage.EX
 
 @dataclass(frozen=True)
 class Filing:
-    """What intake writes down. `supplied` is the ciphertext of the identifiers the person gave."""
+    """What intake writes down. `supplied` is the ciphertext of the identifiers the person gave.
+
+    With `rescan_id` it is a withdrawal by policy: about the records of that comparison, and about no person.
+    """
 
     case_id: str
     subject_key: str | None
-    supplied: bytes
+    supplied: bytes | None
     ground: str
     identity_method: str
     received_on: date
     due_on: date
     due_basis: str
     only_consent: bool = False
+    rescan_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,7 @@ class CaseView:
     hold_reason: str
     extension_reason: str
     only_consent: bool
+    rescan_id: str | None
 
     @property
     def ended(self) -> bool:
@@ -135,8 +143,9 @@ def file_request(session: Session, filing: Filing, *, actor: Actor, now: datetim
         RefusedByRule: the actor may not file, or the person has an open case already.
         WrongUsage: the ground is not one of Art. 17(1).
     """
-    actor.require(Role.INTAKE, Role.ADMIN, to="file a request")
-    if filing.ground not in GROUNDS:
+    if filing.rescan_id is None:  # who may apply a comparison was asked when it was approved
+        actor.require(Role.INTAKE, Role.ADMIN, to="file a request")
+    if filing.ground not in ((POLICY_GROUND,) if filing.rescan_id else GROUNDS):
         raise WrongUsage("The ground is one of the letters a to f of Art. 17(1).")
     if filing.only_consent and filing.ground != "b":
         raise WrongUsage("Only a withdrawal of consent (ground b) can be limited to what rests on consent.")
@@ -148,7 +157,7 @@ def file_request(session: Session, filing: Filing, *, actor: Actor, now: datetim
         id=filing.case_id, stage=Stage.RECEIVED, stage_since=now, received_on=filing.received_on,
         due_on=filing.due_on, due_basis=filing.due_basis, ground=filing.ground,
         identity_method=filing.identity_method, subject_key=filing.subject_key, supplied=filing.supplied,
-        filed_by=actor.name, only_consent=filing.only_consent,
+        filed_by=actor.name, only_consent=filing.only_consent, rescan_id=filing.rescan_id,
     )  # fmt: skip
     session.add(row)
     session.flush()
@@ -189,9 +198,10 @@ class CaseFile:
             raise RefusedByRule(f"Case {self._row.id} is at {self._row.stage}; to {to} it must be at {expected}.")
 
     def assess(self, *, now: datetime) -> CaseView:
-        """Go on with a person who is known; end, for a human to look at, with one nobody knows."""
+        """Go on with a person who is known, or with named records; end, for a human, with a person nobody knows."""
         self.require(Stage.RECEIVED, to="assess")
-        return self._move(Stage.ASSESSMENT if self._row.subject_key else Stage.NOT_FOUND, now=now)
+        known = self._row.subject_key or self._row.rescan_id
+        return self._move(Stage.ASSESSMENT if known else Stage.NOT_FOUND, now=now)
 
     def preview_ready(self, digest: str, *, now: datetime) -> CaseView:
         """The closure was found and the contract written. A new preview takes back an approval of the old one."""

@@ -34,6 +34,7 @@ from lineage.register import RegisterForm
 from lineage.subjects import find_subject, load_forms
 from lineage.tables import CaseRow
 from lineage.vault import Shredded
+from lineage.withdrawal import give_back
 from lineage.workspace import Workspace
 
 __all__ = [
@@ -133,9 +134,14 @@ def subject_forms(workspace: Workspace, case_id: str) -> tuple[str, list[Registe
 def searched_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
     """As `subject_forms`, and what redacted texts call the person: what must be searched for, freed, purged and kept out.
 
+    A withdrawal by policy is about nobody: it has no key ("") and no forms.
+
     Raises:
         RefusedByRule: as `subject_forms`.
     """
+    with workspace.database.reader() as session:
+        if case_row(session, case_id).rescan_id:
+            return "", []
     key, forms = subject_forms(workspace, case_id)
     return key, forms + forms_of(key, workspace.keyring.pseudonym)
 
@@ -153,10 +159,13 @@ def approve_purge(workspace: Workspace, case_id: str, *, actor: Actor, digest: s
 
 
 def refuse(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:
-    """Refuse the request with a reason the person can read (Art. 12(4) GDPR)."""
+    """Refuse the request with a reason the person can read (Art. 12(4) GDPR); records of a withdrawal are given back."""
     sentence = reason_for(workspace, case_id, reason)
     with workspace.database.transaction() as session:
-        return CaseFile(session, case_id).refuse(actor=actor, reason=sentence, now=now)
+        refused = CaseFile(session, case_id).refuse(actor=actor, reason=sentence, now=now)
+        if refused.rescan_id:
+            give_back(session, case_id)
+        return refused
 
 
 def extend(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:

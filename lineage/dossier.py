@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from lineage import clock, ledger
 from lineage.access import Actor, Role
-from lineage.case import GROUNDS, CaseView, Stage, list_cases, view
+from lineage.case import GROUND_WORDS, CaseView, Stage, list_cases, view
 from lineage.chain import Event
 from lineage.errors import WrongUsage
 from lineage.evidence import evidence, has_evidence
@@ -127,7 +127,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
         kinds = [kind for kind in EVIDENCE_KINDS if has_evidence(session, case_id, kind)]
         return CaseDossier(
             standing=_standing(case, now),
-            ground=GROUNDS[case.ground],
+            ground=GROUND_WORDS[case.ground],
             events=tuple(ledger.events_of_case(session, case_id)),
             evidence={kind: evidence(session, case_id, kind) for kind in kinds},
             runs=tuple(CaseRun(row.run_id, row.job, row.at) for row in session.exec(query).all()),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlmodel import Session, col, func, select
 
 from lineage.errors import GateClosed
-from lineage.tables import AdmissionRow, IngestRow, RecordRow
+from lineage.tables import AdmissionRow, IngestRow, RecordRow, RescanRow
 
 __all__ = ["GateStanding", "require_open", "standing"]
 
@@ -40,10 +40,13 @@ def standing(session: Session, *, sources: Sequence[str], policy_digest: str) ->
     named = col(RecordRow.source).in_(sources) if sources else col(RecordRow.id).is_not(None)
     query = select(RecordRow.status, func.count()).where(named).group_by(RecordRow.status)
     by_status = dict(session.exec(query).all())
+    # What a case has restricted is read by nothing that learns, so its admission does not matter.
+    free = (named, RecordRow.status == "admitted", col(RecordRow.restricted_by).is_(None))
     judged = select(AdmissionRow.record_id)
-    unadmitted = select(func.count()).where(named, RecordRow.status == "admitted", col(RecordRow.id).not_in(judged))
+    unadmitted = select(func.count()).where(*free, col(RecordRow.id).not_in(judged))
     current = select(AdmissionRow.record_id).where(AdmissionRow.policy_digest == policy_digest)
-    outdated = select(func.count()).where(named, RecordRow.status == "admitted", col(RecordRow.id).not_in(current))
+    outdated = select(func.count()).where(*free, col(RecordRow.id).not_in(current))
+    rescans = select(func.count()).select_from(RescanRow).where(RescanRow.status == "applying")
     running = select(func.count()).where(col(IngestRow.status).in_(("running", "failed")))
     if sources:
         running = running.where(col(IngestRow.source).in_(sources))
@@ -52,6 +55,7 @@ def standing(session: Session, *, sources: Sequence[str], policy_digest: str) ->
         "unadmitted": session.exec(unadmitted.select_from(RecordRow)).one(),
         "outdated": session.exec(outdated.select_from(RecordRow)).one(),
         "unfinished": session.exec(running.select_from(IngestRow)).one(),
+        "applying": session.exec(rescans).one(),
     }
     reason, hint = _why_closed(counts)
     return GateStanding(
@@ -63,11 +67,13 @@ def standing(session: Session, *, sources: Sequence[str], policy_digest: str) ->
 def _why_closed(counts: dict[str, int]) -> tuple[str, str]:
     if counts["unfinished"]:
         return "The gate is closed: an ingest did not finish.", "Run the same lethe ingest again; it goes on."
+    if counts["applying"]:
+        return "The gate is closed: a rescan did not finish.", "Run it again; it goes on: lethe gate rescan"
     if counts["unadmitted"]:
         return f"The gate is closed: {counts['unadmitted']} records have no admission.", "Ingest them again."
     if counts["outdated"]:
         sentence = f"The gate is closed: {counts['outdated']} records were admitted under another policy."
-        return sentence, "Put the policy back, or make a new workspace and ingest under the new one."
+        return sentence, "See what the new one changes: lethe gate rescan. Or put the policy back."
     if not counts["admitted"]:
         return "The gate is closed: no record was admitted.", "Ingest a corpus: lethe ingest FILE --source NAME"
     return "", ""

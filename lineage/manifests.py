@@ -91,6 +91,14 @@ def manifests_holding(session: Session, record_ids: Iterable[str]) -> set[str]:
     return _holding(session, {record_id: [_half(record_id)] for record_id in record_ids})
 
 
+def ever_learnt(session: Session, record_ids: Iterable[str]) -> set[str]:
+    """Those of the records that a manifest holds, whatever their content was."""
+    halves: set[str] = set()
+    for members in session.exec(select(SliceManifestRow.members)):
+        halves |= {entry[:HALF].hex() for entry in _entries(members)}
+    return {record_id for record_id in record_ids if record_id[: 2 * HALF] in halves}
+
+
 def manifests_holding_content(session: Session, pairs: Iterable[tuple[str, str]]) -> set[str]:
     """Manifests with one of the records and exactly this content; a pair is (record id, content digest)."""
     keys: dict[str, list[bytes]] = {}

@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from lineage.errors import WrongUsage
+from lineage.policy_complaints import complaints
 from lineage.tiers import GazetteerRule, LanguageCode, NerRule
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def load_policy(name_or_path: str | Path) -> Policy:
     """The shipped policy of that name, or the policy file at that path.
 
     Raises:
-        WrongUsage: no such file, not TOML, an unknown key, or a value out of range. The message names the key only.
+        WrongUsage: no such file, not TOML, an unknown key, or a value out of range. The hint names keys and lines, no values.
     """
     text = _read(name_or_path)
     try:
@@ -198,8 +199,8 @@ def load_policy(name_or_path: str | Path) -> Policy:
     except tomllib.TOMLDecodeError as error:
         raise WrongUsage("The gate's policy file is not valid TOML.", hint=str(error)) from None
     except ValidationError as error:
-        places = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
-        raise WrongUsage("The gate's policy file holds a key or a value that is not allowed.", hint=places) from None
+        sentence = "The gate's policy file holds a key or a value that is not allowed."
+        raise WrongUsage(sentence, hint=complaints(error, text, Policy)) from None
     languages = {
         language: rule.model_copy(update={"art9": _with_words(rule.art9 or LexiconRule(lexicon=f"art9_{language}"))})
         for language, rule in policy.languages.items()

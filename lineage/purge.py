@@ -35,6 +35,7 @@ from lineage.tables import (
     RecordSubjectRow,
     RegisterRow,
     ReleaseRow,
+    RescanRecordRow,
     ShardAdapterRow,
     StateRow,
     SubjectRow,
@@ -195,6 +196,7 @@ def forget_rows(
         QuarantineRow,
         AdmissionRow,
         PlacementRow,
+        RescanRecordRow,
         SupersededRow,
         VaultRow,
     )

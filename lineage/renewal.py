@@ -38,7 +38,7 @@ from lineage.tables import (
 from lineage.vault import KeyStore, record_key
 
 __all__ = [
-    "before_redaction", "forget_superseded", "keys_left", "keys_of", "mark_shredded", "rectify", "redact", "renew",
+    "before_redaction", "forget_superseded", "keys_left", "keys_of", "locked_ids", "mark_shredded", "rectify", "redact", "renew",
     "standing", "superseded",
 ]  # fmt: skip
 
@@ -49,7 +49,7 @@ Why = Literal["rectified", "redacted"]
 def standing(session: Session, identities: Sequence[Identity]) -> dict[Identity, str]:
     """Which records may not be rectified, and why: "same", "erased", "unknown" or "restricted" (Art. 18)."""
     held = held_already(session, identities)
-    locked = _locked(session, [identity.record_id for identity in identities])
+    locked = locked_ids(session, [identity.record_id for identity in identities])
     found = {identity: held.get(identity, "unknown") for identity in identities}
     found |= {i: "restricted" for i, why in found.items() if why == "conflict" and i.record_id in locked}
     return {identity: why for identity, why in found.items() if why != "conflict"}
@@ -59,7 +59,7 @@ def rectify(
     session: Session, batch: Sequence[Judged], *, stamp: GateStamp, keyring: Keyring, keystore: KeyStore
 ) -> set[str]:
     """Replace what records say, whom they declare and why they are held; returns those a case restricted meanwhile."""
-    locked = _locked(session, [judged.identity.record_id for judged in batch])
+    locked = locked_ids(session, [judged.identity.record_id for judged in batch])
     free = [judged for judged in batch if judged.identity.record_id not in locked]
     ensure_subjects(session, (key for judged in free for key in judged.identity.declared), stamp.at)
     for judged in free:
@@ -165,7 +165,7 @@ def keys_of(session: Session, record_ids: Sequence[str]) -> set[str]:
     return names
 
 
-def _locked(session: Session, record_ids: Sequence[str]) -> set[str]:
+def locked_ids(session: Session, record_ids: Sequence[str]) -> set[str]:
     """Records that an erasure has restricted, or has freed of a mention and not purged yet."""
     restricted = select(RecordRow.id).where(
         col(RecordRow.id).in_(record_ids), col(RecordRow.restricted_by).is_not(None)

@@ -18,7 +18,7 @@ __all__ = [
     "AdmissionRow", "CaseRecordRow", "CaseRow", "CaseRunRow", "ComposedAdapterRow", "ComposedPartRow", "EvidenceRow",
     "FindingRow", "FindingSubjectRow", "IngestRow", "LeaseRow", "LedgerRow", "LoginLinkRow", "MetaRow", "ParentRow",
     "PlacementRow", "PlanRow", "QuarantineRow", "RecordRow", "RecordSubjectRow", "RegisterRow", "ReleaseRow",
-    "ScannerRow", "SessionRow", "ShardAdapterRow", "SliceManifestRow", "StateRow", "StudyWeightRow", "SubjectRow", "SupersededRow",
+    "RescanRecordRow", "RescanRow", "ScannerRow", "SessionRow", "ShardAdapterRow", "SliceManifestRow", "StateRow", "StudyWeightRow", "SubjectRow", "SupersededRow",
     "SuppressionRow",
     "TombstoneRow", "UserRow", "VaultRow",
 ]  # fmt: skip
@@ -221,6 +221,38 @@ class SupersededRow(SQLModel, table=True):
     at: datetime = Field(sa_type=UtcDateTime)
 
 
+class RescanRow(SQLModel, table=True):
+    """A comparison of what the gate decided before with what it decides under the policy in force; and whether it was applied."""
+
+    __tablename__ = "rescan"
+    id: str = Field(primary_key=True)
+    status: str = Field(index=True)  # scanning | compared | applying | applied
+    policy_digest: str
+    scanner_digest: str
+    register_digest: str  # the people whom the gate knew
+    digest: str = ""  # what an approval binds
+    approved_by: str = ""
+    case_id: str = ""  # the withdrawal, if a record had to be withdrawn
+    requested_at: datetime = Field(sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class RescanRecordRow(SQLModel, table=True):
+    """One record of a comparison: as it was, what the gate says now, and what follows. `done` when that was carried out."""
+
+    __tablename__ = "rescan_record"
+    rescan_id: str = Field(foreign_key="rescan.id", primary_key=True)
+    record_id: str = Field(foreign_key="record.id", primary_key=True)
+    source: str
+    was: str  # admitted | quarantined
+    verdict: str  # allow | redact | quarantine | block
+    reason: str
+    outcome: str = Field(index=True)  # keep | admit | redact | wait | quarantine | block | withdraw | locked
+    content_before: str  # keyed digests of what was and would be trained on
+    content_after: str
+    done: bool = False
+
+
 class PlanRow(SQLModel, table=True):
     """A frozen plan. One per adapter is current."""
 
@@ -371,6 +403,8 @@ class CaseRow(SQLModel, table=True):
     extension_reason: str = ""
     # Art. 7(3): what rests on another lawful basis stays, and so does the person.
     only_consent: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    # A withdrawal by policy is about the records of this comparison and about nobody in particular.
+    rescan_id: str | None = None
 
 
 class CaseRecordRow(SQLModel, table=True):

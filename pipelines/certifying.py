@@ -11,7 +11,7 @@ from typing import Any
 
 from lineage import facts as f
 from lineage import ledger, plans
-from lineage.case import GROUNDS, CaseFile, CaseView
+from lineage.case import GROUND_WORDS, CaseFile, CaseView
 from lineage.certificate import build_statement, measured, sign_first
 from lineage.closure import CHANGING
 from lineage.durable import write_whole
@@ -34,6 +34,9 @@ LIMITS = (
 )
 CONSENT_LIMIT = (
     "Consent alone was withdrawn: records of the person that rest on another lawful basis are kept and learnt from."
+)
+POLICY_LIMIT = (
+    "Nobody asked: the controller's gate policy withdrew these records. The search was for them and not for a person."
 )
 KEPT_BASIS = "Art. 17(3)(b), Art. 6(1)(c) GDPR"
 BACKUP_DAYS = 30
@@ -82,16 +85,21 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
             for source in found["contract"]["sources_to_be_told"]
         ),
         kept=_kept(found["destruction"], found["contract"]),
-        limits=(*LIMITS, CONSENT_LIMIT) if case.only_consent else LIMITS,
+        limits=(*LIMITS, *_own_limits(case)),
         ledger=f.LedgerHead(digest=head, length=length),
     )
     return facts, _subject_files(workspace, found)
 
 
+def _own_limits(case: CaseView) -> tuple[str, ...]:
+    """What this kind of request leaves open besides."""
+    return ((CONSENT_LIMIT,) if case.only_consent else ()) + ((POLICY_LIMIT,) if case.rescan_id else ())
+
+
 def _request(case: CaseView, extension: str) -> f.Request:
     return f.Request(
         case=case.id, received=case.received_on, due=case.due_on, basis=case.due_basis, extended=bool(extension),
-        extension_reasons=extension or None, identity_method=case.identity_method, ground=GROUNDS[case.ground],
+        extension_reasons=extension or None, identity_method=case.identity_method, ground=GROUND_WORDS[case.ground],
     )  # fmt: skip
 
 
@@ -127,7 +135,7 @@ def _decisions(contract: Mapping[str, Any], case: CaseView) -> tuple[f.RecordDec
         f.RecordDecision(
             record=r["handle"],
             decision=r["decision"],
-            ground=f"{r.get('ground') or GROUNDS[case.ground]}; {r['relation']}",
+            ground=f"{r.get('ground') or GROUND_WORDS[case.ground]}; {r['relation']}",
         )
         for r in contract["records"]
     )

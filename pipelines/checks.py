@@ -25,7 +25,10 @@ def gate_is_open(workspace: WorkspaceResource) -> AssetCheckResult:
             found = standing(session, sources=(), policy_digest=load_gate_policy(opened.settings).digest)
     counts = {"admitted": found.admitted, "quarantined": found.quarantined, "blocked": found.blocked}
     return AssetCheckResult(
-        passed=found.open, severity=AssetCheckSeverity.ERROR, description=found.reason, metadata=counts
+        passed=found.open,
+        severity=AssetCheckSeverity.ERROR,
+        description=f"{found.reason} {found.hint}".strip(),
+        metadata=counts,
     )
 
 

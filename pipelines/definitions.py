@@ -10,6 +10,7 @@ from pipelines.assets import adapter_assets, asset_key, gate_assets
 from pipelines.checks import adapter_checks, gate_is_open
 from pipelines.housekeeping import daily_expiry, quarantine_expiry, store_collection
 from pipelines.jobs import case_erasure, case_preview, case_purge
+from pipelines.rescan_job import gate_rescan
 from pipelines.resources import WindowResource, WorkspaceResource, settings_of_location
 from pipelines.study_job import study_job
 from pipelines.triggers import cancel_sensor, case_sensor, failure_sensor, shard_sensor
@@ -52,6 +53,7 @@ def _definitions() -> Definitions:
             case_purge,
             store_collection,
             quarantine_expiry,
+            gate_rescan,
             *(job for name in names for job in _jobs_of(name)),
         ],
         sensors=[case_sensor, failure_sensor, cancel_sensor, *(shard_sensor(name) for name in names)],

@@ -27,7 +27,7 @@ from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
 from pipelines.ingest import utc_now
 from pipelines.progress import bar
-from pipelines.questions import nothing_to_ask, own_records, values_that_go
+from pipelines.questions import LEAST_OUT_ADAPTERS, nobody_to_compare_with, nothing_to_ask, own_records, values_that_go
 from pipelines.states import Atelier, open_atelier
 from pipelines.windows import Window
 
@@ -75,8 +75,9 @@ def probe_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     for adapter, facts in rebuilt.items():
         if own := own_records(workspace, case_id, adapter):
             found[adapter] = _probe_adapter(workspace, case_id, adapter, before[adapter], facts, own)  # type: ignore[index]
-    worst = max(found.values(), key=lambda f: GRAVITY.index(f["verdict"]), default=None)
-    body = {**(worst or nothing_to_ask(mentioned=bool(rebuilt))), "adapters": found}
+    verdicts = [judged or nobody_to_compare_with() for judged in found.values()]
+    worst = max(verdicts or [nothing_to_ask(mentioned=bool(rebuilt))], key=lambda f: GRAVITY.index(str(f["verdict"])))
+    body = {**worst, "adapters": {adapter: judged for adapter, judged in found.items() if judged}}
     with workspace.database.transaction() as session:
         add_evidence(session, case_id, "probe", body, now=utc_now())
         if body["verdict"] != "FAIL":
@@ -89,7 +90,8 @@ def probe_case(workspace: Workspace, case_id: str) -> dict[str, object]:
 def _probe_adapter(
     workspace: Workspace, case_id: str, adapter: str, before: Mapping[str, object], after: Mapping[str, object],
     own: Sequence[Placed],
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object] | None:  # fmt: skip
+    """What the judge says of one adapter; None if too few of its shards never saw the records."""
     from probes.dossier import Protocol
     from probes.judge import judge
     from probes.report import write_report
@@ -98,6 +100,8 @@ def _probe_adapter(
     rebuilt = {int(shard) for shard in after["shards"]}  # type: ignore[attr-defined]
     home = {placed.shard for placed in own if placed.kind == "shard"} & rebuilt
     panel = _panel(atelier, before, after, sorted(home or rebuilt))
+    if len(panel.outs) < LEAST_OUT_ADAPTERS:
+        return None
     protocol = Protocol(out_adapters=len(panel.outs), max_length=atelier.plan.max_length)
     forms = values_that_go(workspace, case_id)
     dossier = _dossier(atelier, case_id, [placed.record_id for placed in own], forms, tuple(panel.pre))

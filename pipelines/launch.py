@@ -26,6 +26,7 @@ __all__ = [
     "collect_garbage",
     "expire_quarantine",
     "ingest_file",
+    "rescan_gate",
     "run_case_job",
     "study_adapter",
     "train_adapter",
@@ -128,6 +129,14 @@ def expire_quarantine(workspace: Workspace) -> int:
         result = run_job(_job(workspace, "quarantine_expiry"), instance)
     expired: int = result.output_for_node("expire_quarantine")
     return expired
+
+
+def rescan_gate(workspace: Workspace) -> str:
+    """Run the rescan's job; returns the id of the comparison that it made or applied."""
+    with workspace_instance(workspace.home) as instance:
+        result = run_job(_job(workspace, "gate_rescan"), instance)
+    rescan_id: str = result.output_for_node("rescan")
+    return rescan_id
 
 
 def run_case_job(workspace: Workspace, job: str, *case_ids: str) -> str:

@@ -16,6 +16,7 @@ from lineage.plans import TRUNK
 from lineage.renewal import superseded
 from lineage.scanned import scanned_by, summary
 from lineage.sightings import find_sightings, sighting_bodies
+from lineage.withdrawal import withdrawn_closure
 from lineage.workspace import Workspace
 from pipelines.chains import drifted_shards
 from pipelines.ingest import open_gate, utc_now
@@ -41,7 +42,10 @@ def make_preview(workspace: Workspace, case_id: str) -> str:
 
 
 def search_closure(workspace: Workspace, case_id: str) -> Closure:
-    """The person's closure as the vault and the quarantine stand now."""
+    """The person's closure as the vault and the quarantine stand now; of a withdrawal, the records it names."""
+    with workspace.database.reader() as session:
+        if rescan_id := CaseFile(session, case_id).view.rescan_id:
+            return withdrawn_closure(session, rescan_id)
     key, forms = searched_forms(workspace, case_id)
     with workspace.database.reader() as session:
         reach = Reach(

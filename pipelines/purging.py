@@ -42,8 +42,7 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
         return _forget_case(workspace, case_id)
     _require(workspace, case_id)
     end_studies(workspace)
-    person, forms = searched_forms(workspace, case_id)
-    key = None if _person_stays(workspace, case_id) else person
+    key, forms = _whom(workspace, case_id)
     record_ids, redacted_ids = _ids(workspace, case_id, "erase"), _ids(workspace, case_id, "redact")
     _remember_forms(workspace, case_id, forms)
     _write_journal(workspace, case_id, key, record_ids, redacted_ids)
@@ -67,10 +66,12 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     return _forget_case(workspace, case_id)
 
 
-def _person_stays(workspace: Workspace, case_id: str) -> bool:
-    """Whether consent alone was withdrawn: records go, the person stays known and unsuppressed."""
+def _whom(workspace: Workspace, case_id: str) -> tuple[str | None, list[RegisterForm]]:
+    """Who is forgotten, and every form to look for. Nobody is if consent alone was withdrawn, or records by policy."""
     with workspace.database.reader() as session:
-        return CaseFile(session, case_id).view.only_consent
+        only_consent = CaseFile(session, case_id).view.only_consent
+    person, forms = searched_forms(workspace, case_id)
+    return (None if only_consent else person or None), forms
 
 
 def _forget_case(workspace: Workspace, case_id: str) -> dict[str, object]:
@@ -128,12 +129,9 @@ def _write_journal(
 
 
 def _destroy(
-    workspace: Workspace,
-    case_id: str,
-    key: str | None,
-    ids: tuple[Sequence[str], Sequence[str]],
+    workspace: Workspace, case_id: str, key: str | None, ids: tuple[Sequence[str], Sequence[str]],
     forms: Iterable[RegisterForm],
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Weights, then tombstones and rows in one transaction; what was destroyed stays as evidence for a repeat."""
     record_ids, redacted_ids = ids
     with workspace.database.reader() as session:
@@ -148,10 +146,12 @@ def _destroy(
     purge.destroy_weights(workspace.store, doomed)
     with workspace.database.transaction() as session:
         now = utc_now()
-        CaseFile(session, case_id).require_no_hold()
+        case = CaseFile(session, case_id)
+        case.require_no_hold()
         suppressed, keyring = forms if key else (), workspace.keyring
+        graves = () if case.view.rescan_id else record_ids  # a withdrawn record is kept out by the gate, until mended
         buried = purge.bury(
-            session, case_id=case_id, record_ids=record_ids, forms=suppressed, keyring=keyring, on=now.date()
+            session, case_id=case_id, record_ids=graves, forms=suppressed, keyring=keyring, on=now.date()
         )
         old = [row.given_hmac for row in before]
         buried["tombstones"] += purge.bury_contents(session, old, case_id=case_id, on=now.date())

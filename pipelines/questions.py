@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lineage import plans
+from lineage.case import CaseFile
 from lineage.catalog import contents_of
 from lineage.desk import subject_forms
 from lineage.evidence import case_records
@@ -12,13 +13,24 @@ from lineage.register import RegisterForm, RegisterIndex
 from lineage.workspace import Workspace
 from pipelines.states import open_atelier
 
-__all__ = ["nothing_to_ask", "own_records", "values_that_go"]
+__all__ = ["LEAST_OUT_ADAPTERS", "nobody_to_compare_with", "nothing_to_ask", "own_records", "values_that_go"]
 
 NOT_TRAINED = "No record of this person was ever trained on, so there is nothing to find in the weights."
 ONLY_MENTIONED = (
     "The person was mentioned in records of others only. The mentions were redacted and what rested on them was rebuilt, "
     "but there is no record of the person's own to ask the weights about."
 )
+
+TOO_FEW_SHARDS = (
+    "The records were in so many shards, or in the trunk, that fewer than two shards never saw them: there is nothing to "
+    "compare the new adapter with. What was rebuilt was derived a second time, without them."
+)
+LEAST_OUT_ADAPTERS = 2  # the judge takes no fewer
+
+
+def nobody_to_compare_with() -> dict[str, str]:
+    """The verdict on records that nearly every shard saw."""
+    return {"verdict": "INCONCLUSIVE", "reason": "TOO_FEW_SHARDS", "sentence": TOO_FEW_SHARDS}
 
 
 def nothing_to_ask(*, mentioned: bool) -> dict[str, str]:
@@ -36,7 +48,13 @@ def own_records(workspace: Workspace, case_id: str, adapter: str) -> list[Placed
 
 
 def values_that_go(workspace: Workspace, case_id: str) -> list[RegisterForm]:
-    """The person's values, except those that a record which is kept still says: the new adapter may know them."""
+    """The person's values, except those that a record which is kept still says: the new adapter may know them.
+
+    A withdrawal by policy has no person: its probes ask for membership of the records alone.
+    """
+    with workspace.database.reader() as session:
+        if CaseFile(session, case_id).view.rescan_id:
+            return []
     _, forms = subject_forms(workspace, case_id)
     with workspace.database.reader() as session:
         kept = [r.record_id for r in case_records(session, case_id) if r.decision == "keep"]

@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 
 from lineage.errors import Fault
 from lineage.lease import held, held_free
-from lineage.settings import Settings, find_workspace, load_settings
+from lineage.settings import FILE_NAME, Settings, find_workspace, load_settings
 from lineage.workspace import Workspace, open_workspace
 from pipelines.ingest import utc_now
 from pipelines.windows import WINDOW_LEASE, case_lease
@@ -19,7 +19,7 @@ __all__ = ["CaseConfig", "IngestConfig", "WindowConfig", "WindowResource", "Work
 
 
 @lru_cache(maxsize=4)
-def _opened(folder: Path) -> Workspace:
+def _opened(folder: Path, _written_ns: int) -> Workspace:
     return open_workspace(folder)
 
 
@@ -29,8 +29,9 @@ class WorkspaceResource(ConfigurableResource):
     folder: str = ""
 
     def open(self) -> Workspace:
-        """The workspace, open. One per process and folder: its engines are safe to share between steps."""
-        return _opened(find_workspace(Path(self.folder) if self.folder else None))
+        """The workspace, open. One per process, folder and writing of lethe.toml: its engines are safe to share between steps."""
+        folder = find_workspace(Path(self.folder) if self.folder else None)
+        return _opened(folder, (folder / FILE_NAME).stat().st_mtime_ns)
 
 
 class IngestConfig(Config):

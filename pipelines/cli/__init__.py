@@ -26,7 +26,7 @@ COMMANDS = {
     "staff": ("pipelines.cli.workspace", "staff_group", "Members of staff, their roles and login links."),
     "ingest": ("pipelines.cli.ingest", "ingest", "Take a corpus through the gate into the vault."),
     "register": ("pipelines.cli.register", "register_group", "The identifiers of known data subjects."),
-    "gate": ("pipelines.cli.gate", "gate_group", "The gate: what an ingest's scan found."),
+    "gate": ("pipelines.cli.gate", "gate_group", "The gate: policy, trial, rescan, what a scan found."),
     "review": ("pipelines.cli.review", "review_group", "The quarantine: list, show, release, block."),
     "plan": ("pipelines.cli.plan", "plan", "What an erasure will cost, before anything is trained."),
     "train": ("pipelines.cli.adapter", "train", "Build what is missing or stale, compose, release."),

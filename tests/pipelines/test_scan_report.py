@@ -21,7 +21,7 @@ from lineage.scan_report import SCHEMA, ScanCounts, ScanReport, TypeCount, read_
 from lineage.tables import FindingRow, IngestRow, RecordRow
 from lineage.workspace import open_workspace
 from pipelines import intake
-from pipelines.ingest import request_ingest, run_ingest
+from pipelines.ingest import IngestReport, request_ingest, run_ingest
 from pipelines.scan_drift import ALPHA, compare, percent
 from pipelines.scan_metadata import gate_metadata
 from pipelines.scan_page import render
@@ -241,7 +241,7 @@ def test_the_page_is_one_file_that_asks_for_nothing() -> None:
 
 @pytest.mark.parametrize("now", [report(), report(allow=3), replace(report(allow=3), tier="", blind_spots="")])
 def test_a_page_and_metadata_are_made_of_little(now) -> None:
-    asked = ingest.IngestReport("ing-1", "tickets", 0, 3, {}, {}, None)
+    asked = IngestReport("ing-1", "tickets", 0, 3, {}, {}, None)
     assert "Scan report" in render(now)
     assert "entity types" not in gate_metadata(asked, now)["findings"]
 

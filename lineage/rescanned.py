@@ -1,0 +1,119 @@
+"""Lines of an approved comparison carried out: new stamps, and new decisions about records that are held.
+
+What a record says of people in places that are constants by now stays known: a mention that became a constant is still
+somebody's mention. A line is done in the transaction that carries it out, and only if the record is still what it was
+when it was compared; one that is not stays as it is, under its old stamp, and so keeps the gate closed until the next
+rescan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from sqlmodel import Session, col, select
+
+from lineage.admit import Decision, finding_value
+from lineage.catalog import GateStamp, Identity, Judged, given_id
+from lineage.findings import FoundSpan
+from lineage.keyring import Keyring
+from lineage.records import RawRecord, TrainingRecord, canonical_bytes
+from lineage.renewal import renew
+from lineage.rescan import lines_of, still_as_compared
+from lineage.tables import AdmissionRow, FindingRow, QuarantineRow, RecordRow, RecordSubjectRow, RescanRecordRow
+from lineage.vault import KeyStore
+
+__all__ = ["Held", "declared_of", "keep_stamped", "put_new_decision", "released_as_seen"]
+
+Held: TypeAlias = tuple[RecordRow, TrainingRecord, Decision]
+"""A record, its text as it is held, and what the gate says of it now."""
+
+
+def declared_of(session: Session, row: RecordRow) -> list[str]:
+    """The subjects that a record declares, the primary one first."""
+    query = select(RecordSubjectRow.subject_key).where(
+        RecordSubjectRow.record_id == row.id, RecordSubjectRow.relation == "declared"
+    )
+    first = [row.primary_subject] if row.primary_subject else []
+    return first + sorted(set(session.exec(query).all()) - set(first))
+
+
+def released_as_seen(session: Session, record: TrainingRecord, decision: Decision, keyring: Keyring) -> bool:
+    """Whether a reviewer released the record and saw everything that would stop it now."""
+    admission = session.get(AdmissionRow, record.record_id)
+    stopping = [found for found in decision.findings if found.action == "quarantine"]
+    if admission is None or admission.verdict != "released" or not stopping:
+        return False
+    query = select(FindingRow.entity_type, FindingRow.value_hmac).where(
+        FindingRow.record_id == record.record_id, FindingRow.action == "quarantine"
+    )
+    seen = set(session.exec(query).all())
+    return all((f.entity_type, _value_hmac(record, f, keyring)) in seen for f in stopping)
+
+
+def _value_hmac(record: TrainingRecord, found: FoundSpan, keyring: Keyring) -> str:
+    return keyring.mac("finding", found.entity_type, finding_value(record.content, found))
+
+
+def keep_stamped(session: Session, record_ids: Sequence[str], *, stamp: GateStamp) -> None:
+    """New stamps for what stays as it is. Who admitted or released it, and how, stays too."""
+    for record_id, line in lines_of(session, stamp.ingest_id, record_ids).items():
+        row, admission = session.get_one(RecordRow, record_id), session.get(AdmissionRow, record_id)
+        if admission is not None and still_as_compared(row, line):
+            admission.policy_digest, admission.scanner_digest = stamp.policy_digest, stamp.scanner_digest
+            admission.admitted_at, line.done = stamp.at, True
+
+
+def put_new_decision(
+    session: Session, judged: Sequence[Held], *, stamp: GateStamp, keyring: Keyring, keystore: KeyStore
+) -> None:
+    """Give records what their lines say, with the decision that was made again for it."""
+    lines = lines_of(session, stamp.ingest_id, [record.record_id for _, record, _ in judged])
+    batch = []
+    for _, record, decision in judged:
+        row, line = session.get_one(RecordRow, record.record_id), lines[record.record_id]
+        after = keyring.content(canonical_bytes(decision.content))
+        same = (decision.verdict, decision.reason, after) == (line.verdict, line.reason, line.content_after)
+        if line.done or not same or not still_as_compared(row, line):
+            continue
+        line.done = True
+        if not _waits_as_before(session, line):
+            batch.append(_as_judged(session, row, record, decision, keystore))
+    _renew_keeping(session, batch, lines, stamp=stamp, keyring=keyring, keystore=keystore)
+
+
+def _waits_as_before(session: Session, line: RescanRecordRow) -> bool:
+    waiting = session.get(QuarantineRow, line.record_id)
+    same = line.content_before == line.content_after
+    return line.outcome == "wait" and waiting is not None and waiting.reason == line.reason and same
+
+
+def _as_judged(
+    session: Session, row: RecordRow, record: TrainingRecord, decision: Decision, keystore: KeyStore
+) -> Judged:
+    """The record as an ingest would hand it on; what it is known by stays what it was given as."""
+    raw = RawRecord(
+        line=0, content=record.content, given_id=given_id(session, row.id, keystore=keystore), subjects=(),
+        source=row.source, purpose=row.purpose, lawful_basis=row.lawful_basis, language=row.language,
+    )  # fmt: skip
+    return Judged(raw, Identity(row.id, row.given_hmac, row.id_hmac, tuple(declared_of(session, row))), decision)
+
+
+def _renew_keeping(
+    session: Session, batch: Sequence[Judged], lines: Mapping[str, RescanRecordRow], *, stamp: GateStamp, keyring: Keyring,
+    keystore: KeyStore,
+) -> None:  # fmt: skip
+    """`renew`, but mentions stay known, and what goes on waiting has waited since it did."""
+    ids = [judged.identity.record_id for judged in batch]
+    mentioned = select(RecordSubjectRow).where(
+        col(RecordSubjectRow.record_id).in_(ids), RecordSubjectRow.relation == "mentioned"
+    )
+    people = [row.model_dump() for row in session.exec(mentioned).all()]
+    queued = session.exec(select(QuarantineRow).where(col(QuarantineRow.record_id).in_(ids))).all()
+    since = {row.record_id: row.since for row in queued if lines[row.record_id].outcome == "wait"}
+    renew(session, batch, why="rectified", stamp=stamp, keyring=keyring, keystore=keystore)
+    for fields in people:
+        session.merge(RecordSubjectRow(**fields))
+    for record_id, when in since.items():
+        session.get_one(QuarantineRow, record_id).since = when
+    session.flush()
