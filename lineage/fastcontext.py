@@ -33,7 +33,7 @@ __all__ = ["MEMORY", "Surroundings", "Tokens", "chunk_end"]
 MEMORY = 20_000
 # Presidio collects five words before the entity and the entity's own token.
 KEYWORDS = 6
-_WINDOW = 240
+_WINDOWS = (90, 500)
 
 # A space after a chunk belongs to it; whatever whitespace is left is a token.
 _CHUNK = re.compile(r"\S+|(?<!\S)\s+|[^\S ]\s*")
@@ -114,6 +114,19 @@ class Tokens:
             known = self._pieces[chunk] = self._cut(chunk)
         return known
 
+    def may_join(self, chunk: str, after: str) -> bool:
+        """Whether the tokens on both sides of a space may be matched by an exception that keeps another from happening."""
+        if not (self.is_touchy(chunk) or self.is_touchy(after)):
+            return False
+        return self.piece(chunk).ends_inside and self.piece(after).begins_inside
+
+    def is_touchy(self, chunk: str) -> bool:
+        """Whether the chunk holds an exception that is matched over tokens."""
+        if (known := self._pieces.get(chunk)) is not None:
+            return known.touchy
+        rules = self._exceptions
+        return not (rules.have_signs and chunk.isalnum()) and rules.anywhere.search(chunk) is not None
+
     def whole(self, text: str) -> tuple[_Token, ...]:
         """The tokens of a text as spaCy cuts it in one go; nothing is remembered but words."""
         if len(self._nlp.vocab.strings) > 10 * MEMORY:
@@ -123,7 +136,7 @@ class Tokens:
     def _cut(self, chunk: str) -> _Piece:
         tokens = self._tokens(self._nlp.tokenizer(chunk))
         rules = self._exceptions
-        if (rules.have_signs and chunk.isalnum()) or not rules.anywhere.search(chunk):
+        if not self.is_touchy(chunk):
             last = chunk[tokens[-2].end if len(tokens) > 1 else 0 :]
             return _Piece(tokens, False, chunk[: tokens[0].end] in rules.later, last in rules.earlier)
         return _Piece(tokens, True, chunk.startswith(rules.starts), chunk.endswith(rules.ends))
@@ -139,77 +152,88 @@ class Tokens:
 
 
 class Surroundings:
-    """The words before places in one text. `places` are the starts that will be asked for."""
+    """The words before places in one text."""
 
-    def __init__(self, tokens: Tokens, text: str, places: Sequence[int]) -> None:
+    def __init__(self, tokens: Tokens, text: str) -> None:
         self._tokens = tokens
         self._text = text
-        self._extra: frozenset[str] | None = None
-        self._last = max(places)
-        self._cover(_chunk_start(text, min(places) - _WINDOW))
+        self._made: frozenset[str] | None = None
+        self._all: _Table | None = None
 
-    def before(self, start: int) -> set[str]:
-        """The keywords that Presidio would look at for a finding that starts here, in lower case.
+    def hold(self, start: int, words: Sequence[str]) -> bool:
+        """Whether Presidio takes one of the words (lower case) as context of a finding that starts here.
 
         Raises:
             ValueError: no token covers the place; Presidio fails there too.
         """
-        index = bisect_right(self._ends, start)
-        if index == len(self._ends):
+        if not self._may_hold(start, words):
+            return False
+        return any(word in keyword for keyword in self.before(start) for word in words)
+
+    def before(self, start: int) -> list[str]:
+        """The keywords that Presidio would look at, in lower case, the nearest first."""
+        end = chunk_end(self._text, start)
+        for window in _WINDOWS:
+            first = _chunk_start(self._text, start - window)
+            table = self._table(first, end) if first else None
+            keywords = self._keywords(table, start - first) if table else []
+            if len(keywords) == KEYWORDS:
+                return keywords
+        if self._all is None:
+            self._all = self._table(0, len(self._text)) or _Table.of([(0, self._tokens.whole(self._text))])
+        return self._keywords(self._all, start)
+
+    def _may_hold(self, start: int, words: Sequence[str]) -> bool:
+        """False only if neither the finding's chunk nor the six keywords before it hold a word: its chunk need not be cut."""
+        own = _chunk_start(self._text, start)
+        first = _chunk_start(self._text, own - _WINDOWS[0]) if own else 0
+        chunk = self._text[own : chunk_end(self._text, start)]
+        if not first or self._tokens.is_touchy(chunk):
+            return True
+        table = self._table(first, own - 1)
+        if table is None or table.ends_touchy:
+            return True
+        keywords = self._keywords(table, None)
+        lowered = chunk.lower()
+        return len(keywords) < KEYWORDS or any(word in lowered or any(word in k for k in keywords) for word in words)
+
+    def _keywords(self, table: _Table, start: int | None) -> list[str]:
+        """Six keywords backwards from the token at a place, or from the table's end."""
+        index = len(table.tokens) - 1 if start is None else bisect_right(table.ends, start)
+        if index == len(table.tokens):
             raise ValueError
-        words = self._walk(index)
-        if len(words) < KEYWORDS and self._from:
-            self._cover(0)
-            words = self._walk(bisect_right(self._ends, start))
-        return set(words)
-
-    def _walk(self, index: int) -> list[str]:
-        words: list[str] = []
-        while index >= 0 and len(words) < KEYWORDS:
-            token = self._table[index]
+        keywords: list[str] = []
+        while index >= 0 and len(keywords) < KEYWORDS:
+            token = table.tokens[index]
             if token.keyword or self._is_made_keyword(token.lower):
-                words.append(token.lower)
+                keywords.append(token.lower)
             index -= 1
-        return words
+        return keywords
 
-    def _cover(self, first: int) -> None:
-        """Tokens from a chunk's start to the end of the last place's chunk."""
-        self._from = first
-        end = chunk_end(self._text, self._last)
-        cut = None if self._tokens.whole_texts_only else self._cut(first, end)
-        if cut is None:
-            self._from = 0
-            table = self._tokens.whole(self._text)
-            cut = table, [token.end for token in table]
-        self._table, self._ends = cut
-
-    def _cut(self, first: int, end: int) -> tuple[Sequence[_Token], list[int]] | None:
-        table: list[_Token] = []
-        ends: list[int] = []
-        before, before_end = self._piece_before(first), first - 1
+    def _table(self, first: int, end: int) -> _Table | None:
+        """The tokens of the chunks between two edges of chunks; None if chunks alone do not tell."""
+        if self._tokens.whole_texts_only:
+            return None
+        pieces: list[tuple[int, tuple[_Token, ...]]] = []
+        # The chunks on both sides of the table may hold the other half of an exception.
+        before = self._text[_chunk_start(self._text, first - 2) : first - 1].split()[-1] if first else ""
+        before_end = first - 1 if first else -2
         for found in _CHUNK.finditer(self._text, first):
-            start = found.start()
-            piece = self._tokens.piece(found.group())
-            if start == before_end + 1 and (before.touchy or piece.touchy) and before.ends_inside and piece.begins_inside:
+            start, chunk = found.span()[0], found.group()
+            if start == before_end + 1 and self._tokens.may_join(before, chunk):
                 return None
-            if start >= end:  # one chunk more, for its first token
+            if start >= end:
                 break
-            table += piece.tokens
-            ends += [start + token.end for token in piece.tokens]
-            before, before_end = piece, found.end()
-        return table, ends
-
-    def _piece_before(self, first: int) -> _Piece:
-        if not first:
-            return _Piece(())
-        return self._tokens.piece(self._text[_chunk_start(self._text, first - 2) : first - 1].split()[-1])
+            pieces.append((start - first, self._tokens.piece(chunk).tokens))
+            before, before_end = chunk, found.end()
+        return _Table.of(pieces, ends_touchy=self._tokens.is_touchy(before))
 
     def _is_made_keyword(self, lower: str) -> bool:
         if ":" in lower:
             return False
-        if self._extra is None:
-            self._extra = frozenset(self._made_keywords())
-        return lower in self._extra
+        if self._made is None:
+            self._made = frozenset(self._made_keywords())
+        return lower in self._made
 
     def _made_keywords(self) -> Iterator[str]:
         """What tokens elsewhere in the text make keywords of words that are none themselves."""
@@ -226,6 +250,24 @@ class Surroundings:
             tokens = (token for chunk in chunks for token in self._tokens.piece(chunk).tokens)
         for token in tokens:
             yield from token.parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Tokens in order and their ends, counted from where the table begins."""
+
+    tokens: list[_Token]
+    ends: list[int]
+    ends_touchy: bool = False
+
+    @classmethod
+    def of(cls, pieces: Iterable[tuple[int, tuple[_Token, ...]]], *, ends_touchy: bool = False) -> _Table:
+        tokens: list[_Token] = []
+        ends: list[int] = []
+        for start, cut in pieces:
+            tokens += cut
+            ends += [start + token.end for token in cut]
+        return cls(tokens, ends, ends_touchy)
 
 
 def chunk_end(text: str, place: int) -> int:

@@ -11,9 +11,11 @@ expression, flags and timeout, and finds the same, because of two facts that can
   digit. So it lies in one maximal run of that kind; the run is tried with one character of the text on both sides, which
   is as far as `\\b` and `(?!\\d)` look, if it has as many digits as every match has.
 
-IBANs hold spaces and are no digit runs: the stock recogniser runs over the whole text, if that holds the first eight
-characters of an IBAN. A pattern is known by the SHA-256 of its text; one that is not listed runs stock. The regular
-expressions of chunks and runs are linear in the text.
+IBANs hold spaces and are no digit runs: their pattern is tried at every place in a chunk where two letters and two digits
+follow each other, which is how each match begins, on a window longer than the longest match (43 characters).
+
+A pattern is known by the SHA-256 of its text; one that is not listed runs stock. The expressions that cut a text into chunks
+and runs are linear in it. A timeout holds for a pattern on one piece; Presidio's for a pattern on the whole text.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["IBAN_SHA256", "InChunks", "InRuns", "Pieces", "holds_iban_start", "place_of", "sha256_of"]
+__all__ = ["IBAN_SHA256", "InChunks", "InRuns", "Pieces", "iban_starts", "iban_window", "place_of", "sha256_of"]
 
 _Test: TypeAlias = Callable[[str], bool]
 
@@ -37,7 +39,8 @@ _RUN = re.compile(rf"[{_ANY_DIGIT}](?:[- .]?[{_ANY_DIGIT}]){{5,}}+")
 _DIGIT = re.compile(rf"[{_ANY_DIGIT}]")
 _DOT_LETTERS = re.compile(r"\.[^\W\d_]{2}")
 _THREE_LETTERS = re.compile(r"[^\W\d_]{3}")
-_IBAN_START = re.compile(r"[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{4}", re.IGNORECASE)
+_IBAN_START = re.compile(r"[A-Z](?=[A-Z][0-9]{2})", re.IGNORECASE)
+_IBAN_WINDOW = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,17 @@ def place_of(pattern: str, flags: int) -> InChunks | InRuns | None:
     return _PLACES.get(sha256_of(pattern)) if flags == _PINNED_FLAGS else None
 
 
-def holds_iban_start(text: str) -> bool:
-    """Whether the text holds what every match of the IBAN pattern starts with."""
-    return _IBAN_START.search(text) is not None
+def iban_starts(pieces: Pieces) -> Iterator[int]:
+    """Where a match of the IBAN pattern may begin, in order."""
+    for start, chunk in pieces.chunks:
+        for found in _IBAN_START.finditer(chunk):
+            yield start + found.start()
+
+
+def iban_window(text: str, start: int) -> tuple[int, str]:
+    """The text around a place that the IBAN pattern can look at when it is tried there, and where that begins."""
+    first = max(start - 1, 0)
+    return first, text[first : start + _IBAN_WINDOW]
 
 
 def sha256_of(pattern: str) -> str:

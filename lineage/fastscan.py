@@ -24,7 +24,7 @@ from importlib.metadata import version
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lineage.fastpatterns import IBAN_SHA256, InChunks, InRuns, Pieces, holds_iban_start, place_of, sha256_of
+from lineage.fastpatterns import IBAN_SHA256, InChunks, InRuns, Pieces, iban_starts, iban_window, place_of, sha256_of
 from lineage.presidio import is_blank
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class FastAnalyzer:
         if not self._all_stock:
             self._plan = _Plan.of(self._recognizers)
             self._tokens = _tokens(language)
+            # An empty context word matches everything and counts for nothing in Presidio: see `_is_pinned`.
+            self._words = [[word.lower() for word in r.context or ()] for r in self._recognizers]
 
     @property
     def path(self) -> str:
@@ -89,15 +91,16 @@ class FastAnalyzer:
             self._tokens.forget()
 
     def _found(self, text: str) -> list[Finding]:
-        plan = self._plan
+        plan, pieces = self._plan, Pieces.of(text)
         by_owner: list[list[Finding]] = [[] for _ in self._recognizers]
-        for finding in plan.pattern_findings(text):
+        for finding in plan.pattern_findings(pieces):
             by_owner[finding.owner].append(finding)
         for owner in plan.phones:
             by_owner[owner] += _phones(self._recognizers[owner], owner, text)
         by_owner = [_without_duplicates(found) if len(found) > 1 else found for found in by_owner]
-        stock = [*plan.stock, *(plan.ibans if holds_iban_start(text) else ())]
-        for owner in stock:
+        for owner in plan.ibans:
+            by_owner[owner] += _ibans(self._recognizers[owner], owner, text, pieces)
+        for owner in plan.stock:
             for finding in self._stock_findings(owner, text):
                 by_owner[finding.owner].append(finding)
         return [finding for found in by_owner for finding in found]
@@ -105,7 +108,7 @@ class FastAnalyzer:
     def _stock_findings(self, owner: int, text: str) -> Iterator[Finding]:
         """A recogniser's own `analyze`, as the engine would call it and take down its results."""
         recognizer = self._recognizers[owner]
-        artifacts = self.engine.nlp_engine.process_text(text, self._language) if owner in self._plan.stock else None
+        artifacts = self.engine.nlp_engine.process_text(text, self._language)
         entities = self.engine.get_supported_entities(self._language)
         owners = {r.id: place for place, r in enumerate(self._recognizers)}
         for result in recognizer.analyze(text=text, entities=entities, nlp_artifacts=artifacts) or ():
@@ -123,12 +126,10 @@ class FastAnalyzer:
         from lineage.fastcontext import Surroundings
 
         enhancer: Any = self.engine.context_aware_enhancer
-        surroundings = Surroundings(self._tokens, text, [found[index].start for index in wanting])
+        surroundings = Surroundings(self._tokens, text)
         for index in wanting:
             finding = found[index]
-            words = surroundings.before(finding.start)
-            supportive = (w for w in self._recognizers[finding.owner].context if any(w.lower() in word for word in words))
-            if next(supportive, ""):
+            if surroundings.hold(finding.start, self._words[finding.owner]):
                 score = max(finding.score + enhancer.context_similarity_factor, enhancer.min_score_with_context_similarity)
                 found[index] = finding._replace(score=min(score, enhancer.MAX_SCORE))
         return found
@@ -142,7 +143,7 @@ class FastAnalyzer:
         for index, finding in enumerate(found):
             owner = finding.owner
             if owner not in firsts:
-                firsts[owner] = _first_word(self._recognizers[owner].context or (), lowered, always=owner in self._plan.stock)
+                firsts[owner] = _first_word(self._words[owner], lowered, always=owner in self._plan.stock)
             if firsts[owner] < 0:
                 continue
             if len(lowered) != len(text) or firsts[owner] < chunk_end(text, finding.start):
@@ -197,12 +198,11 @@ class _Plan:
                 plan.stock.append(owner)
         return plan
 
-    def pattern_findings(self, text: str) -> Iterator[Finding]:
+    def pattern_findings(self, pieces: Pieces) -> Iterator[Finding]:
         """The findings of all pinned patterns."""
         from presidio_analyzer import pattern_recognizer
 
         timeout_s = pattern_recognizer.REGEX_TIMEOUT_SECONDS
-        pieces = Pieces.of(text)
         for start, chunk in pieces.chunks:
             for test, tries in self.in_chunks.items():
                 if test(chunk):
@@ -259,6 +259,7 @@ def _is_pinned(engine: AnalyzerEngine, language: str) -> bool:
         and (enhancer.context_prefix_count, enhancer.context_suffix_count) == (5, 0)
         and enhancer.context_matching_mode == "substring"
         and all(getattr(r.enhance_using_context, "__func__", None) is own for r in engine.registry.recognizers)
+        and all(all(r.context or ()) for r in engine.registry.recognizers)
     )
 
 
@@ -288,6 +289,27 @@ def _phones(recognizer: Any, owner: int, text: str) -> Iterator[Finding]:
         yield Finding(recognizer.supported_entities[0], start, end, recognizer.SCORE, recognizer.name, owner)
 
 
+def _ibans(recognizer: Any, owner: int, text: str, pieces: Pieces) -> Iterator[Finding]:
+    """What `IbanRecognizer` makes of its pattern's matches: of each the longest part with a right check digit."""
+    import regex
+    from presidio_analyzer.predefined_recognizers.generic import iban_recognizer
+
+    (pattern,) = recognizer.patterns
+    compiled, end = regex.compile(pattern.regex, flags=recognizer.global_regex_flags), 0
+    for start in iban_starts(pieces):
+        first, window = iban_window(text, start)
+        if start < end or not (match := compiled.match(window, start - first, timeout=iban_recognizer.REGEX_TIMEOUT_SECONDS)):
+            continue
+        end = first + match.end()
+        for group in (3, 2, 1):
+            part_end = match.end(group) if match.end(group) > 0 else match.end()
+            valid = recognizer.validate_result(match.string[match.start() : part_end])
+            if valid is not False:
+                score = recognizer.MAX_SCORE if valid else pattern.score
+                yield Finding(recognizer.supported_entities[0], start, first + part_end, score, recognizer.name, owner)
+                break
+
+
 def _tokens(language: str) -> Any:
     from lineage.fastcontext import Tokens
 
@@ -306,7 +328,7 @@ def _first_word(context: Iterable[str], lowered: str, *, always: bool) -> int:
     """Where the first context word stands at the earliest; -1 if nowhere."""
     if always:
         return 0 if context else -1
-    places = [lowered.find(word.lower()) if word.isascii() else 0 for word in context]
+    places = [lowered.find(word) if word.isascii() else 0 for word in context]
     return min((place for place in places if place >= 0), default=-1)
 
 
