@@ -115,9 +115,7 @@ class Tokens:
         return known
 
     def may_join(self, chunk: str, after: str) -> bool:
-        """Whether the tokens on both sides of a space may be matched by an exception that keeps another from happening."""
-        if not (self.is_touchy(chunk) or self.is_touchy(after)):
-            return False
+        """Whether the tokens on both sides of the space between two chunks may belong to one exception."""
         return self.piece(chunk).ends_inside and self.piece(after).begins_inside
 
     def is_touchy(self, chunk: str) -> bool:
@@ -217,16 +215,17 @@ class Surroundings:
         pieces: list[tuple[int, tuple[_Token, ...]]] = []
         # The chunks on both sides of the table may hold the other half of an exception.
         before = self._text[_chunk_start(self._text, first - 2) : first - 1].split()[-1] if first else ""
-        before_end = first - 1 if first else -2
+        before_touchy, before_end = self._tokens.is_touchy(before), first - 1 if first else -2
         for found in _CHUNK.finditer(self._text, first):
-            start, chunk = found.span()[0], found.group()
-            if start == before_end + 1 and self._tokens.may_join(before, chunk):
+            start, chunk = found.start(), found.group()
+            touchy = self._tokens.is_touchy(chunk)
+            if (touchy or before_touchy) and start == before_end + 1 and self._tokens.may_join(before, chunk):
                 return None
             if start >= end:
                 break
             pieces.append((start - first, self._tokens.piece(chunk).tokens))
-            before, before_end = chunk, found.end()
-        return _Table.of(pieces, ends_touchy=self._tokens.is_touchy(before))
+            before, before_touchy, before_end = chunk, touchy, found.end()
+        return _Table.of(pieces, ends_touchy=before_touchy)
 
     def _is_made_keyword(self, lower: str) -> bool:
         if ":" in lower:

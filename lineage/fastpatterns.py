@@ -52,9 +52,10 @@ class InChunks:
 
 @dataclass(frozen=True, slots=True)
 class InRuns:
-    """Try the pattern in the runs of at least so many digits."""
+    """Try the pattern in the runs of at least so many digits and separators."""
 
     digits: int
+    separators: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +63,20 @@ class Pieces:
     """A text's chunks with a digit or one of `@.:/-`, and its runs of six digits or more: start and text of each."""
 
     chunks: tuple[tuple[int, str], ...]
-    runs: tuple[tuple[int, str, int], ...]
+    runs: tuple[tuple[int, str, int, int], ...]
 
     @classmethod
     def of(cls, text: str) -> Pieces:
-        """The pieces of one text; a run comes with its neighbours and its count of digits."""
+        """The pieces of one text; a run comes with its neighbours and its counts of digits and separators."""
         return cls(tuple((m.start(), m.group()) for m in _TRIGGERED.finditer(text)), tuple(_runs(text)))
 
 
-def _runs(text: str) -> Iterator[tuple[int, str, int]]:
+def _runs(text: str) -> Iterator[tuple[int, str, int, int]]:
     for found in _RUN.finditer(text):
         start, end = found.span()
         first = max(start - 1, 0)
-        yield first, text[first : end + 1], len(_DIGIT.findall(found.group()))
+        digits = len(_DIGIT.findall(found.group()))
+        yield first, text[first : end + 1], digits, end - start - digits
 
 
 def place_of(pattern: str, flags: int) -> InChunks | InRuns | None:
@@ -185,11 +187,11 @@ _PLACES: dict[str, InChunks | InRuns] = {
     "aca6bdbc8bcbfacf4ca2ea4d200b6b125f27bb2c264ddc7e898f4fb6bd637830": InRuns(9),  # US_ITIN: Itin (medium)
     "31cb23903d5651344e09f7af74f00b83d6aab7695d6d3746a82f74e4dc81db5b": InRuns(9),  # US_PASSPORT: Passport (very weak)
     "a4aad820a6663d667bbbd115cdb12de97e5c3e1642ee7f2d6508004772ad7bef": InChunks(_has_digit),  # US_PASSPORT: Passport Next Generation (very weak)
-    "17f1d935dc2f3eff609f25588ecf780079b27af525d94753b321970e6d3cf768": InRuns(9),  # US_SSN: SSN1 (very weak)
-    "75527eba59550d4d2ae263e621abea122e7a9a38de21f4909d38445a1a1a1e41": InRuns(9),  # US_SSN: SSN2 (very weak)
-    "213ac080713cf308d3465dd8a62e3557fe86cfb19aa66deb5b794e44bbff9867": InRuns(9),  # US_SSN: SSN3 (very weak)
+    "17f1d935dc2f3eff609f25588ecf780079b27af525d94753b321970e6d3cf768": InRuns(9, 1),  # US_SSN: SSN1 (very weak)
+    "75527eba59550d4d2ae263e621abea122e7a9a38de21f4909d38445a1a1a1e41": InRuns(9, 1),  # US_SSN: SSN2 (very weak)
+    "213ac080713cf308d3465dd8a62e3557fe86cfb19aa66deb5b794e44bbff9867": InRuns(9, 2),  # US_SSN: SSN3 (very weak)
     "4e6bd6618bc9dd323421afe89056f087940f6afa495546db0b053cb2891a628c": InRuns(9),  # US_SSN: SSN4 (very weak)
-    "f2721d631f6158ff7a4597fece26edfdf2c5f975d5909f85b7dbf1f87d953df1": InRuns(9),  # US_SSN: SSN5 (medium)
+    "f2721d631f6158ff7a4597fece26edfdf2c5f975d5909f85b7dbf1f87d953df1": InRuns(9, 2),  # US_SSN: SSN5 (medium)
     "d813b701023b51882d9d27dac61c3e990bcac57882d92623470124b9cb9fda8d": InRuns(10),  # UK_NHS: NHS (medium)
     "9d9a993fd6aee8943056104f28b07d0ef54978e553bf57a9ef6aeccb18ad84af": InChunks(_is_long),  # CRYPTO: Crypto (Medium)
     "8231e96300900a1933f7894bd2d55d82811d009114fb9853c33b734cc2cfc0bb": InChunks(_has_instant),  # DATE_TIME: Datetime (yyyy-mm-ddThh:mm[:ss[.f]] with timezone)

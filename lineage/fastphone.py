@@ -24,7 +24,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ _PINNED = {
 _LEAD_CHARS = 10
 _TIMESTAMP_DIGITS = 10
 _DIGIT = re.compile(r"\d")
+_NO_LIMIT = 1_000
+_EXTENSION_SIGN = re.compile(r"[#\uff03~\uff5e]")
 _FIRST_SIGN = re.compile(r"[+\uff0b\d]")
 
 _private: Any = matching
@@ -69,6 +71,7 @@ class _Candidates:
         self._text = text
         self._hopeless_below = hopeless_below
         self._after: dict[int, tuple[int, str, int] | None] = {}
+        self.international: dict[tuple[int, str], Any] = {}
 
     def after(self, index: int) -> tuple[int, str, int] | None:
         """The next candidate at or after the index: its start, its text, and the tries it costs if it is hopeless, else 0."""
@@ -110,9 +113,29 @@ class _SharedMatcher(phonenumbers.PhoneNumberMatcher):  # type: ignore[misc]
         return None
 
     def _parse_and_verify(self, candidate: str, offset: int) -> Any:
-        if not self._reach.allows(candidate):
+        digits = _digits_after_plus(candidate)
+        if digits is None:
+            return super()._parse_and_verify(candidate, offset) if self._reach.allows(candidate) else None
+        if len(digits) < self._reach.international:
             return None
-        return super()._parse_and_verify(candidate, offset)
+        shared, place = self._candidates.international, (offset, candidate)
+        if place not in shared:
+            shared[place] = super()._parse_and_verify(candidate, offset)
+        return shared[place]
+
+
+def _digits_after_plus(candidate: str) -> str | None:
+    """The digits of a candidate that reads the same in every region, else None.
+
+    It has a plus before its first digit and no letters, and its digits begin with a country code: then phonenumbers takes
+    the country from the number and looks at the region no more.
+    """
+    first = _FIRST_SIGN.search(candidate)
+    if first is None or first.group() not in "+\uff0b":
+        return None
+    digits: str = phonenumbers.normalize_digits_only(candidate)
+    known = digits[:1] != "0" and any(int(digits[:n] or 0) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE for n in (1, 2, 3))
+    return digits if known and len(digits) == _size(candidate) and len(digits) > 3 else None
 
 
 def _size(candidate: str) -> int:
@@ -136,9 +159,13 @@ def _tries(candidate: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """The fewest digits of a valid number read in a region; its international prefix where that is plain digits, else empty."""
+    """The fewest digits of a valid number read in a region, and the most of a national one.
+
+    `prefix` is the international prefix where that is plain digits, else empty.
+    """
 
     national: int
+    national_most: int
     international: int
     prefix: str
 
@@ -155,29 +182,45 @@ class _Reach:
         size = _size(candidate)
         if first.group() in "+\uff0b":
             return size >= self.international
-        if size >= self.national:
+        if self.national <= size <= self.national_most:
             return True
         digits = phonenumbers.normalize_digits_only(candidate)
-        may_be_international = not self.prefix or len(digits) < size or digits.startswith(self.prefix)
-        return may_be_international and size > self.international
+        plain = self.prefix and len(digits) == size and not _EXTENSION_SIGN.search(candidate)
+        return size > self.international and (not plain or digits.startswith(self.prefix))
 
 
 @lru_cache(maxsize=512)
 def _reach(region: str) -> _Reach:
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
     if metadata is None:
-        return _Reach(0, 0, "")
+        return _Reach(0, _NO_LIMIT, 0, "")
     international = min(len(str(code)) + _shortest(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
     prefix = metadata.international_prefix or ""
-    return _Reach(_shortest(metadata.country_code, region), international, prefix if prefix.isdecimal() else "")
+    shortest = _shortest(metadata.country_code, region)
+    return _Reach(shortest, _longest(metadata), international, prefix if prefix.isdecimal() else "")
+
+
+def _longest(metadata: Any) -> int:
+    """The longest national number of a region as it may be written: with its country code and two national prefixes."""
+    code = metadata.country_code
+    prefix = metadata.national_prefix_for_parsing or ""
+    known = [m for m in map(partial(_metadata, code), phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]) if m]
+    lengths = [length for m in known for length in m.general_desc.possible_length]
+    if not lengths or (prefix and not prefix.isdecimal()):
+        return _NO_LIMIT
+    return max(lengths) + len(str(code)) + 2 * len(prefix)
+
+
+def _metadata(code: int, region: str) -> Any:
+    return phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
 
 
 def _shortest(code: int, region: str | None = None) -> int:
     """The shortest valid number of a country code, less what a national prefix rule may add to the digits written."""
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]
-    read_by = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region or regions[0])
+    read_by = _metadata(code, region or regions[0])
     added = sum(character.isdigit() for character in read_by.national_prefix_transform_rule or "")
-    known = (phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, name) for name in regions)
+    known = (_metadata(code, name) for name in regions)
     return min((min(m.general_desc.possible_length, default=0) for m in known if m), default=0) - added
 
 

@@ -180,7 +180,7 @@ class _Plan:
     """How each recogniser runs, by its place in the engine."""
 
     in_chunks: dict[Callable[[str], bool], list[_Try]] = field(default_factory=dict)
-    in_runs: dict[int, list[_Try]] = field(default_factory=dict)
+    in_runs: dict[tuple[int, int], list[_Try]] = field(default_factory=dict)
     phones: list[int] = field(default_factory=list)
     ibans: list[int] = field(default_factory=list)
     stock: list[int] = field(default_factory=list)
@@ -208,9 +208,9 @@ class _Plan:
                 if test(chunk):
                     for one in tries:
                         yield from one.findings(chunk, start, timeout_s)
-        for start, window, digits in pieces.runs:
-            for least, tries in self.in_runs.items():
-                if digits >= least:
+        for start, window, digits, separators in pieces.runs:
+            for (least_digits, least_separators), tries in self.in_runs.items():
+                if digits >= least_digits and separators >= least_separators:
                     for one in tries:
                         yield from one.findings(window, start, timeout_s)
 
@@ -229,8 +229,8 @@ class _Plan:
             match place:
                 case InChunks(test):
                     self.in_chunks.setdefault(test, []).append(one)
-                case InRuns(digits):
-                    self.in_runs.setdefault(digits, []).append(one)
+                case InRuns(digits, separators):
+                    self.in_runs.setdefault((digits, separators), []).append(one)
         return True
 
 
