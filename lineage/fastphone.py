@@ -5,26 +5,28 @@ The matcher is `phonenumbers.PhoneNumberMatcher`; what is overridden, and why th
 * *One candidate scan.* The next candidate after a place depends on the text and the place alone, so all regions share it.
   A candidate starts at most ten characters before its first digit (two times a bracket or plus with four signs), so
   the search may start there instead of at the end of the last candidate.
-* *Too few digits.* A number is valid only with a length that its country allows. `_Reach` holds, for a region, the fewest
-  digits that a valid number is written with: for a national number the shortest length in the region's country code
-  less the digits that its national prefix rule may add; for an international one the same over all countries, plus the
-  country code. Letters count as digits, because phonenumbers reads words as digits. A candidate with fewer, or an inner
-  part with fewer, is never parsed. Without letters, a number that begins with neither a plus nor the international
-  prefix is read as national only.
+* *Not the digits of a number.* A number is valid only with a length and a general pattern of some region of its country
+  code. `_Reach` holds, for a region, the fewest digits that a valid number is written with: for a national number the
+  shortest length less the digits that its national prefix rule may add; for an international one the same over all
+  countries, plus the country code. Letters count as digits, because phonenumbers reads words as digits. A candidate
+  without letters, extension, plus and international prefix is read as a national number: its digits, less a national prefix,
+  the country code, and a prefix again. If none of these fits the general pattern, or there are too few digits, it is not
+  parsed; the same for inner parts.
+* *International numbers* read the same in all regions (`_digits_after_plus`) and are parsed once.
 * *The limit of 65,535 tries* is phonenumbers' guard against texts full of false candidates, and it ends the search
   silently. A candidate that is not parsed costs exactly as many tries as if it were (`_tries`).
 
 This holds for leniency VALID and for the two pinned source files; `is_pinned` says whether they are the ones installed.
-Nothing outlives a call except three values a region.
+Nothing of a text outlives a call.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +44,8 @@ _PINNED = {
 _LEAD_CHARS = 10
 _TIMESTAMP_DIGITS = 10
 _DIGIT = re.compile(r"\d")
-_NO_LIMIT = 1_000
-_EXTENSION_SIGN = re.compile(r"[#\uff03~\uff5e]")
+_EXTENSION_SIGN = re.compile(r"[#\uff03~\uff5e,;]")
+_NO_DIGITS = re.compile(r"\D+")
 _FIRST_SIGN = re.compile(r"[+\uff0b\d]")
 
 _private: Any = matching
@@ -133,7 +135,7 @@ def _digits_after_plus(candidate: str) -> str | None:
     first = _FIRST_SIGN.search(candidate)
     if first is None or first.group() not in "+\uff0b":
         return None
-    digits: str = phonenumbers.normalize_digits_only(candidate)
+    digits = _digits(candidate)
     known = digits[:1] != "0" and any(int(digits[:n] or 0) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE for n in (1, 2, 3))
     return digits if known and len(digits) == _size(candidate) and len(digits) > 3 else None
 
@@ -141,6 +143,14 @@ def _digits_after_plus(candidate: str) -> str | None:
 def _size(candidate: str) -> int:
     """How many digits phonenumbers can see in it at most."""
     return sum(map(str.isalnum, candidate))
+
+
+def _digits(candidate: str) -> str:
+    """What phonenumbers makes of a candidate without letters."""
+    if candidate.isascii():
+        return _NO_DIGITS.sub("", candidate)
+    digits: str = phonenumbers.normalize_digits_only(candidate)
+    return digits
 
 
 def _tries(candidate: str) -> int:
@@ -159,15 +169,19 @@ def _tries(candidate: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """The fewest digits of a valid number read in a region, and the most of a national one.
+    """What a number must look like to be valid in one region.
 
-    `prefix` is the international prefix where that is plain digits, else empty.
+    `national` and `international` are the fewest digits it is written with. `prefixes` are what may stand before a national
+    number, `code` is its country code, `idd` the international prefix; `general` matches what is valid in some region of the
+    code. The last two are empty where the metadata say it by an expression and not by plain digits.
     """
 
     national: int
-    national_most: int
     international: int
-    prefix: str
+    code: str
+    prefixes: tuple[str, ...]
+    idd: str
+    general: re.Pattern[str] | None
 
     @property
     def fewest(self) -> int:
@@ -175,53 +189,66 @@ class _Reach:
         return min(self.national, self.international, _TIMESTAMP_DIGITS)
 
     def allows(self, candidate: str) -> bool:
-        """Whether a candidate may be a number here, going by how many digits it has."""
+        """Whether a candidate may be a number here, going by its digits."""
         first = _FIRST_SIGN.search(candidate)
         if first is None:
             return False
         size = _size(candidate)
         if first.group() in "+\uff0b":
             return size >= self.international
-        if self.national <= size <= self.national_most:
-            return True
-        digits = phonenumbers.normalize_digits_only(candidate)
-        plain = self.prefix and len(digits) == size and not _EXTENSION_SIGN.search(candidate)
-        return size > self.international and (not plain or digits.startswith(self.prefix))
+        if size < min(self.national, self.international):
+            return False
+        digits = _digits(candidate)
+        if not self.general or len(digits) < size or _EXTENSION_SIGN.search(candidate):
+            return size >= self.national or size > self.international
+        return digits.startswith(self.idd) or any(map(self.general.fullmatch, self._national_numbers(digits)))
+
+    def _national_numbers(self, digits: str) -> Iterator[str]:
+        """What may be left of the digits: phonenumbers takes off a country code, and a prefix before and after that."""
+        yield from self._stripped(digits)
+        if digits.startswith(self.code):
+            for rest in self._stripped(digits[len(self.code) :]):
+                yield from self._stripped(rest)
+
+    def _stripped(self, digits: str) -> Iterator[str]:
+        yield digits
+        for prefix in self.prefixes:
+            if digits.startswith(prefix):
+                yield digits[len(prefix) :]
 
 
 @lru_cache(maxsize=512)
 def _reach(region: str) -> _Reach:
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
     if metadata is None:
-        return _Reach(0, _NO_LIMIT, 0, "")
-    international = min(len(str(code)) + _shortest(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
-    prefix = metadata.international_prefix or ""
-    shortest = _shortest(metadata.country_code, region)
-    return _Reach(shortest, _longest(metadata), international, prefix if prefix.isdecimal() else "")
-
-
-def _longest(metadata: Any) -> int:
-    """The longest national number of a region as it may be written: with its country code and two national prefixes."""
+        return _Reach(0, 0, "", (), "", None)
     code = metadata.country_code
-    prefix = metadata.national_prefix_for_parsing or ""
-    known = [m for m in map(partial(_metadata, code), phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]) if m]
-    lengths = [length for m in known for length in m.general_desc.possible_length]
-    if not lengths or (prefix and not prefix.isdecimal()):
-        return _NO_LIMIT
-    return max(lengths) + len(str(code)) + 2 * len(prefix)
+    international = min(len(str(code)) + _shortest(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+    prefixes = tuple((metadata.national_prefix_for_parsing or "").split("|"))
+    idd = metadata.international_prefix or ""
+    plain = idd.isdecimal() and all(map(str.isdecimal, filter(None, prefixes))) and not metadata.national_prefix_transform_rule
+    return _Reach(
+        national=_shortest(code, region),
+        international=international,
+        code=str(code),
+        prefixes=tuple(filter(None, prefixes)) if plain else (),
+        idd=idd if plain else "",
+        general=re.compile("|".join(f"(?:{m.general_desc.national_number_pattern})" for m in _sharing(code))) if plain else None,
+    )
 
 
-def _metadata(code: int, region: str) -> Any:
-    return phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
+def _sharing(code: int) -> list[Any]:
+    """The metadata of all regions of a country code."""
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]
+    return [m for m in (phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, r) for r in regions) if m]
 
 
 def _shortest(code: int, region: str | None = None) -> int:
     """The shortest valid number of a country code, less what a national prefix rule may add to the digits written."""
-    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]
-    read_by = _metadata(code, region or regions[0])
+    first = region or phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code][0]
+    read_by = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, first)
     added = sum(character.isdigit() for character in read_by.national_prefix_transform_rule or "")
-    known = (_metadata(code, name) for name in regions)
-    return min((min(m.general_desc.possible_length, default=0) for m in known if m), default=0) - added
+    return min((min(m.general_desc.possible_length, default=0) for m in _sharing(code)), default=0) - added
 
 
 def _sha256(module: Any) -> str:
