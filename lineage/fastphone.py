@@ -136,7 +136,9 @@ def _digits_after_plus(candidate: str) -> str | None:
     if first is None or first.group() not in "+\uff0b":
         return None
     digits = _digits(candidate)
-    known = digits[:1] != "0" and any(int(digits[:n] or 0) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE for n in (1, 2, 3))
+    known = digits[:1] != "0" and any(
+        int(digits[:n] or 0) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE for n in (1, 2, 3)
+    )
     return digits if known and len(digits) == _size(candidate) and len(digits) > 3 else None
 
 
@@ -226,14 +228,20 @@ def _reach(region: str) -> _Reach:
     international = min(len(str(code)) + _shortest(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
     prefixes = tuple((metadata.national_prefix_for_parsing or "").split("|"))
     idd = metadata.international_prefix or ""
-    plain = idd.isdecimal() and all(map(str.isdecimal, filter(None, prefixes))) and not metadata.national_prefix_transform_rule
+    plain = (
+        idd.isdecimal()
+        and all(map(str.isdecimal, filter(None, prefixes)))
+        and not metadata.national_prefix_transform_rule
+    )
     return _Reach(
         national=_shortest(code, region),
         international=international,
         code=str(code),
         prefixes=tuple(filter(None, prefixes)) if plain else (),
         idd=idd if plain else "",
-        general=re.compile("|".join(f"(?:{m.general_desc.national_number_pattern})" for m in _sharing(code))) if plain else None,
+        general=re.compile("|".join(f"(?:{m.general_desc.national_number_pattern})" for m in _sharing(code)))
+        if plain
+        else None,
     )
 
 

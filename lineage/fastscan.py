@@ -130,7 +130,9 @@ class FastAnalyzer:
         for index in wanting:
             finding = found[index]
             if surroundings.hold(finding.start, self._words[finding.owner]):
-                score = max(finding.score + enhancer.context_similarity_factor, enhancer.min_score_with_context_similarity)
+                score = max(
+                    finding.score + enhancer.context_similarity_factor, enhancer.min_score_with_context_similarity
+                )
                 found[index] = finding._replace(score=min(score, enhancer.MAX_SCORE))
         return found
 
@@ -298,7 +300,9 @@ def _ibans(recognizer: Any, owner: int, text: str, pieces: Pieces) -> Iterator[F
     compiled, end = regex.compile(pattern.regex, flags=recognizer.global_regex_flags), 0
     for start in iban_starts(pieces):
         first, window = iban_window(text, start)
-        if start < end or not (match := compiled.match(window, start - first, timeout=iban_recognizer.REGEX_TIMEOUT_SECONDS)):
+        if start < end or not (
+            match := compiled.match(window, start - first, timeout=iban_recognizer.REGEX_TIMEOUT_SECONDS)
+        ):
             continue
         end = first + match.end()
         for group in (3, 2, 1):

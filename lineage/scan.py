@@ -143,7 +143,9 @@ class Scanner:
         silence(*LOGGERS)
         forget_complaints()
         try:
-            spans = tuple(Span(f.entity_type, f.start, f.end, float(f.score), f.recognizer) for f in analyzer.findings(text))
+            spans = tuple(
+                Span(f.entity_type, f.start, f.end, float(f.score), f.recognizer) for f in analyzer.findings(text)
+            )
         except TimeoutError:
             raise ScanFailed("scan_timeout") from None
         except Exception:  # noqa: BLE001 - whatever a recogniser raises may quote the text; it closes the gate, nameless

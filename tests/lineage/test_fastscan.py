@@ -25,7 +25,9 @@ POLICIES = {
         update={
             "disabled_recognizers": (),
             "min_score": 0.0,
-            "phone": DEFAULT.phone.model_copy(update={"regions": EVERY_REGION, "context": ("phone", "anr\u03c5f\u03c2", "Call")}),
+            "phone": DEFAULT.phone.model_copy(
+                update={"regions": EVERY_REGION, "context": ("phone", "anr\u03c5f\u03c2", "Call")}
+            ),
         }
     ),
 }
@@ -95,7 +97,20 @@ def test_twelve_thousand_records_have_no_differences(chunk):
 
 
 pieces = st.one_of(
-    st.sampled_from([*CONTEXT, *EMOTICONS, *GLUE, *MARKS, *SPACES, "4111111111111111", "+44 20 7946 0958", "1::2", "12/03/24", "a@b.com"]),
+    st.sampled_from(
+        [
+            *CONTEXT,
+            *EMOTICONS,
+            *GLUE,
+            *MARKS,
+            *SPACES,
+            "4111111111111111",
+            "+44 20 7946 0958",
+            "1::2",
+            "12/03/24",
+            "a@b.com",
+        ]
+    ),
     st.text(alphabet="0123456789-. /:+()", max_size=20),
     st.text(max_size=6),
 )
@@ -135,7 +150,9 @@ def test_the_phone_search_stops_at_the_same_place(unit):
 
 
 def test_another_version_of_presidio_runs_stock(monkeypatch):
-    monkeypatch.setattr(fastscan, "version", lambda name: "2.2.367" if name == "presidio-analyzer" else metadata.version(name))
+    monkeypatch.setattr(
+        fastscan, "version", lambda name: "2.2.367" if name == "presidio-analyzer" else metadata.version(name)
+    )
     analyzer = fast(DEFAULT)
     assert analyzer.path == "stock"
     text = ordinary(random.Random(1))
@@ -225,7 +242,17 @@ def broken_order(monkeypatch):
     monkeypatch.setattr(fastscan, "_in_order", lambda found: sorted(found, key=lambda f: f.start))
 
 
-BROKEN = [broken_trigger, broken_digits, broken_window, broken_keywords, broken_made_keywords, broken_neighbours, broken_duplicates, broken_phone_lengths, broken_order]
+BROKEN = [
+    broken_trigger,
+    broken_digits,
+    broken_window,
+    broken_keywords,
+    broken_made_keywords,
+    broken_neighbours,
+    broken_duplicates,
+    broken_phone_lengths,
+    broken_order,
+]
 
 
 @pytest.mark.parametrize("broken", BROKEN)
