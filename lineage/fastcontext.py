@@ -1,12 +1,13 @@
 """Whether a context word stands before a finding: Presidio's rule, on the tokens it would use, near findings only.
 
-Presidio tokenises the whole text, takes the token at the finding's start and walks back over at most six *keywords*; the
-score rises if a keyword contains a context word. A keyword is a token that is no stop word and no punctuation, or any token
+Presidio tokenises the whole text, takes the token at the finding's start and walks back over at most six *keywords*, and
+forward to the first one, from that token; the score rises if one of them contains a context word. A keyword is a token that is no stop word and no punctuation, or any token
 that equals, in lower case, a part of such a token split at colons: "the:x" anywhere in a text makes every "the" in it one.
 Here the same tokens are walked, and only these things are left out:
 
-* A text in which no context word of a recogniser occurs before a finding's token needs no tokens: a keyword is a piece of
-  the text in lower case. (Lower case depends on neighbours only for the Greek sigma, so only ASCII words are looked up.)
+* A text in which no context word of a recogniser occurs needs no tokens: a keyword is a piece of the text in lower case.
+  Nor does a finding if neither its chunk, nor the six keywords before that, nor anything behind holds one; what is behind
+  does not count where the finding begins with a digit, because its own token is then a keyword. (Lower case depends on neighbours only for the Greek sigma, so only ASCII words are looked up.)
 * spaCy cuts at whitespace first, so a chunk between whitespace has the same tokens in every text, with one exception:
   after that, its exceptions with affixes (":)", "a.m.") are matched over tokens, spaces or not. Such a match across a space
   changes nothing itself but may keep one inside a chunk from happening. `_Piece.touchy` marks chunks that hold an exception;
@@ -22,7 +23,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -33,7 +34,8 @@ __all__ = ["MEMORY", "Surroundings", "Tokens", "chunk_end"]
 MEMORY = 20_000
 # Presidio collects five words before the entity and the entity's own token.
 KEYWORDS = 6
-_WINDOWS = (90, 500)
+# Characters before a finding, and after its start, that are cut first, then, then the whole text.
+_WINDOWS = ((90, 0), (500, 300))
 
 # A space after a chunk belongs to it; whatever whitespace is left is a token.
 _CHUNK = re.compile(r"\S+|(?<!\S)\s+|[^\S ]\s*")
@@ -67,7 +69,7 @@ class _Exceptions:
     def __init__(self, nlp: Language) -> None:
         from spacy.tokenizer import Tokenizer
 
-        own = nlp.tokenizer
+        own: Any = nlp.tokenizer
         rules = [r for r in own.rules if own.find_prefix(r) or own.find_infix(r) or own.find_suffix(r) or " " in r]
         cut = Tokenizer(
             nlp.vocab,
@@ -166,40 +168,42 @@ class Surroundings:
         """
         if not self._may_hold(start, words):
             return False
-        return any(word in keyword for keyword in self.before(start) for word in words)
+        return any(word in keyword for keyword in self.around(start) for word in words)
 
-    def before(self, start: int) -> list[str]:
-        """The keywords that Presidio would look at, in lower case, the nearest first."""
-        end = chunk_end(self._text, start)
-        for window in _WINDOWS:
-            first = _chunk_start(self._text, start - window)
-            table = self._table(first, end) if first else None
-            keywords = self._keywords(table, start - first) if table else []
-            if len(keywords) == KEYWORDS:
-                return keywords
+    def around(self, start: int) -> list[str]:
+        """The keywords that Presidio would look at, in lower case."""
+        for before, after in _WINDOWS:
+            first = _chunk_start(self._text, start - before)
+            end = chunk_end(self._text, min(start + after, len(self._text)))
+            table = self._table(first, end)
+            if table is None:
+                break
+            index = table.index_at(start - first)
+            backward, forward = self._backward(table, index), self._forward(table, index)
+            if (len(backward) == KEYWORDS or not first) and (forward or end == len(self._text)):
+                return backward + forward
         if self._all is None:
-            self._all = self._table(0, len(self._text)) or _Table.of([(0, self._tokens.whole(self._text))])
-        return self._keywords(self._all, start)
+            self._all = _Table.of([(0, self._tokens.whole(self._text))])
+        index = self._all.index_at(start)
+        return self._backward(self._all, index) + self._forward(self._all, index)
 
     def _may_hold(self, start: int, words: Sequence[str]) -> bool:
-        """False only if neither the finding's chunk nor the six keywords before it hold a word: its chunk need not be cut."""
+        """False only if no place that counts holds a word: then the finding's own chunk need not be cut."""
         own = _chunk_start(self._text, start)
-        first = _chunk_start(self._text, own - _WINDOWS[0]) if own else 0
+        first = _chunk_start(self._text, own - _WINDOWS[0][0]) if own else 0
         chunk = self._text[own : chunk_end(self._text, start)]
         if not first or self._tokens.is_touchy(chunk):
             return True
+        is_keyword = self._text[start].isdecimal() and ":" not in chunk
         table = self._table(first, own - 1)
         if table is None or table.ends_touchy:
             return True
-        keywords = self._keywords(table, None)
-        lowered = chunk.lower()
+        keywords = self._backward(table, len(table.tokens) - 1)
+        lowered = (chunk if is_keyword else self._text[own:]).lower()
         return len(keywords) < KEYWORDS or any(word in lowered or any(word in k for k in keywords) for word in words)
 
-    def _keywords(self, table: _Table, start: int | None) -> list[str]:
-        """Six keywords backwards from the token at a place, or from the table's end."""
-        index = len(table.tokens) - 1 if start is None else bisect_right(table.ends, start)
-        if index == len(table.tokens):
-            raise ValueError
+    def _backward(self, table: _Table, index: int) -> list[str]:
+        """At most six keywords, from a token back."""
         keywords: list[str] = []
         while index >= 0 and len(keywords) < KEYWORDS:
             token = table.tokens[index]
@@ -207,6 +211,11 @@ class Surroundings:
                 keywords.append(token.lower)
             index -= 1
         return keywords
+
+    def _forward(self, table: _Table, index: int) -> list[str]:
+        """The first keyword from a token on; empty if the table ends before."""
+        rest = (table.tokens[i] for i in range(index, len(table.tokens)))
+        return next(([t.lower] for t in rest if t.keyword or self._is_made_keyword(t.lower)), [])
 
     def _table(self, first: int, end: int) -> _Table | None:
         """The tokens of the chunks between two edges of chunks; None if chunks alone do not tell."""
@@ -258,6 +267,17 @@ class _Table:
     tokens: list[_Token]
     ends: list[int]
     ends_touchy: bool = False
+
+    def index_at(self, place: int) -> int:
+        """The token that ends behind a place, where Presidio looks for a finding's token.
+
+        Raises:
+            ValueError: there is none.
+        """
+        index = bisect_right(self.ends, place)
+        if index == len(self.ends):
+            raise ValueError
+        return index
 
     @classmethod
     def of(cls, pieces: Iterable[tuple[int, tuple[_Token, ...]]], *, ends_touchy: bool = False) -> _Table:

@@ -49,6 +49,7 @@ _NO_DIGITS = re.compile(r"\D+")
 _FIRST_SIGN = re.compile(r"[+\uff0b\d]")
 
 _private: Any = matching
+_utilities: Any = phonenumberutil
 
 
 def is_pinned() -> bool:
@@ -61,8 +62,7 @@ def phone_spans(text: str, regions: Sequence[str]) -> list[tuple[int, int]]:
     candidates = _Candidates(text, hopeless_below=min(_reach(region).fewest for region in regions))
     spans: list[tuple[int, int]] = []
     for region in regions:
-        for match in _SharedMatcher(text, region, candidates):
-            spans.append((match.start, match.end))
+        spans += [(match.start, match.end) for match in _SharedMatcher(text, region, candidates)]
     return spans
 
 
@@ -87,12 +87,12 @@ class _Candidates:
         if not found:
             return None
         candidate = found.group()
-        if second := phonenumberutil._SECOND_NUMBER_START_PATTERN.search(candidate):
+        if second := _utilities._SECOND_NUMBER_START_PATTERN.search(candidate):
             candidate = candidate[: second.start()]
         return found.start(), candidate, _tries(candidate) if _size(candidate) < self._hopeless_below else 0
 
 
-class _SharedMatcher(phonenumbers.PhoneNumberMatcher):  # type: ignore[misc]
+class _SharedMatcher(phonenumbers.PhoneNumberMatcher):
     """The stock matcher for one region over shared candidates."""
 
     def __init__(self, text: str, region: str, candidates: _Candidates) -> None:
@@ -221,7 +221,7 @@ class _Reach:
 
 @lru_cache(maxsize=512)
 def _reach(region: str) -> _Reach:
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
+    metadata: Any = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
     if metadata is None:
         return _Reach(0, 0, "", (), "", None)
     code = metadata.country_code
@@ -254,7 +254,7 @@ def _sharing(code: int) -> list[Any]:
 def _shortest(code: int, region: str | None = None) -> int:
     """The shortest valid number of a country code, less what a national prefix rule may add to the digits written."""
     first = region or phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code][0]
-    read_by = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, first)
+    read_by: Any = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, first)
     added = sum(character.isdigit() for character in read_by.national_prefix_transform_rule or "")
     return min((min(m.general_desc.possible_length, default=0) for m in _sharing(code)), default=0) - added
 

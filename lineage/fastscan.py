@@ -129,6 +129,8 @@ class FastAnalyzer:
         surroundings = Surroundings(self._tokens, text)
         for index in wanting:
             finding = found[index]
+            if finding.owner in self._plan.stock:
+                surroundings.around(finding.start)  # refuses a place without a token
             if surroundings.hold(finding.start, self._words[finding.owner]):
                 score = max(
                     finding.score + enhancer.context_similarity_factor, enhancer.min_score_with_context_similarity
@@ -137,18 +139,17 @@ class FastAnalyzer:
         return found
 
     def _wanting_context(self, text: str, found: list[Finding]) -> Iterator[int]:
-        """The findings before whose token's end a context word may stand."""
-        from lineage.fastcontext import chunk_end
-
+        """The findings that a context word may stand near: one of their recogniser's is in the text."""
         lowered = text.lower()
-        firsts: dict[int, int] = {}
+        wanting: dict[int, bool] = {}
         for index, finding in enumerate(found):
             owner = finding.owner
-            if owner not in firsts:
-                firsts[owner] = _first_word(self._words[owner], lowered, always=owner in self._plan.stock)
-            if firsts[owner] < 0:
-                continue
-            if len(lowered) != len(text) or firsts[owner] < chunk_end(text, finding.start):
+            if owner not in wanting:
+                words = self._words[owner]
+                # A recogniser that runs stock may report a place without a token, which Presidio refuses, words or not.
+                here = (not word.isascii() or word in lowered for word in words)
+                wanting[owner] = bool(words) if owner in self._plan.stock else any(here)
+            if wanting[owner]:
                 yield index
 
 
@@ -326,14 +327,6 @@ def _refuse_as_spacy_does(text: str, engine: AnalyzerEngine, language: str) -> N
     if len(text) > pipelines.nlp[language].max_length:
         raise ValueError
     text.encode()
-
-
-def _first_word(context: Iterable[str], lowered: str, *, always: bool) -> int:
-    """Where the first context word stands at the earliest; -1 if nowhere."""
-    if always:
-        return 0 if context else -1
-    places = [lowered.find(word) if word.isascii() else 0 for word in context]
-    return min((place for place in places if place >= 0), default=-1)
 
 
 def _without_duplicates(found: Iterable[Finding]) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 
 import pytest
@@ -173,8 +173,7 @@ def modified(recognizer, change):
         case "flags":
             recognizer.global_regex_flags = re.DOTALL
         case "analyze":
-            real = recognizer.analyze
-            recognizer.analyze = lambda text, entities, nlp_artifacts: real(text, entities, nlp_artifacts)
+            recognizer.analyze = partial(recognizer.analyze)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +230,7 @@ def broken_neighbours(monkeypatch):
 
 
 def broken_duplicates(monkeypatch):
-    monkeypatch.setattr(fastscan, "_without_duplicates", lambda found: list(found))
+    monkeypatch.setattr(fastscan, "_without_duplicates", list)
 
 
 def broken_phone_lengths(monkeypatch):
