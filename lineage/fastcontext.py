@@ -6,8 +6,8 @@ that equals, in lower case, a part of such a token split at colons: "the:x" anyw
 Here the same tokens are walked, and only these things are left out:
 
 * A text in which no context word of a recogniser occurs needs no tokens: a keyword is a piece of the text in lower case.
-  Nor does a finding if neither its chunk, nor the six keywords before that, nor anything behind holds one; what is behind
-  does not count where the finding begins with a digit, because its own token is then a keyword. (Lower case depends on neighbours only for the Greek sigma, so only ASCII words are looked up.)
+  Nor does a finding if neither its chunk, nor the six keywords before that, nor what follows up to the next chunk with a
+  keyword holds one; what follows does not count where the finding begins with a digit: its own token is then a keyword. (Lower case depends on neighbours only for the Greek sigma, so only ASCII words are looked up.)
 * spaCy cuts at whitespace first, so a chunk between whitespace has the same tokens in every text, with one exception:
   after that, its exceptions with affixes (":)", "a.m.") are matched over tokens, spaces or not. Such a match across a space
   changes nothing itself but may keep one inside a chunk from happening. `_Piece.touchy` marks chunks that hold an exception;
@@ -199,8 +199,16 @@ class Surroundings:
         if table is None or table.ends_touchy:
             return True
         keywords = self._backward(table, len(table.tokens) - 1)
-        lowered = (chunk if is_keyword else self._text[own:]).lower()
+        lowered = (chunk if is_keyword else self._text[own : self._keyword_end(own + len(chunk))]).lower()
         return len(keywords) < KEYWORDS or any(word in lowered or any(word in k for k in keywords) for word in words)
+
+    def _keyword_end(self, place: int) -> int:
+        """The end of the first chunk from a place on that has a keyword whatever stands beside it."""
+        for found in _CHUNK.finditer(self._text, place):
+            piece = self._tokens.piece(found.group())
+            if not piece.touchy and any(token.keyword for token in piece.tokens):
+                return found.end()
+        return len(self._text)
 
     def _backward(self, table: _Table, index: int) -> list[str]:
         """At most six keywords, from a token back."""
