@@ -10,11 +10,10 @@ Here the same tokens are walked, and only these things are left out:
   keyword holds one; what follows does not count where the finding begins with a digit: its own token is then a keyword. (Lower case depends on neighbours only for the Greek sigma, so only ASCII words are looked up.)
 * spaCy cuts at whitespace first, so a chunk between whitespace has the same tokens in every text, with one exception:
   after that, its exceptions with affixes (":)", "a.m.") are matched over tokens, spaces or not. Such a match across a space
-  changes nothing itself but may keep one inside a chunk from happening. `_Piece.touchy` marks chunks that hold an exception;
+  changes nothing itself but may keep one inside a chunk from happening. `Piece.touchy` marks chunks that hold an exception;
   if the tokens on both sides of a space next to one could be parts of an exception, the whole text is tokenised.
   A language with an exception that holds a space is always tokenised whole.
-* Chunks are remembered, and so are words in spaCy's vocabulary. **They are pieces of personal data in memory**: at most
-  `MEMORY` of them, then all are dropped together with the vocabulary; `Tokens.forget` drops them at once.
+* Chunks are remembered (`fasttokens`).
 """
 
 from __future__ import annotations
@@ -23,15 +22,11 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from spacy.language import Language
-    from spacy.tokens import Doc
+from lineage.fasttokens import Token, Tokens
 
-__all__ = ["MEMORY", "Surroundings", "Tokens", "chunk_end"]
+__all__ = ["KEYWORDS", "Surroundings", "chunk_end"]
 
-MEMORY = 20_000
 # Presidio collects five words before the entity and the entity's own token.
 KEYWORDS = 6
 # Characters before a finding, and after its start, that are cut first, then, then the whole text.
@@ -40,115 +35,6 @@ _WINDOWS = ((90, 0), (500, 300))
 # A space after a chunk belongs to it; whatever whitespace is left is a token.
 _CHUNK = re.compile(r"\S+|(?<!\S)\s+|[^\S ]\s*")
 _CHUNK_END = re.compile(r"\s*\S*")
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    """One token: its end in the chunk, its lower case, and whether it is a keyword of itself.
-
-    `parts` are the keywords it gives to the text: itself, or what a colon splits it into.
-    """
-
-    end: int
-    lower: str
-    keyword: bool
-    parts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    tokens: tuple[_Token, ...]
-    touchy: bool = False
-    begins_inside: bool = False
-    ends_inside: bool = False
-
-
-class _Exceptions:
-    """spaCy's exceptions that are matched over tokens, and the tokens that they can be cut between."""
-
-    def __init__(self, nlp: Language) -> None:
-        from spacy.tokenizer import Tokenizer
-
-        own: Any = nlp.tokenizer
-        rules = [r for r in own.rules if own.find_prefix(r) or own.find_infix(r) or own.find_suffix(r) or " " in r]
-        cut = Tokenizer(
-            nlp.vocab,
-            rules={},
-            prefix_search=own.prefix_search,
-            suffix_search=own.suffix_search,
-            infix_finditer=own.infix_finditer,
-            token_match=own.token_match,
-            url_match=own.url_match,
-        )
-        tokens = {rule: [token.text for token in cut(rule)] for rule in rules}
-        several = [rule for rule, cuts in tokens.items() if len(cuts) > 1]
-        self.hold_space = any(len(rule) > 1 and any(map(str.isspace, rule)) for rule in own.rules)
-        self.have_signs = not any(rule.isalnum() for rule in several)
-        self.later = frozenset(token for rule in several for token in tokens[rule][1:])
-        self.earlier = frozenset(token for rule in several for token in tokens[rule][:-1])
-        self.anywhere = re.compile("|".join(map(re.escape, sorted(several, key=len, reverse=True))) or r"(?!)")
-        self.starts = tuple(self.later)
-        self.ends = tuple(self.earlier)
-
-
-class Tokens:
-    """A blank spaCy tokeniser that remembers chunks, up to a limit."""
-
-    def __init__(self, language: str) -> None:
-        self._language = language
-        self.forget()
-        self._exceptions = _Exceptions(self._nlp)
-        self.whole_texts_only = self._exceptions.hold_space
-        self.be_is_a_keyword = "be" not in self._nlp.Defaults.stop_words
-
-    def forget(self) -> None:
-        """Drop every remembered chunk and the vocabulary that grew with them."""
-        import spacy
-
-        self._pieces: dict[str, _Piece] = {}
-        self._nlp = spacy.blank(self._language)
-
-    def piece(self, chunk: str) -> _Piece:
-        """The tokens of one chunk without whitespace, or of whitespace alone."""
-        if (known := self._pieces.get(chunk)) is None:
-            if len(self._pieces) >= MEMORY:
-                self.forget()
-            known = self._pieces[chunk] = self._cut(chunk)
-        return known
-
-    def may_join(self, chunk: str, after: str) -> bool:
-        """Whether the tokens on both sides of the space between two chunks may belong to one exception."""
-        return self.piece(chunk).ends_inside and self.piece(after).begins_inside
-
-    def is_touchy(self, chunk: str) -> bool:
-        """Whether the chunk holds an exception that is matched over tokens."""
-        if (known := self._pieces.get(chunk)) is not None:
-            return known.touchy
-        rules = self._exceptions
-        return not (rules.have_signs and chunk.isalnum()) and rules.anywhere.search(chunk) is not None
-
-    def whole(self, text: str) -> tuple[_Token, ...]:
-        """The tokens of a text as spaCy cuts it in one go; nothing is remembered but words."""
-        if len(self._nlp.vocab.strings) > 10 * MEMORY:
-            self.forget()
-        return self._tokens(self._nlp.tokenizer(text))
-
-    def _cut(self, chunk: str) -> _Piece:
-        tokens = self._tokens(self._nlp.tokenizer(chunk))
-        rules = self._exceptions
-        if not self.is_touchy(chunk):
-            last = chunk[tokens[-2].end if len(tokens) > 1 else 0 :]
-            return _Piece(tokens, False, chunk[: tokens[0].end] in rules.later, last in rules.earlier)
-        return _Piece(tokens, True, chunk.startswith(rules.starts), chunk.endswith(rules.ends))
-
-    def _tokens(self, doc: Doc) -> tuple[_Token, ...]:
-        return tuple(self._token(token.idx + len(token), token.text) for token in doc)
-
-    def _token(self, end: int, text: str) -> _Token:
-        lexeme = self._nlp.vocab[text]
-        gives = not lexeme.is_stop and not lexeme.is_punct and text not in ("be", "-PRON-")
-        lower = text.lower()
-        return _Token(end, lower, gives and ":" not in lower, tuple(lower.split(":")) if gives else ())
 
 
 class Surroundings:
@@ -229,7 +115,7 @@ class Surroundings:
         """The tokens of the chunks between two edges of chunks; None if chunks alone do not tell."""
         if self._tokens.whole_texts_only:
             return None
-        pieces: list[tuple[int, tuple[_Token, ...]]] = []
+        pieces: list[tuple[int, tuple[Token, ...]]] = []
         # The chunks on both sides of the table may hold the other half of an exception.
         before = self._text[_chunk_start(self._text, first - 2) : first - 1].split()[-1] if first else ""
         before_touchy, before_end = self._tokens.is_touchy(before), first - 1 if first else -2
@@ -258,7 +144,7 @@ class Surroundings:
         excluded = self._tokens.be_is_a_keyword or "-PRON-" in text
         if ":" not in text and not excluded:
             return
-        tokens: Iterable[_Token]
+        tokens: Iterable[Token]
         if self._tokens.whole_texts_only or excluded:
             tokens = self._tokens.whole(text)
         else:
@@ -272,7 +158,7 @@ class Surroundings:
 class _Table:
     """Tokens in order and their ends, counted from where the table begins."""
 
-    tokens: list[_Token]
+    tokens: list[Token]
     ends: list[int]
     ends_touchy: bool = False
 
@@ -288,8 +174,8 @@ class _Table:
         return index
 
     @classmethod
-    def of(cls, pieces: Iterable[tuple[int, tuple[_Token, ...]]], *, ends_touchy: bool = False) -> _Table:
-        tokens: list[_Token] = []
+    def of(cls, pieces: Iterable[tuple[int, tuple[Token, ...]]], *, ends_touchy: bool = False) -> _Table:
+        tokens: list[Token] = []
         ends: list[int] = []
         for start, cut in pieces:
             tokens += cut

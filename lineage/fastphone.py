@@ -256,7 +256,8 @@ def _shortest(code: int, region: str | None = None) -> int:
     first = region or phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code][0]
     read_by: Any = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, first)
     added = sum(character.isdigit() for character in read_by.national_prefix_transform_rule or "")
-    return min((min(m.general_desc.possible_length, default=0) for m in _sharing(code)), default=0) - added
+    shortest: int = min((min(m.general_desc.possible_length, default=0) for m in _sharing(code)), default=0)
+    return shortest - added
 
 
 def _sha256(module: Any) -> str:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage import fastcontext, fastpatterns, fastphone, fastscan, presidio
+from lineage import fastcontext, fastpatterns, fastphone, fastscan, fasttokens, presidio
 from lineage.fastscan import FastAnalyzer
 from lineage.policy import load_policy
 from tests.support.scan_texts import CONTEXT, EMOTICONS, GLUE, MARKS, SPACES, adversarial, clean, mixed, ordinary
@@ -226,7 +226,7 @@ def broken_made_keywords(monkeypatch):
 
 
 def broken_neighbours(monkeypatch):
-    monkeypatch.setattr(fastcontext.Tokens, "may_join", lambda self, chunk, after: False)
+    monkeypatch.setattr(fasttokens.Tokens, "may_join", lambda self, chunk, after: False)
 
 
 def broken_duplicates(monkeypatch):
@@ -262,7 +262,7 @@ def test_the_comparison_catches_a_broken_shortcut(monkeypatch, broken):
 
 
 def test_what_is_remembered_is_bounded_and_can_be_dropped(monkeypatch):
-    monkeypatch.setattr(fastcontext, "MEMORY", 50)
+    monkeypatch.setattr(fasttokens, "MEMORY", 50)
     analyzer = fast(DEFAULT)
     for seed in range(40):
         analyzer.findings("phone card date website " + ordinary(random.Random(seed)))
