@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from presidio_analyzer.nlp_engine import NlpEngine
     from tldextract import TLDExtract
 
-__all__ = ["LOGGERS", "described", "stock_engine", "suffix_list_sha256"]
+__all__ = ["LOGGERS", "described", "is_blank", "stock_engine", "suffix_list_sha256"]
 
 LOGGERS = ("presidio-analyzer", "decision_process", "tldextract", "tldextract.cache", "spacy")
+_BLANK_ENGINE_FIELDS = {"generic_tokenizer", "_blank_languages", "models", "auto_download", "nlp"}
 
 
 def stock_engine(policy: Policy) -> AnalyzerEngine:
@@ -49,6 +50,13 @@ def stock_engine(policy: Policy) -> AnalyzerEngine:
         registry.load_predefined_recognizers(languages=languages)
     registry.recognizers = _chosen(list(registry.recognizers), policy)
     return AnalyzerEngine(registry=registry, nlp_engine=nlp_engine, supported_languages=languages)
+
+
+def is_blank(nlp_engine: NlpEngine, language: str) -> bool:
+    """Whether this is the blank tokeniser that `stock_engine` gives an analyzer, as it was made."""
+    pipeline = getattr(nlp_engine, "nlp", {}).get(language)
+    ours = type(nlp_engine).__module__ == __name__ and set(vars(nlp_engine)) <= _BLANK_ENGINE_FIELDS
+    return ours and pipeline is not None and not pipeline.pipe_names and pipeline.lang == language
 
 
 def suffix_list_sha256() -> str:

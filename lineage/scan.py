@@ -3,8 +3,11 @@
 Whatever Presidio's loggers say is swallowed, and a warning or error among it (a recogniser that timed out and was skipped)
 makes the scan fail: left alone it would fail open.
 
-A scanner proves itself before its first scan: one canary per type it claims to find (`canaries`). It holds no state between scans,
-and nothing it raises carries text.
+The findings are stock Presidio's, found by a shorter way where that is proven equal (`fastscan`, docs/adr/0016).
+
+A scanner proves itself before its first scan: one canary per type it claims to find (`canaries`), by the way it will scan.
+Nothing it raises carries text. Between scans it remembers words of the texts, at most a fixed number (`fastcontext`), until
+`close`.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from lineage.quiet import Complaint, forget_complaints, silence, worst_complaint
 from lineage.tiers import blind_spots_of, has_model, tier_of
 
 if TYPE_CHECKING:
-    from presidio_analyzer import AnalyzerEngine, RecognizerResult
+    from lineage.fastscan import FastAnalyzer
 
 __all__ = ["ART9_LEXICON", "Fingerprint", "ScanFailed", "Scanner", "Span"]
 
@@ -58,7 +61,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Everything about a scanner that its findings depend on."""
+    """Everything about a scanner that its findings depend on. `path` is the code that finds: see `FastAnalyzer.path`."""
 
     presidio: str
     phonenumbers: str
@@ -67,6 +70,7 @@ class Fingerprint:
     suffix_list_sha256: str
     recognizers_sha256: str
     tier: str
+    path: str
     models: tuple[str, ...] = ()
 
     @property
@@ -103,7 +107,7 @@ class Scanner:
             GateClosed: the scanner's self-test does not pass (first use only).
         """
         names = (Span("PERSON", *place, score, "Gazetteer") for place, score in self._gazetteer.names(text))
-        return (*self._stock_spans(self._proven_engine, text), *names, *self._lexicon_spans(text))
+        return (*self._presidio_spans(self._proven, text), *names, *self._lexicon_spans(text))
 
     def self_test(self) -> None:
         """Scan one canary per enabled type, one phone per region, and one that needs its context word.
@@ -111,13 +115,18 @@ class Scanner:
         Raises:
             GateClosed: a type is missed, or has no canary, or the policy requires a tier that is not there.
         """
-        _ = self._proven_engine
+        _ = self._proven
+
+    def close(self) -> None:
+        """Drop what is remembered of the texts scanned so far. The scanner stays usable."""
+        if "_proven" in vars(self):
+            self._proven.forget()
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """What produced the findings, for admission rows and cache keys."""
-        engine = self._proven_engine
-        recognizers: Any = [described(r) for r in engine.registry.recognizers]
+        analyzer = self._proven
+        recognizers: Any = [described(r) for r in analyzer.engine.registry.recognizers]
         recognizers += [model_settings(self._policy)] if has_model(self._policy) else []
         recognizers += [self._gazetteer.described()] if self._policy.gazetteer.enabled else []
         return Fingerprint(
@@ -128,22 +137,30 @@ class Scanner:
             suffix_list_sha256=suffix_list_sha256(),
             recognizers_sha256=hashlib.sha256(rfc8785.dumps([recognizers, list(self._policy.art9.words)])).hexdigest(),
             tier=self.tier,
+            path=analyzer.path,
             models=(model_identity(self._policy),) if has_model(self._policy) else (),
         )
 
     @cached_property
-    def _proven_engine(self) -> AnalyzerEngine:
-        engine = stock_engine(self._policy)
-        self._prove(engine)
-        return engine
+    def _proven(self) -> FastAnalyzer:
+        analyzer = self._analyzer()
+        self._prove(analyzer)
+        return analyzer
 
-    def _stock_spans(self, engine: AnalyzerEngine, text: str) -> tuple[Span, ...]:
+    def _analyzer(self) -> FastAnalyzer:
+        from lineage.fastscan import FastAnalyzer
+
+        return FastAnalyzer(stock_engine(self._policy), self._policy.language, self._policy.min_score)
+
+    def _presidio_spans(self, analyzer: FastAnalyzer, text: str) -> tuple[Span, ...]:
         silence(*LOGGERS)
         forget_complaints()
         try:
-            # No `entities`: Presidio turns a given list into a set, and the order of findings would vary by process.
-            results = engine.analyze(text, self._policy.language, score_threshold=self._policy.min_score)
-            spans = tuple(Span(r.entity_type, r.start, r.end, float(r.score), _found_by(r)) for r in results)
+            spans = tuple(
+                Span(f.entity_type, f.start, f.end, float(f.score), f.recognizer) for f in analyzer.findings(text)
+            )
+        except TimeoutError:
+            raise ScanFailed("scan_timeout") from None
         except Exception:  # noqa: BLE001 - whatever a recogniser raises may quote the text; it closes the gate, nameless
             raise ScanFailed("scan_failed") from None
         if complaint := worst_complaint():
@@ -157,14 +174,10 @@ class Scanner:
         for found in self._lexicon.finditer(folded.text):
             yield Span(ART9_LEXICON, *folded.original_span(*found.span()), 1.0, "Art9Lexicon")
 
-    def _prove(self, engine: AnalyzerEngine) -> None:
+    def _prove(self, analyzer: FastAnalyzer) -> None:
         if self._policy.require_ner and not has_model(self._policy):
             hint = "Name a model in ner.models, or set require_ner = false and accept the blind spots."
             where = f"{self.tier} in {self._policy.language!r}"
             raise GateClosed(f"The policy requires the NER tier, and this scanner is {where}.", hint=hint)
-        claimed = engine.get_supported_entities(self._policy.language)
-        prove(lambda text: self._stock_spans(engine, text), claimed, self._policy)
-
-
-def _found_by(result: RecognizerResult) -> str:
-    return str((result.recognition_metadata or {}).get(result.RECOGNIZER_NAME_KEY, ""))
+        claimed = analyzer.engine.get_supported_entities(self._policy.language)
+        prove(lambda text: self._presidio_spans(analyzer, text), claimed, self._policy)

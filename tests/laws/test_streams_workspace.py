@@ -62,7 +62,7 @@ class OnceProven(Scanner):
         return self.seen[text]
 
     def self_test(self) -> None:
-        _ = self._proven_engine
+        _ = self._proven
 
 
 @pytest.fixture(scope="module")

@@ -136,7 +136,7 @@ def test_there_is_a_canary_for_every_type_of_the_shipped_languages(scanners):
     claimed = {
         kind
         for code, scanner in scanners.by_language.items()
-        for kind in scanner._proven_engine.get_supported_entities(code)
+        for kind in scanner._proven.engine.get_supported_entities(code)
     }
     assert claimed <= {*CANARIES, *COUNTRY_CANARIES}
     assert claimed <= set(EUROPEAN.entities), "a type that the policy does not list"

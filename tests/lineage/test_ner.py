@@ -92,7 +92,7 @@ def test_a_record_about_nobody_is_clean(scanner, policy):
 
 
 def test_a_constant_is_no_person_whatever_the_model_says(scanner):
-    engine = scanner._proven_engine.nlp_engine
+    engine = scanner._proven.engine.nlp_engine
     doc = engine.nlp["en"]("[PERSON]")
     doc.ents = [doc.char_span(0, 8, label="PERSON")]
     assert engine._get_updated_entities(doc.ents, [0.9]) == ([], [])
@@ -207,7 +207,7 @@ try:
     said["models"], said["tier"] = list(scanner.fingerprint.models), scanner.tier
     if "--break" in sys.argv:
         from presidio_analyzer.nlp_engine.huggingface_token_pipe import FACTORY_NAME
-        pipe = scanner._proven_engine.nlp_engine.nlp["en"].get_pipe(FACTORY_NAME)
+        pipe = scanner._proven.engine.nlp_engine.nlp["en"].get_pipe(FACTORY_NAME)
         pipe.pipeline = lambda text: 1 / 0
         try:
             scanner.scan("I met Ann Smith")

@@ -15,6 +15,7 @@ import pytest
 from lineage import presidio
 from lineage.canaries import CANARIES
 from lineage.errors import GateClosed, WrongUsage
+from lineage.fastscan import FastAnalyzer
 from lineage.policy import load_policy
 from lineage.scan import ART9_LEXICON, ScanFailed, Scanner
 
@@ -39,9 +40,14 @@ def with_policy(**changes):
     return Scanner(DEFAULT.model_copy(update=changes))
 
 
+def recognizer_of(scanner, name):
+    return next(r for r in scanner._proven.engine.registry.recognizers if r.name == name)
+
+
 def failing(scanner, name, method, replacement, monkeypatch):
-    recognizer = next(r for r in scanner._proven_engine.registry.recognizers if r.name == name)
-    monkeypatch.setattr(recognizer, method, replacement)
+    """A proven scanner with another recogniser: looked at again, as at the start, so that it runs as it would from there."""
+    monkeypatch.setattr(recognizer_of(scanner, name), method, replacement)
+    monkeypatch.setitem(vars(scanner), "_proven", FastAnalyzer(scanner._proven.engine, "en", DEFAULT.min_score))
 
 
 def test_the_pinned_presidio_is_the_one_tested():
@@ -63,7 +69,7 @@ def test_a_ten_digit_order_number_is_no_health_number(scanner):
 
 
 def test_findings_are_stock_presidios_for_the_same_recognisers(scanner):
-    engine = scanner._proven_engine
+    engine = scanner._proven.engine
     results = engine.analyze(TEXT, "en", score_threshold=DEFAULT.min_score)
     stock = [(r.entity_type, r.start, r.end, r.score) for r in results]
     assert [(s.entity_type, s.start, s.end_exclusive, s.score) for s in scanner.scan(TEXT)] == stock
@@ -106,14 +112,14 @@ def test_empty_lemmas_close_the_gate(monkeypatch):
 
 
 def test_it_does_not_claim_what_it_cannot_find(scanner):
-    assert "PERSON" not in scanner._proven_engine.get_supported_entities("en")
+    assert "PERSON" not in scanner._proven.engine.get_supported_entities("en")
     assert "does not see names" in scanner.blind_spots
 
 
 def test_there_is_a_canary_for_every_shipped_type():
     everything = with_policy(disabled_recognizers=())
     everything.self_test()
-    assert set(CANARIES) == set(everything._proven_engine.get_supported_entities("en"))
+    assert set(CANARIES) == set(everything._proven.engine.get_supported_entities("en"))
 
 
 @pytest.mark.parametrize("missed", ["EMAIL_ADDRESS", "CREDIT_CARD"])
@@ -151,9 +157,7 @@ def test_no_log_line_holds_a_planted_value(scanner, caplog, capfd):
 
 def test_a_timeout_that_presidio_logs_and_skips_fails_the_scan(monkeypatch):
     scanner = with_policy(name="timeout")
-    (pattern,) = next(
-        r for r in scanner._proven_engine.registry.recognizers if r.name == "CreditCardRecognizer"
-    ).patterns
+    (pattern,) = recognizer_of(scanner, "CreditCardRecognizer").patterns
 
     class Slow:
         def finditer(self, *_args, **_kwargs):
@@ -169,13 +173,11 @@ def test_a_real_regex_timeout_fails_the_scan(monkeypatch):
     import regex
 
     scanner = with_policy(name="slow", recognizer_timeout_s=1)
-    (pattern,) = next(
-        r for r in scanner._proven_engine.registry.recognizers if r.name == "CreditCardRecognizer"
-    ).patterns
-    monkeypatch.setattr(pattern, "compiled_regex", regex.compile(r"(?:a|b|ab)*[0-9]"))
+    (pattern,) = recognizer_of(scanner, "CreditCardRecognizer").patterns
+    monkeypatch.setattr(pattern, "compiled_regex", regex.compile(r"(?:1|2|12)*[a-z]"))
     try:
         with pytest.raises(ScanFailed) as caught:
-            scanner.scan("ab" * 200 + "!")
+            scanner.scan("12" * 200 + "!")
     finally:
         presidio._set_regex_timeout(DEFAULT.recognizer_timeout_s)
     assert caught.value.reason == "scan_timeout"
@@ -203,11 +205,67 @@ def test_an_exception_fails_the_scan_without_its_text(monkeypatch):
         raise ValueError(text)
 
     failing(scanner, "UrlRecognizer", "analyze", fail, monkeypatch)
+    assert "UrlRecognizer" in scanner._proven.path
     with pytest.raises(ScanFailed) as caught:
         scanner.scan("planted.person@example.com")
     assert "planted" not in str(caught.value) + caught.value.hint
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "text"),
+    [
+        ("CreditCardRecognizer", "validate_result", "card 4111 1111 1111 1111"),
+        ("IpRecognizer", "invalidate_result", "ip 192.0.2.17"),
+        ("IbanRecognizer", "validate_result", "iban DE89370400440532013000"),
+    ],
+)
+def test_a_validator_that_raises_or_warns_on_the_fast_path_fails_the_scan(monkeypatch, name, method, text):
+    scanner = with_policy(name="validators")
+
+    def fail(value):
+        raise ValueError(value)
+
+    def warn(value):
+        logging.getLogger("presidio-analyzer").warning("%s", value)
+
+    for broken in (fail, warn):
+        with monkeypatch.context() as patch:
+            failing(scanner, name, method, broken, patch)
+            assert scanner._proven.path == "fast/1"
+            with pytest.raises(ScanFailed) as caught:
+                scanner.scan(text)
+            assert caught.value.reason == "scan_failed"
+    assert scanner.scan(text)
+
+
+def test_an_exception_in_the_phone_search_fails_the_scan(scanner, monkeypatch):
+    from lineage import fastphone
+
+    def fail(*_args):
+        raise RuntimeError
+
+    monkeypatch.setattr(fastphone, "_tries", fail)
+    with pytest.raises(ScanFailed):
+        scanner.scan("order 12345")
+
+
+@pytest.mark.parametrize("text", ["\ud800", "ip 192.0.2.17 \udc00", "x" * 1_000_001])
+def test_a_text_that_the_tokeniser_refuses_fails_the_scan_as_in_presidio(scanner, text):
+    with pytest.raises((UnicodeEncodeError, ValueError)):
+        scanner._proven.engine.analyze(text, "en")
+    with pytest.raises(ScanFailed):
+        scanner.scan(text)
+
+
+def test_the_self_test_runs_through_the_fast_path(monkeypatch):
+    from lineage import fastpatterns
+
+    assert Scanner(DEFAULT).fingerprint.path == "fast/1"
+    monkeypatch.setattr(fastpatterns.Pieces, "of", lambda text: fastpatterns.Pieces((), ()))
+    with pytest.raises(GateClosed, match="self-test missed"):
+        Scanner(DEFAULT).scan("x")
 
 
 def test_the_art9_tripwire_stops_words_at_edges_in_any_case(scanner):
