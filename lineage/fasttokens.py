@@ -121,10 +121,18 @@ class Tokens:
         return Piece(tokens, True, chunk.startswith(rules.starts), chunk.endswith(rules.ends))
 
     def _tokens(self, doc: Doc) -> tuple[Token, ...]:
-        return tuple(self._token(token.idx + len(token), token.text) for token in doc)
+        known: dict[str, tuple[str, bool, tuple[str, ...]]] = {}
+        tokens: list[Token] = []
+        for token in doc:
+            text = token.text
+            if text not in known:
+                known[text] = self._read(text)
+            tokens.append(Token(token.idx + len(text), *known[text]))
+        return tuple(tokens)
 
-    def _token(self, end: int, text: str) -> Token:
+    def _read(self, text: str) -> tuple[str, bool, tuple[str, ...]]:
+        """A token's lower case, whether it is a keyword of itself, and what it gives to the text."""
         lexeme = self._nlp.vocab[text]
         gives = not lexeme.is_stop and not lexeme.is_punct and text not in ("be", "-PRON-")
         lower = text.lower()
-        return Token(end, lower, gives and ":" not in lower, tuple(lower.split(":")) if gives else ())
+        return lower, gives and ":" not in lower, tuple(lower.split(":")) if gives else ()
