@@ -39,15 +39,16 @@ def pseudonym_operator(register: RegisterIndex, pseudonym: Pseudonym) -> type[Op
     class PseudonymOperator(Operator):
         """Replaces a value by its person's pseudonym."""
 
-        def operate(self, text: str, params: dict[str, Any]) -> str:
+        def operate(self, text: str, params: dict[Any, Any] | None = None) -> str:
+            given = params or {}
             people = frozenset[str]().union(*(link.subject_keys for link in register.link(text)))
             if len(people) != 1:
-                return str(params["constant"])
+                return str(given["constant"])
             (subject_key,) = people
-            return written(params["constant"], pseudonym(params["entity_type"], subject_key))
+            return written(given["constant"], pseudonym(given["entity_type"], subject_key))
 
-        def validate(self, params: dict[str, Any]) -> None:
-            if not str(params.get("constant", "")).endswith("]"):
+        def validate(self, params: dict[Any, Any] | None = None) -> None:
+            if not str((params or {}).get("constant", "")).endswith("]"):
                 raise WrongUsage("The pseudonym operator needs a constant such as [PERSON].")
 
         def operator_name(self) -> str:
