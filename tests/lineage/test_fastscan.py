@@ -6,6 +6,7 @@ import random
 import re
 from functools import cache, partial
 from importlib import metadata
+from itertools import chain
 
 import pytest
 from hypothesis import given, settings
@@ -252,10 +253,13 @@ BROKEN = [
 @pytest.mark.parametrize("broken", BROKEN)
 def test_the_comparison_catches_a_broken_shortcut(monkeypatch, broken):
     broken(monkeypatch)
-    # "the:1" makes every "the" a keyword: too rare to wait for.
-    made = "phone " + "the " * 6 + "+44 20 7946 0958 the:1"
+    # "the:1" makes every "the" a keyword, and a card may be written in full-width digits: too rare to wait for.
+    rare = [
+        "phone " + "the " * 6 + "+44 20 7946 0958 the:1",
+        "card " + "4111111111111111".translate({48 + i: 0xFF10 + i for i in range(10)}),
+    ]
     drawn = (make(random.Random(seed)) for seed in range(1_500) for make in (mixed, adversarial))
-    assert differs(made, "everything") or any(differs(text, "everything") for text in drawn)
+    assert any(differs(text, "everything") for text in chain(rare, drawn))
 
 
 def test_words_that_a_colon_makes_keywords_count_as_in_presidio():
