@@ -2,7 +2,7 @@
 
 Presidio tokenises the whole text, takes the token at the finding's start and walks back over at most six *keywords*, and
 forward to the first one, from that token; the score rises if one of them contains a context word. A keyword is a token that is no stop word and no punctuation, or any token
-that equals, in lower case, a part of such a token split at colons: "the:x" anywhere in a text makes every "the" in it one.
+that equals, in lower case, a part of such a token split at colons: "the:1" anywhere in a text makes every "the" in it one.
 Here the same tokens are walked, and only these things are left out:
 
 * A text in which no context word of a recogniser occurs needs no tokens: a keyword is a piece of the text in lower case.

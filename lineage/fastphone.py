@@ -257,8 +257,7 @@ def _shortest(code: int, region: str | None = None) -> int:
     read_by: Any = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, first)
     added = sum(character.isdigit() for character in read_by.national_prefix_transform_rule or "")
     shortest: int = min((min(m.general_desc.possible_length, default=0) for m in _sharing(code)), default=0)
-    wanted: int = shortest - added
-    return wanted
+    return int(shortest - added)
 
 
 def _sha256(module: Any) -> str:

@@ -21,7 +21,7 @@ WORDS = (
 CONTEXT = (
     "phone call mobile telephone cell date birthday card credit visa iban bank transaction ip ipv4 mac ethernet email url "
     "website link wallet bitcoin ssn social security uuid guid passport license driver nhs itin tax account check medical "
-    "PHONE Call:mobile duplicate-licence cardholder the:card:be be Be BE DEA website: date: (card) e-mail's"
+    "PHONE Call:mobile duplicate-licence cardholder the:1 1:your the:card:be be Be BE DEA website: date: (card) e-mail's"
 ).split()
 TLDS = "com org co.uk de fr io museum sm xyz academy invalid c onl рф xn--p1ai COM photography".split()
 SPACES = " \t\n\r\x0b\x0c\x1c\x1f\x85\xa0\u2003\u2028\u3000\u200b\u2060\ufeff"
