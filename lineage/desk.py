@@ -24,15 +24,12 @@ from sqlmodel import Session
 from lineage import clock
 from lineage.access import Actor
 from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
-from lineage.closure import supplied_forms
 from lineage.dossier import DECIDERS, FILERS, RETRIERS, case_row
 from lineage.durable import write_whole
-from lineage.errors import Fault, NotAcceptable, RefusedByRule, WrongUsage
+from lineage.errors import Fault, NotAcceptable, WrongUsage
 from lineage.keys import load_private_key, load_public_key, private_path, public_path
-from lineage.pseudonyms import forms_of
-from lineage.register import RegisterForm
+from lineage.sought import open_supplied
 from lineage.subjects import find_subject, load_forms
-from lineage.tables import CaseRow
 from lineage.vault import Shredded
 from lineage.withdrawal import give_back
 from lineage.workspace import Workspace
@@ -44,13 +41,10 @@ __all__ = [
     "extend",
     "file_case",
     "hold",
-    "open_supplied",
     "reason_for",
     "refuse",
     "retry",
-    "searched_forms",
     "sign",
-    "subject_forms",
 ]  # fmt: skip
 
 MAX_IDENTIFIERS, MAX_IDENTIFIER_CHARS, MAX_SENTENCE_CHARS = 50, 320, 1000
@@ -101,49 +95,6 @@ def file_case(workspace: Workspace, intake: Intake, *, actor: Actor, now: dateti
             intake.only_consent,
         )
         return file_request(session, filing, actor=actor, now=now)
-
-
-def open_supplied(workspace: Workspace, case_id: str) -> list[str]:
-    """The identifiers the person gave, in memory, for the search of the preview.
-
-    Raises:
-        WrongUsage: no such case, or they were dropped at the purge.
-    """
-    with workspace.database.reader() as session:
-        supplied = case_row(session, case_id).supplied
-    if supplied is None:
-        raise WrongUsage(f"The identifiers of case {case_id} were dropped at its purge.")
-    identifiers: list[str] = json.loads(workspace.keystore.open([(f"case:{case_id}", supplied)])[0])
-    return identifiers
-
-
-def subject_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
-    """The subject's key, and every form known of them: registered, and supplied with the request.
-
-    Raises:
-        RefusedByRule: the case has forgotten who it was about (it is purged), or never knew.
-    """
-    with workspace.database.reader() as session:
-        row = session.get(CaseRow, case_id)
-        if row is None or row.subject_key is None:
-            raise RefusedByRule(f"Case {case_id} has no subject (any more).")
-        registered = load_forms(session, workspace.keystore, row.subject_key)
-    return row.subject_key, registered + supplied_forms(row.subject_key, open_supplied(workspace, case_id))
-
-
-def searched_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
-    """As `subject_forms`, and what redacted texts call the person: what must be searched for, freed, purged and kept out.
-
-    A withdrawal by policy is about nobody: it has no key ("") and no forms.
-
-    Raises:
-        RefusedByRule: as `subject_forms`.
-    """
-    with workspace.database.reader() as session:
-        if case_row(session, case_id).rescan_id:
-            return "", []
-    key, forms = subject_forms(workspace, case_id)
-    return key, forms + forms_of(key, workspace.keyring.pseudonym)
 
 
 def approve(workspace: Workspace, case_id: str, *, actor: Actor, digest: str, now: datetime) -> CaseView:

@@ -23,7 +23,7 @@ from lineage.access import Actor, Role
 from lineage.case import view
 from lineage.catalog import contents_of
 from lineage.database import in_chunks
-from lineage.desk import reason_for, searched_forms
+from lineage.desk import reason_for
 from lineage.dossier import case_row
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.findings import TYPE_OF
@@ -31,6 +31,7 @@ from lineage.keyring import Keyring
 from lineage.records import Chat, Completion, Content
 from lineage.register import RegisterForm, RegisterIndex, SuppressionList
 from lineage.review import NOT_RELEASABLE
+from lineage.sought import searched_forms
 from lineage.spans import Interval, clusters, difference, overlaps
 from lineage.subjects import load_forms
 from lineage.tables import (

@@ -10,12 +10,12 @@ from sqlmodel import Session
 from lineage import builds, plans
 from lineage.case import CaseFile
 from lineage.closure import Closure, Reach, find_closure
-from lineage.desk import searched_forms
 from lineage.evidence import add_evidence, contract, save_closure
 from lineage.plans import TRUNK
 from lineage.renewal import superseded
 from lineage.scanned import scanned_by, summary
 from lineage.sightings import find_sightings, sighting_bodies
+from lineage.sought import searched_forms
 from lineage.withdrawal import withdrawn_closure
 from lineage.workspace import Workspace
 from pipelines.chains import drifted_shards

@@ -14,10 +14,10 @@ from typing import Any
 from lineage import journal, purge, renewal, studies
 from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile, Stage
-from lineage.desk import searched_forms
 from lineage.errors import NotAcceptable
 from lineage.evidence import add_evidence, case_records, evidence, has_evidence
 from lineage.register import RegisterForm
+from lineage.sought import searched_forms
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines.certifying import write_half_signed

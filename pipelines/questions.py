@@ -5,11 +5,11 @@ from __future__ import annotations
 from lineage import plans
 from lineage.case import CaseFile
 from lineage.catalog import contents_of
-from lineage.desk import subject_forms
 from lineage.evidence import case_records
 from lineage.plans import Placed
 from lineage.redaction import speaks_of
 from lineage.register import RegisterForm, RegisterIndex
+from lineage.sought import subject_forms
 from lineage.workspace import Workspace
 from pipelines.states import open_atelier
 

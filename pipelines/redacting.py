@@ -7,12 +7,12 @@ from sqlmodel import Session, select
 from lineage import renewal
 from lineage.catalog import Identity, Judged, given_id
 from lineage.closure import freed_contents
-from lineage.desk import searched_forms
 from lineage.errors import Fault, RefusedByRule
 from lineage.evidence import case_records
 from lineage.records import RawRecord, TrainingRecord, canonical_bytes
 from lineage.redaction import Freed
 from lineage.register import RegisterIndex
+from lineage.sought import searched_forms
 from lineage.tables import RecordRow, RecordSubjectRow
 from lineage.workspace import Workspace
 from pipelines.ingest import open_gate

@@ -9,7 +9,7 @@ import re
 import pytest
 from desk_world import CONTRACT, NOW, OTHER, PERSON, Desk, World, digest
 
-from lineage import desk, dossier, ledger
+from lineage import desk, dossier, ledger, sought
 from lineage.case import Stage
 from lineage.chain import Intact
 from lineage.verify import load_trusted_keys, verify_bytes
@@ -77,7 +77,7 @@ def test_no_page_shows_an_identifier_after_filing(world: World) -> None:
 
 def test_the_supplied_identifiers_are_sealed_until_the_purge_and_open_for_the_search(world: World) -> None:
     case_id = world.browser("ines").filed(*PERSON)
-    assert desk.open_supplied(world.workspace, case_id) == list(PERSON)
+    assert sought.open_supplied(world.workspace, case_id) == list(PERSON)
     for path in world.workspace.home.glob("*.db*"):
         assert not [value for value in PERSON if value.encode() in path.read_bytes()]
 

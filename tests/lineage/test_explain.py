@@ -11,11 +11,13 @@ from lineage_world import DEFAULT, STRICT
 from lineage.admit import decide
 from lineage.explain import explain
 from lineage.findings import Evidence
+from lineage.keyring import PairMac
 from lineage.policy import Policy
 from lineage.records import PlainText
 from lineage.register import Link
 from lineage.scan import ART9_LEXICON, Span
 
+PSEUDONYM = PairMac(bytes(32))
 TEXT = "".join(chr(ord("A") + i % 26) + str(i % 10) for i in range(40))
 TYPES = ("PERSON", "EMAIL_ADDRESS", "CREDIT_CARD", "URL", "NOT_LISTED", ART9_LEXICON, "US_SSN")
 PLACES = st.tuples(st.integers(0, 70), st.integers(4, 10))
@@ -55,8 +57,8 @@ ERASED = LINKS.map(lambda link: replace(link, subject_keys=frozenset(), ambiguou
 def test_the_key_that_is_named_says_the_action(spans, links, erased, policy):
     content = PlainText(TEXT)
     evidence = [Evidence(tuple(spans), tuple(links), tuple(erased))]
-    decision = decide(content, declared=["own"], evidence=evidence, policy=policy, strict=STRICT)
-    explained = explain(content, decision, policy)
+    decision = decide(content, declared=["own"], evidence=evidence, policy=policy, strict=STRICT, pseudonym=PSEUDONYM)
+    explained = explain(content, decision, policy, PSEUDONYM)
     for found in explained.findings:
         assert said(policy, found.entity_type, found.rule) == found.action
         assert found.because

@@ -23,11 +23,12 @@ ROWS = {
 
 
 def fields(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, object]]:
-    """Every setting by its dotted name, TYPE standing for an entity type, with its default (... when required)."""
+    """Every setting by its dotted name, TYPE standing for an entity type or a language, with its default (else ...)."""
     for name, field in model.model_fields.items():
         inner = next(_models_in(field.annotation), None)
         if inner is None:
-            yield before + name, ... if field.is_required() else field.default
+            required = field.is_required() or field.default_factory is not None
+            yield before + name, ... if required else field.default
         else:
             yield from fields(inner, f"{before}{name}.{'TYPE.' if 'dict' in str(field.annotation) else ''}")
 
@@ -62,24 +63,29 @@ def test_the_example_is_a_policy(tmp_path):
     assert load_policy(path).constant("EMAIL_ADDRESS") == "[EMAIL]"
 
 
+REQUIRED = {
+    "": {"name": '"x"'},
+    "phone": {"regions": '["GB"]', "context": '["x"]'},
+    "languages.TYPE.phone": {"regions": '["DE"]', "context": '["x"]'},
+    "entities.TYPE": {"action": '"allow"'},
+}
+STANDS_FOR = {"entities.TYPE": "entities.URL", "languages.TYPE": "languages.de"}
+
+
 @pytest.mark.parametrize(
-    "name", [n for n, d in FIELDS.items() if n not in ("name", "entities.TYPE.constant", "art9.words")]
+    "name", [n for n in FIELDS if n not in ("name", "entities.TYPE.constant", "entities.TYPE.operator", "art9.words")]
 )
 def test_examples_on_the_page_are_allowed(name, tmp_path):
-    """Each example, put into the whole policy, loads."""
-    example = ROWS[name][2].strip("`")
-    base = '[phone]\nregions = ["GB"]\ncontext = ["x"]\n'
-    tables = {"": 'name = "x"\n', "phone": "", "art9": "", "entities.TYPE": ""}
+    """Each example, put into the smallest policy that can hold it, loads."""
     table, _, key = name.rpartition(".")
-    tables[table] += f"{key} = {example}\n"
-    if table != "phone":
-        tables["phone"] = base.split("\n", 1)[1]
-    else:
-        other = {"regions": 'context = ["x"]\n', "context": 'regions = ["GB"]\n'}[key]
-        tables["phone"] += other
-    if key != "action" or table != "entities.TYPE":
-        tables["entities.TYPE"] += 'action = "allow"\n'
-    text = "".join(f"[{t.replace('TYPE', 'URL')}]\n{body}" if t else body for t, body in tables.items())
+    tables = {"": {}, "phone": {}, table: {}} | ({"languages.TYPE.phone": {}} if table.startswith("languages") else {})
+    text = ""
+    for place in sorted(tables):
+        values = REQUIRED.get(place, {}) | ({key: ROWS[name][2].strip("`")} if place == table else {})
+        shown = place
+        for general, one in STANDS_FOR.items():
+            shown = shown.replace(general, one)
+        text += f"[{shown}]\n" * bool(place) + "".join(f"{k} = {value}\n" for k, value in values.items())
     path = tmp_path / "policy.toml"
     path.write_text(text)
     load_policy(path)
@@ -97,9 +103,9 @@ def test_examples_on_the_page_are_allowed(name, tmp_path):
 )  # fmt: skip
 def test_a_complaint_names_key_line_and_what_is_allowed(tmp_path, change, said):
     from lineage.errors import WrongUsage
-    from lineage.policy import _shipped
+    from lineage.policy import shipped_text
 
-    text = _shipped("default")
+    text = shipped_text("default")
     assert change[0] in text
     path = tmp_path / "policy.toml"
     path.write_text(text.replace(*change, 1))

@@ -241,7 +241,7 @@ def test_the_page_is_one_file_that_asks_for_nothing() -> None:
 
 @pytest.mark.parametrize("now", [report(), report(allow=3), replace(report(allow=3), tier="", blind_spots="")])
 def test_a_page_and_metadata_are_made_of_little(now) -> None:
-    asked = IngestReport("ing-1", "tickets", 0, 3, {}, {}, None)
+    asked = IngestReport("ing-1", "tickets", 0, 3, {}, {}, None, "", "")
     assert "Scan report" in render(now)
     assert "entity types" not in gate_metadata(asked, now)["findings"]
 
