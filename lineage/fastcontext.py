@@ -11,7 +11,9 @@ Here the same tokens are walked, and only these things are left out:
 * spaCy cuts at whitespace first, so a chunk between whitespace has the same tokens in every text, with one exception:
   after that, its exceptions with affixes (":)", "a.m.") are matched over tokens, spaces or not. Such a match across a space
   changes nothing itself but may keep one inside a chunk from happening. `Piece.touchy` marks chunks that hold an exception;
-  if the tokens on both sides of a space next to one could be parts of an exception, the whole text is tokenised.
+  if the tokens on both sides of a space next to one could be parts of an exception, a wide part of the text is tokenised in
+  one go. A match is kept or not by the matches that overlap it, so tokens further from the part's ends than twice the
+  longest exception are those of the whole text.
   A language with an exception that holds a space is always tokenised whole.
 * Chunks are remembered (`fasttokens`).
 """
@@ -29,8 +31,9 @@ __all__ = ["KEYWORDS", "Surroundings", "chunk_end"]
 
 # Presidio collects five words before the entity and the entity's own token.
 KEYWORDS = 6
-# Characters before a finding, and after its start, that are cut first, then, then the whole text.
+# Characters before a finding, and after its start, that are cut first, then, then in one go; after that the whole text.
 _WINDOWS = ((90, 0), (500, 300))
+_WIDE = (1_500, 1_000)
 
 # A space after a chunk belongs to it; whatever whitespace is left is a token.
 _CHUNK = re.compile(r"\S+|(?<!\S)\s+|[^\S ]\s*")
@@ -58,20 +61,26 @@ class Surroundings:
 
     def around(self, start: int) -> list[str]:
         """The keywords that Presidio would look at, in lower case."""
-        for before, after in _WINDOWS:
+        for (before, after), cut in ((_WINDOWS[0], self._table), (_WINDOWS[1], self._table), (_WIDE, self._wide_table)):
             first = _chunk_start(self._text, start - before)
             end = chunk_end(self._text, min(start + after, len(self._text)))
-            table = self._table(first, end)
-            if table is None:
-                break
-            index = table.index_at(start - first)
-            backward, forward = self._backward(table, index), self._forward(table, index)
-            if (len(backward) == KEYWORDS or not first) and (forward or end == len(self._text)):
-                return backward + forward
+            table = cut(first, end)
+            if table is not None and (
+                found := self._complete(table, start - first, first == 0, end == len(self._text))
+            ):
+                return found
         if self._all is None:
             self._all = _Table.of([(0, self._tokens.whole(self._text))])
         index = self._all.index_at(start)
         return self._backward(self._all, index) + self._forward(self._all, index)
+
+    def _complete(self, table: _Table, place: int, is_first: bool, is_last: bool) -> list[str] | None:
+        """The keywords around a place in a table; None if the table ends too early on a side where the text goes on."""
+        index = bisect_right(table.ends, place)
+        if index == len(table.ends) or not (index or is_first):
+            return None
+        backward, forward = self._backward(table, index), self._forward(table, index)
+        return backward + forward if (len(backward) == KEYWORDS or is_first) and (forward or is_last) else None
 
     def _may_hold(self, start: int, words: Sequence[str]) -> bool:
         """False only if no place that counts holds a word: then the finding's own chunk need not be cut."""
@@ -129,6 +138,18 @@ class Surroundings:
             pieces.append((start - first, self._tokens.piece(chunk).tokens))
             before, before_touchy, before_end = chunk, touchy, found.end()
         return _Table.of(pieces, ends_touchy=before_touchy)
+
+    def _wide_table(self, first: int, end: int) -> _Table | None:
+        """The tokens of a part of the text, cut in one go, less those near its ends.
+
+        Whether an exception is matched depends on those that overlap it, and none has more tokens than characters.
+        """
+        if self._tokens.whole_texts_only:
+            return None
+        tokens = self._tokens.whole(self._text[first:end])
+        reach = self._tokens.reach
+        last = len(tokens) - reach if end < len(self._text) else len(tokens)
+        return _Table.of([(0, tokens[reach if first else 0 : last])])
 
     def _is_made_keyword(self, lower: str) -> bool:
         if ":" in lower:

@@ -66,6 +66,7 @@ class _Exceptions:
         self.later = frozenset(token for rule in several for token in tokens[rule][1:])
         self.earlier = frozenset(token for rule in several for token in tokens[rule][:-1])
         self.anywhere = re.compile("|".join(map(re.escape, sorted(several, key=len, reverse=True))) or r"(?!)")
+        self.reach = 2 * max(map(len, several), default=0)
         self.starts = tuple(self.later)
         self.ends = tuple(self.earlier)
 
@@ -78,6 +79,7 @@ class Tokens:
         self.forget()
         self._exceptions = _Exceptions(self._nlp)
         self.whole_texts_only = self._exceptions.hold_space
+        self.reach = self._exceptions.reach
         self.be_is_a_keyword = "be" not in self._nlp.Defaults.stop_words
 
     def forget(self) -> None:

@@ -276,6 +276,19 @@ def test_the_word_after_a_finding_counts_where_the_finding_is_no_keyword():
     assert fast_findings(pair("default")[1], "see https://example.com/path url")[0][3] == pytest.approx(0.95)
 
 
+def test_a_part_of_a_text_cut_in_one_go_has_the_tokens_of_the_whole():
+    tokens = fasttokens.Tokens("en")
+    for seed in range(150):
+        rng = random.Random(seed)
+        text = " ".join("".join(rng.choices((*EMOTICONS, *CONTEXT, *GLUE), k=rng.randint(1, 3))) for _ in range(400))
+        first = fastcontext._chunk_start(text, rng.randrange(len(text)))
+        end = fastcontext.chunk_end(text, min(first + 600, len(text)))
+        part = fastcontext.Surroundings(tokens, text)._wide_table(first, end)
+        cut = [(first + token_end, token.lower) for token_end, token in zip(part.ends, part.tokens, strict=True)]
+        whole = [(token.end, token.lower) for token in tokens.whole(text)]
+        assert cut == [token for token in whole if cut[0][0] <= token[0] <= cut[-1][0]] if cut else True
+
+
 def test_what_is_remembered_is_bounded_and_can_be_dropped(monkeypatch):
     monkeypatch.setattr(fasttokens, "MEMORY", 50)
     analyzer = fast(DEFAULT)
