@@ -11,6 +11,7 @@ The 12,500 records of the comparison with odd texts are a test: tests/lineage/te
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import sys
 import time
@@ -94,6 +95,8 @@ def main() -> int:
     print(f"seed {seed}")
     count = 100 if quick else 1_000
     sides.seconds(ordinary(random.Random(f"{seed} warm {i}")) for i in range(2_000))
+    gc.collect()
+    gc.freeze()  # what was loaded is not looked at again by either side's garbage collections
     kinds = {
         "1,000 characters": [ordinary(random.Random(f"{seed} {i}")) for i in range(3 * count)],
         "1,000 characters, no findings": [clean(random.Random(f"{seed} clean {i}")) for i in range(count)],
