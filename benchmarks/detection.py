@@ -27,19 +27,24 @@ from lineage.admit import Gate
 from lineage.policy import Policy, load_policy
 from lineage.register import RegisterForm, RegisterIndex, SuppressionList
 from lineage.scan import Scanner
+from lineage.tiers import GazetteerRule, NerRule
 
 SEED, PEOPLE, REGISTERED = 20261124, 600, 0.9
 
 
-def tiers(people: Sequence[Customer]) -> list[Tier]:
-    """A line for each tier: name, policy, and what the register holds."""
+def tiers(people: Sequence[Customer], model: str | None) -> list[Tier]:
+    """A line for each tier: name, policy, and what the register holds. `model` is a spaCy package or folder."""
     default = load_policy("default")
+    listed = default.model_copy(update={"gazetteer": GazetteerRule(enabled=True)})
     everywhere = default.model_copy(update={"phone": default.phone.model_copy(update={"regions": REGIONS})})
     known = forms_of(people)
+    named = default.model_copy(update={"ner": NerRule(engine="spacy", models={"en": model or ""})})
     return [
         _tier("patterns", default, ()),
         _tier("patterns + register", default, known),
         _tier("patterns + register, phone regions of all eight countries", everywhere, known),
+        _tier("patterns + register + name lists", listed, known),
+        *([_tier("patterns + register + spaCy", named, known)] if model else []),
     ]
 
 
@@ -53,13 +58,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--records", type=int, default=6000, help="half with identifiers, half clean (default 6000)")
     parser.add_argument("--quick", action="store_true", help="60 records, for a test that it runs")
+    parser.add_argument("--ner", metavar="MODEL", help="a spaCy model, by package name or folder, as a further tier")
     given = parser.parse_args()
     half = (60 if given.quick else given.records) // 2
     rng = random.Random(SEED)
     people = customers(rng, PEOPLE, registered=REGISTERED)
     records = list(write_set(rng, people, named=half, clean=half))
     found = []
-    for tier in tiers(people):
+    for tier in tiers(people, given.ner):
         begun = time.perf_counter()
         found.append(score(tier, tqdm(records, desc=tier.name, unit="records", disable=None)))
         found[-1]["seconds"] = round(time.perf_counter() - begun, 1)

@@ -115,7 +115,7 @@ class Policy(_Strict):
     name: str
     language: LanguageCode = "en"
     min_score: _Score = 0.35
-    # Presidio's phone search gives up silently after 65,535 candidates; a text this long cannot hold more.
+    # Presidio's phone search gives up silently after 65,535 tries; the worst text known costs 0.98 tries a character.
     max_chars: Annotated[int, Field(ge=1, le=65_535)] = 50_000
     recognizer_timeout_s: Annotated[int, Field(ge=1, le=60)] = 10
     on_error: Literal["quarantine", "block"] = "quarantine"

@@ -6,6 +6,7 @@ socket closes, so also when its caller was killed; an alarm ends it should it be
 
 from __future__ import annotations
 
+import gc
 import resource
 import signal
 import sys
@@ -29,6 +30,8 @@ def main() -> None:
     with Connection(int(sys.argv[1])) as connection, suppress(EOFError, OSError):
         gate = connection.recv()
         _answer(connection, lambda: scanners_digest(gate))
+        gc.collect()
+        gc.freeze()  # register, patterns and vocabulary stay to the end; collections need not look at them again
         while True:
             questions, limit_s = connection.recv()
             for question in questions:

@@ -13,7 +13,6 @@ from typing import get_args
 
 import click
 import pytest
-from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -146,21 +145,6 @@ def test_every_environment_variable_is_described() -> None:
 
 
 ROOMS = ("lineage", "unlearn", "probes", "pipelines", "console")
-
-
-def policy_fields() -> Iterator[str]:
-    from lineage.policy import EntityRule, LexiconRule, PhoneRule, Policy
-
-    nested: dict[str, type[BaseModel]] = {"phone": PhoneRule, "art9": LexiconRule, "entities": EntityRule}
-    yield from (name for name in Policy.model_fields if name not in nested)
-    for name, model in nested.items():
-        infix = f"{name}.TYPE" if name == "entities" else name
-        yield from (f"{infix}.{field}" for field in model.model_fields)
-
-
-@pytest.mark.parametrize("name", list(policy_fields()))
-def test_every_policy_field_is_described(name: str) -> None:
-    assert f"| `{name}` |" in page("policy.md")
 
 
 def tier_fields() -> Iterator[str]:

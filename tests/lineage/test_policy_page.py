@@ -78,7 +78,9 @@ STANDS_FOR = {"entities.TYPE": "entities.URL", "languages.TYPE": "languages.de"}
 def test_examples_on_the_page_are_allowed(name, tmp_path):
     """Each example, put into the smallest policy that can hold it, loads."""
     table, _, key = name.rpartition(".")
-    tables = {"": {}, "phone": {}, table: {}} | ({"languages.TYPE.phone": {}} if table.startswith("languages") else {})
+    tables = {"": {}, "phone": {}, "entities.TYPE": {}, table: {}} | (
+        {"languages.TYPE.phone": {}} if table.startswith("languages") else {}
+    )
     text = ""
     for place in sorted(tables):
         values = REQUIRED.get(place, {}) | ({key: ROWS[name][2].strip("`")} if place == table else {})
