@@ -192,10 +192,25 @@ def normalise(kind: FormKind, value: str, *, regions: tuple[str, ...] = DEFAULT_
 
 
 def normal_forms(kind: FormKind, value: str, *, regions: tuple[str, ...] = DEFAULT_REGIONS) -> frozenset[str]:
-    """Every canonical form a value may be met under: one, except for a phone number written without its country."""
+    """Every canonical form a value may be met under.
+
+    One, except for a phone number written without its country, and for a name, which lists and letters turn round:
+    "Maria Schmidt" is also met as "Schmidt, Maria", and the other way.
+    """
     if kind == "phone" and (readings := phone_readings(value.strip(), regions)):
         return readings
-    return frozenset({normalise(kind, value, regions=regions)})
+    form = normalise(kind, value, regions=regions)
+    return frozenset({form, *_turned_round(form)}) if kind == "name" else frozenset({form})
+
+
+def _turned_round(name: str) -> Iterator[str]:
+    """The other order of a name's parts; of a name of several words every place to turn it at."""
+    last, comma, first = name.partition(", ")
+    if comma and "," not in first:
+        yield f"{first} {last}"
+    words = name.split(" ")
+    if "," not in name:
+        yield from (f"{' '.join(words[i:])}, {' '.join(words[:i])}" for i in range(1, len(words)))
 
 
 def canonical_identifier(identifier: str) -> str:

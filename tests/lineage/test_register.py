@@ -71,6 +71,14 @@ def test_a_name_is_found_however_it_is_folded(text):
     assert {keys for _, kind, keys in found(RegisterIndex(ANN), text) if kind == "name"} == {frozenset({"ann"})}
 
 
+@pytest.mark.parametrize("registered", ["Ann Maria van Lee", "van Lee, Ann Maria"])
+@pytest.mark.parametrize("text", ["Ann Maria van Lee", "VAN  LEE, Ann Maria", "(van Lee,\u00a0Ann Maria)"])
+def test_a_name_is_found_turned_round(registered, text):
+    index = RegisterIndex([RegisterForm("ann", "name", registered)])
+    assert [link.subject_keys for link in index.link(f"To {text}; as agreed")] == [{"ann"}]
+    assert suppress(RegisterForm("ann", "name", registered)).link(f"To {text}; as agreed")
+
+
 @pytest.mark.parametrize(
     "text",
     ["Joann Lee", "Ann Leeds", "Ann, Lee", "AnnLee", "Ann1 Lee", "ann.lee@example.com.au", "mary-ann.lee@example.com"],
