@@ -20,7 +20,8 @@ from typing import Literal, Protocol, TypeAlias
 
 from lineage.errors import LetheError, WrongUsage
 from lineage.findings import KIND_OF, Evidence, FoundSpan, findings_of
-from lineage.forms import fold, normalise
+from lineage.folding import fold
+from lineage.forms import normalise
 from lineage.languages import primary
 from lineage.policy import Action, Policy, worst
 from lineage.pseudonyms import Pseudonym

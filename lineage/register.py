@@ -23,18 +23,16 @@ import ahocorasick_rs
 import rfc8785
 
 from lineage.errors import WrongUsage
+from lineage.folding import Folded, fold, squeeze
 from lineage.forms import (
     DEFAULT_REGIONS,
-    Folded,
     FormKind,
     canonical_identifier,
-    fold,
     normal_forms,
     normalise,
     phone_readings,
     phone_windows,
     regions_that_may_read,
-    squeeze,
 )
 
 __all__ = [

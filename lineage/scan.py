@@ -24,7 +24,7 @@ import rfc8785
 
 from lineage.canaries import prove
 from lineage.errors import Fault, GateClosed
-from lineage.forms import fold
+from lineage.folding import fold
 from lineage.gazetteer import Gazetteer
 from lineage.ner import model_identity, model_settings
 from lineage.policy import Policy

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from plain_forms import every_region, plain_fold, plain_phone_windows, plain_squeeze
 
 from lineage import register
-from lineage.forms import DEFAULT_REGIONS, fold, normal_forms, phone_windows, squeeze
+from lineage.folding import fold, squeeze
+from lineage.forms import DEFAULT_REGIONS, normal_forms, phone_windows
 from lineage.keyring import Keyring
 from lineage.register import RegisterForm, RegisterIndex, SuppressionList
 

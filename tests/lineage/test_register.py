@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineage.errors import WrongUsage
-from lineage.forms import fold, squeeze
+from lineage.folding import fold, squeeze
 from lineage.register import (
     RegisterForm,
     RegisterIndex,

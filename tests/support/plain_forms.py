@@ -6,7 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from lineage.forms import _PHONE_DIGITS, _PHONE_RUN, _PHONE_TOKENS, Folded, _graphemes
+from lineage.folding import Folded, _graphemes
+from lineage.forms import _PHONE_DIGITS, _PHONE_RUN, _PHONE_TOKENS
 
 
 def plain_fold(text: str) -> Folded:
