@@ -38,9 +38,9 @@ WORD = "lamp"  # an everyday word of the corpus: under `tripwire` it stops a rec
 
 def tripwire(folder: Path, word: str = WORD, action: str = "quarantine", base: str = "default") -> None:
     """A policy of this workspace that stops a word that the corpus uses."""
-    from lineage.policy import _shipped
+    from lineage.policy import shipped_text
 
-    policy = _shipped(base).replace('lexicon = "art9_en"', f'words = ["{word}"]')
+    policy = shipped_text(base).replace('lexicon = "art9_en"', f'words = ["{word}"]')
     policy = policy.replace('action = "quarantine"\nwords', f'action = "{action}"\nwords')
     (folder / "own.toml").write_text(policy)
     use(folder, "own.toml")

@@ -29,7 +29,8 @@ VALUES = [(kind, v) for kind, values in (("phone", PHONES), ("name", NAMES), ("a
           for v in values]  # fmt: skip
 ODD = " \n\t\r\x1c  abcXYZ0123456789-+()./@\u0301\u00a0\u200b\u2003éßÄſK①Ⅷ٣４+＋ﬁ´¨"
 
-odd_text = st.text(alphabet=st.one_of(st.sampled_from(ODD), st.characters()), max_size=60)
+# Without lone surrogates: they have no UTF-8, so no digest, and a record with one is quarantined.
+odd_text = st.text(alphabet=st.one_of(st.sampled_from(ODD), st.characters(codec="utf-8")), max_size=60)
 forms = st.lists(
     st.builds(lambda who, value: RegisterForm(who, *value), st.sampled_from("abc"), st.sampled_from(VALUES)),
     min_size=1, max_size=12,

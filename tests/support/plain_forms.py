@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator
 
 from lineage.folding import Folded, _graphemes
-from lineage.forms import _PHONE_DIGITS, _PHONE_RUN, _PHONE_TOKENS
+from lineage.forms import _PHONE_DIGITS, _PHONE_RUN, _PHONE_TOKEN, _PHONE_TOKENS
 
 
 def plain_fold(text: str) -> Folded:
@@ -34,7 +33,7 @@ def plain_squeeze(text: str) -> Folded:
 
 def plain_phone_windows(text: str) -> Iterator[tuple[int, int, str]]:
     for run in _PHONE_RUN.finditer(text):
-        groups = [(run.start() + g.start(), run.start() + g.end()) for g in re.finditer(r"[^\s/]+", run.group())]
+        groups = [(run.start() + g.start(), run.start() + g.end()) for g in _PHONE_TOKEN.finditer(run.group())]
         for first in range(len(groups)):
             for last in range(first, min(first + _PHONE_TOKENS, len(groups))):
                 start, end = groups[first][0], groups[last][1]
