@@ -188,7 +188,7 @@ def waiting(ingested, tmp_path_factory):
 
 
 def test_before_any_training_what_is_stopped_goes_back_to_the_queue_and_no_case_is_filed(waiting):
-    queued = lethe_here("review", "list", "--json", workspace=waiting).json()
+    queued = lethe_here("review", "list", "--json", workspace=waiting).json()["records"]
     assert {(item["status"], item["reason"]) for item in queued} == {("quarantined", "art9_lexicon")}
     assert len(queued) == 6
     assert lethe_here("erase", "list", "--json", workspace=waiting).json() == []
@@ -231,8 +231,8 @@ def key_names(workspace: Workspace) -> list[str]:
 
 def test_what_a_reviewer_released_stays_released_and_a_new_finding_stops_it_again(waiting, tmp_path):
     folder = copy_workspace(waiting, tmp_path / "ws")
-    (item, *_) = lethe_here("review", "list", "--json", workspace=folder).json()
-    lethe_here("review", "release", item["record_id"], "--as", "dana", workspace=folder)
+    (item, *_) = lethe_here("review", "list", "--json", workspace=folder).json()["records"]
+    lethe_here("review", "release", item["record_id"], "--because", "harmless", "--as", "dana", workspace=folder)
     text_ = (folder / "own.toml").read_text()
     (folder / "own.toml").write_text(text_ + "\n# another digest: \n[entities.NRP]\naction = 'allow'\n")
     compared = rescan(folder)
