@@ -38,7 +38,7 @@ def tiers(people: Sequence[Customer], model: str | None) -> list[Tier]:
     listed = default.model_copy(update={"gazetteer": GazetteerRule(enabled=True)})
     everywhere = default.model_copy(update={"phone": default.phone.model_copy(update={"regions": REGIONS})})
     known = forms_of(people)
-    named = default.model_copy(update={"ner": NerRule(engine="spacy", models={"en": model or ""})})
+    named = default.model_copy(update={"ner": NerRule(engine="spacy", models={"en": model})}) if model else default
     return [
         _tier("patterns", default, ()),
         _tier("patterns + register", default, known),

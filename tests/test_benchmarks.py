@@ -28,9 +28,9 @@ def test_the_labelled_set_is_scored_for_every_tier() -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
     assert result.returncode == 0, result.stderr[-2000:]
     ibans = [line.split() for line in result.stdout.splitlines() if "IBAN_CODE" in line]
-    assert len(ibans) == 3
+    assert len(ibans) == 4
     assert all(line[1] != "0" and (line[2], line[4]) == ("1.000", "1.000") for line in ibans)
-    assert result.stdout.count("false findings per 1,000") == 3
+    assert result.stdout.count("false findings per 1,000") == 4
 
 
 @pytest.mark.slow
