@@ -81,9 +81,9 @@ def link(previous_digest: str, seq: int, at: datetime, kind: str, payload: Mappi
     if seq < 1 or not _DIGEST.fullmatch(previous_digest):
         raise WrongUsage("A ledger event needs a number from 1 and the digest of the event before it.")
     try:
-        copy = json.loads(rfc8785.dumps(dict(payload)))  # type: ignore[arg-type]
+        copy = json.loads(rfc8785.dumps(dict(payload)))  # type: ignore[arg-type]  # rfc8785 declares a narrower JSON than it takes
         # Encoded again, because 1e16 is written as an integer and then read back as one that RFC 8785 cannot write.
-        body = rfc8785.dumps(_fields(previous_digest, seq, at, kind, copy))  # type: ignore[arg-type]
+        body = rfc8785.dumps(_fields(previous_digest, seq, at, kind, copy))  # type: ignore[arg-type]  # as above
     except (rfc8785.CanonicalizationError, AttributeError, TypeError, RecursionError):
         raise WrongUsage("A ledger payload holds something that canonical JSON cannot carry.") from None
     return Event(seq, at, kind, copy, previous_digest, sha256(body).hexdigest())
