@@ -112,7 +112,7 @@ class Workers:
         decisions: list[Decision] = []
         strikes = 0
         while len(decisions) < len(questions):
-            worker = self._take()
+            worker = self._start() if strikes else self._take()  # one that waited may be dead for longer
             try:
                 for decision in worker.ask(questions[len(decisions) :], self._limit_s):
                     decisions.append(decision)

@@ -149,6 +149,20 @@ def test_workers_are_killed_and_nothing_is_lost():
             assert answer.result() == here(scanner, asked)
 
 
+def test_workers_that_died_while_they_waited_cost_no_record():
+    scanner = RoughScanner()
+    asked = [questions([f"row {number} @ {part}" for number in range(1000)]) for part in range(2)]
+    with workers(scanner, count=2) as some:
+        answers = [some.ask(part) for part in asked]
+        assert [answer.result() for answer in answers] == [here(scanner, part) for part in asked]
+        idle = children()
+        assert len(idle) == 2
+        for child in idle:
+            child.kill()
+        psutil.wait_procs(idle, timeout=10)
+        assert some.ask(asked[0]).result() == here(scanner, asked[0])
+
+
 def test_a_stopped_worker_is_replaced():
     scanner = RoughScanner()
     asked = questions([f"row {number} @" for number in range(10)])
