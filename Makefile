@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Whole test modules in processes of their own; a module's fixtures are built once.
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test test-all check bench constraints clean
@@ -20,10 +22,10 @@ demo: $(STAMP)  ## the whole road on synthetic people, ending in a table (a few 
 	$(BIN)/lethe demo lethe-demo --fresh
 
 test: $(STAMP)  ## the tests a change must pass (under 15 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
 test-all: $(STAMP)  ## and the slow ones: crashes, journeys, servers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 check: $(STAMP)  ## ruff, format, types, import walls, the Dagster location
 	$(BIN)/ruff check .
