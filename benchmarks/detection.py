@@ -25,8 +25,9 @@ if __name__ == "__main__":
 
 from lineage.admit import Gate
 from lineage.policy import Policy, load_policy
-from lineage.register import RegisterForm, RegisterIndex, SuppressionList
+from lineage.register import RegisterForm, RegisterIndex
 from lineage.scan import Scanner
+from lineage.suppression import SuppressionList
 from lineage.tiers import GazetteerRule, NerRule
 
 SEED, PEOPLE, REGISTERED = 20261124, 600, 0.9

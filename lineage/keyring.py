@@ -82,6 +82,10 @@ class Keyring:
         """`form` by itself."""
         return PairMac(self.derive("form"))
 
+    def cue_mac(self) -> PairMac:
+        """Digests of pieces of forms, of which the suppression list keeps a few bits (`lineage.cues`)."""
+        return PairMac(self.derive("cue"))
+
     def pseudonym(self, entity_type: str, subject_key: str) -> str:
         """What a person is called in a redacted text, before it is written in letters (`lineage.pseudonyms`)."""
         return self.pseudonym_mac()(entity_type, subject_key)

@@ -2,18 +2,19 @@
 
 Order, each step safe to repeat: journal (outside the database) -> tombstones and suppression list -> weights (states,
 shard adapters, composed adapters that hold a record of the closure) -> rows -> keys -> compaction. The tombstone and
-the suppression list are all that stays about the person: keyed digests, themselves personal data, kept under Art.
-17(3)(b) and 6(1)(c) GDPR until `RETENTION_YEARS` have passed.
+the suppression list with its cues are all that stays about the person: keyed digests, themselves personal data, kept
+under Art. 17(3)(b) and 6(1)(c) GDPR until `RETENTION_YEARS` have passed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from sqlmodel import Session, SQLModel, col, delete, select
 
+from lineage.cues import cue_of
 from lineage.database import in_chunks
 from lineage.forms import normal_forms
 from lineage.keyring import Keyring
@@ -26,6 +27,7 @@ from lineage.tables import (
     CaseRow,
     ComposedAdapterRow,
     ComposedPartRow,
+    CueRow,
     FindingRow,
     FindingSubjectRow,
     ParentRow,
@@ -145,15 +147,42 @@ def bury(
     for chunk in in_chunks(record_ids):
         for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all():
             graves |= {("content", row.given_hmac), ("given_id", row.id_hmac)}
-    names = {
-        (form.kind, keyring.form(form.kind, normal)) for form in forms for normal in normal_forms(form.kind, form.value)
-    }
     graves -= set(session.exec(select(TombstoneRow.kind, TombstoneRow.hmac)).all())
-    names -= set(session.exec(select(SuppressionRow.kind, SuppressionRow.hmac)).all())
     session.add_all(TombstoneRow(kind=k, hmac=mac, case_id=case_id, keep_until=until) for k, mac in sorted(graves))
-    session.add_all(SuppressionRow(kind=k, hmac=mac, case_id=case_id, keep_until=until) for k, mac in sorted(names))
+    suppressed = _suppress(session, forms, case_id=case_id, keyring=keyring, until=until)
     session.flush()
-    return {"tombstones": len(graves), "suppressed_forms": len(names)}
+    return {"tombstones": len(graves), "suppressed_forms": suppressed}
+
+
+def _suppress(session: Session, forms: Iterable[RegisterForm], *, case_id: str, keyring: Keyring, until: date) -> int:
+    """Put forms on the suppression list; returns how many are new. One that stood there without its cue gets it now."""
+    canonical = {(form.kind, normal) for form in forms for normal in normal_forms(form.kind, form.value)}
+    digests = {
+        (kind, keyring.form(kind, normal)): cue_of(kind, normal, keyring.cue_mac()) for kind, normal in canonical
+    }
+    known = {(row.kind, row.hmac): row for row in _suppressed(session, sorted(mac for _, mac in digests))}
+    new = sorted(digests.keys() - known.keys())
+    session.add_all(SuppressionRow(kind=k, hmac=mac, case_id=case_id, keep_until=until, cued=True) for k, mac in new)
+    uncued = {place: row for place, row in known.items() if not row.cued}
+    for row in uncued.values():
+        row.cued = True
+    _keep_cues(session, {cue for place in (*new, *uncued) if (cue := digests[place])}, until)
+    return len(new)
+
+
+def _suppressed(session: Session, hmacs: Sequence[str]) -> Iterator[SuppressionRow]:
+    for chunk in in_chunks(hmacs):
+        yield from session.exec(select(SuppressionRow).where(col(SuppressionRow.hmac).in_(chunk))).all()
+
+
+def _keep_cues(session: Session, tags: set[str], until: date) -> None:
+    """A cue that others share is kept as long as the last of them."""
+    for tag in sorted(tags):
+        row = session.get(CueRow, tag)
+        if row is None:
+            session.add(CueRow(tag=tag, keep_until=until))
+        else:
+            row.keep_until = max(row.keep_until, until)
 
 
 def bury_contents(session: Session, given_hmacs: Iterable[str], *, case_id: str, on: date) -> int:

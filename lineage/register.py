@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac as hmac_module
-import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
 
 import ahocorasick_rs
 import rfc8785
@@ -40,21 +38,14 @@ __all__ = [
     "Link",
     "RegisterForm",
     "RegisterIndex",
-    "SuppressionList",
     "canonical_identifier",
     "form_of_identifier",
+    "leftmost_longest",
     "normal_forms",
     "normalise",
 ]
 
 _LAST_DIGITS = 6
-_MAX_TOKENS = 4
-_MAX_ACCOUNT_CHARS = 60
-_WINDOWS_KEPT = 65_536  # answers of a suppression list, in memory: most windows are everybody's words
-_WORD = re.compile(r"\w+")
-_CHUNK = re.compile(r"\S+")
-_DIGIT = re.compile(r"\d")
-_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"]+@[^\s@<>()\[\],;:\"]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +115,7 @@ class RegisterIndex:
         by_subject: dict[str, list[_Match]] = defaultdict(list)
         for match in matches:
             by_subject[match[3]].append(match)
-        return _merged(m for own in by_subject.values() for m in _leftmost_longest(own))
+        return _merged(m for own in by_subject.values() for m in leftmost_longest(own))
 
     def digest(self, key: bytes) -> str:
         """HMAC-SHA256 (hex) over the canonical register: equal registers, in any order, have equal digests."""
@@ -163,73 +154,6 @@ class _Automaton:
                 yield from ((start, end, kind, subject_key) for subject_key in subjects)
 
 
-class SuppressionList:
-    """Erased people, known only by keyed HMACs of their canonical forms (personal data, kept to keep them out).
-
-    `hmac(kind, canonical form)` must be the function the HMACs were made with; a text is looked up over windows of one
-    to four words, so the list can recognise a name without holding it.
-    """
-
-    def __init__(
-        self,
-        hmacs: Collection[str] = (),
-        *,
-        hmac: Callable[[FormKind, str], str],
-        regions: tuple[str, ...] = DEFAULT_REGIONS,
-    ) -> None:
-        self._hmacs = frozenset(hmacs)
-        self._hmac = hmac
-        self._regions = regions
-        self._is_suppressed = lru_cache(_WINDOWS_KEPT)(lambda kind, form: hmac(kind, form) in self._hmacs)
-
-    def __len__(self) -> int:
-        return len(self._hmacs)
-
-    def __getstate__(self) -> tuple[frozenset[str], Callable[[FormKind, str], str], tuple[str, ...]]:
-        """What a copy in another process is built from."""
-        return self._hmacs, self._hmac, self._regions
-
-    def __setstate__(self, state: tuple[frozenset[str], Callable[[FormKind, str], str], tuple[str, ...]]) -> None:
-        """See `__getstate__`."""
-        hmacs, hmac, regions = state
-        self.__init__(hmacs, hmac=hmac, regions=regions)  # type: ignore[misc]  # it was made without
-
-    def link(self, text: str) -> tuple[Link, ...]:
-        """The suppressed forms in the text, as links without subjects."""
-        if not self._hmacs:
-            return ()
-        hits: list[_Match] = [
-            (*place(), kind, "") for kind, form, place in self._candidates(text) if self._is_suppressed(kind, form)
-        ]
-        return _merged(_leftmost_longest(hits))
-
-    def _candidates(self, text: str) -> Iterator[tuple[FormKind, str, Callable[[], tuple[int, int]]]]:
-        """Every form that can stand in the text, and how to find where."""
-        folded = fold(text)
-        for start, end in _windows(folded.text, _WORD):
-            yield "name", folded.text[start:end], partial(folded.original_span, start, end)
-        for found in _ADDRESS.finditer(folded.text):
-            address = found.group().rstrip(".'!?")
-            yield "email", address, partial(folded.original_span, found.start(), found.start() + len(address))
-        for start, end in _windows(text, _CHUNK):
-            # An account number has a digit.
-            if end - start <= _MAX_ACCOUNT_CHARS and _DIGIT.search(text, start, end):
-                account = squeeze(text[start:end])
-                yield "account", account.text, partial(_shifted, account, start)
-        for start, end, _ in phone_windows(text):
-            for number in phone_readings(text[start:end], self._regions):
-                yield "phone", number, partial(_as_it_is, start, end)
-
-
-def _shifted(view: Folded, offset: int) -> tuple[int, int]:
-    first, last = view.original_span(0, len(view.text))
-    return offset + first, offset + last
-
-
-def _as_it_is(start: int, end: int) -> tuple[int, int]:
-    return start, end
-
-
 def form_of_identifier(subject_key: str, identifier: str) -> RegisterForm | None:
     """The register form that a declared subject's own identifier is, or None when it is only an internal id."""
     canonical = canonical_identifier(identifier)
@@ -251,14 +175,8 @@ def form_of_identifier(subject_key: str, identifier: str) -> RegisterForm | None
     return RegisterForm(subject_key, kind, identifier)
 
 
-def _windows(text: str, token: re.Pattern[str]) -> Iterator[tuple[int, int]]:
-    spans = [found.span() for found in token.finditer(text)]
-    for first, (start, _) in enumerate(spans):
-        for _, end in spans[first : first + _MAX_TOKENS]:
-            yield start, end
-
-
-def _leftmost_longest(matches: list[_Match]) -> Iterator[_Match]:
+def leftmost_longest(matches: list[_Match]) -> Iterator[_Match]:
+    """Of one subject's matches, those that are left when the first and longest take their places."""
     taken_until = -1
     for match in sorted(matches, key=lambda m: (m[0], -m[1], m[2])):
         if match[0] >= taken_until:

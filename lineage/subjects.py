@@ -9,17 +9,19 @@ from typing import cast
 
 from sqlmodel import Session, col, func, insert, select
 
+from lineage.cues import Cues
 from lineage.database import in_chunks
 from lineage.errors import NotAcceptable, WrongUsage
 from lineage.forms import FormKind, canonical_identifier, normal_forms, normalise
 from lineage.keyring import Keyring
-from lineage.register import RegisterForm, SuppressionList
-from lineage.tables import RegisterRow, SubjectRow, SuppressionRow
+from lineage.register import RegisterForm
+from lineage.suppression import SuppressionList
+from lineage.tables import CueRow, RegisterRow, SubjectRow, SuppressionRow
 from lineage.vault import KeyStore
 
 __all__ = [
-    "KINDS", "CheckedForm", "SubjectEntry", "add_forms", "check_entry", "find_subject", "load_forms", "load_suppression",
-    "remove_forms", "store_forms", "subject_counts",
+    "KINDS", "CheckedForm", "SubjectEntry", "add_forms", "check_entry", "find_subject", "forms_without_cues", "load_forms",
+    "load_suppression", "remove_forms", "store_forms", "subject_counts",
 ]  # fmt: skip
 
 KINDS: tuple[FormKind, ...] = ("name", "email", "phone", "account")
@@ -116,8 +118,16 @@ def load_forms(session: Session, keystore: KeyStore, subject_key: str | None = N
 
 
 def load_suppression(session: Session, keyring: Keyring) -> SuppressionList:
-    """The keyed digests of erased people's identifiers."""
-    return SuppressionList(session.exec(select(SuppressionRow.hmac)).all(), hmac=keyring.form_mac())
+    """The keyed digests of erased people's identifiers, with their cues where every one of them has been digested for some."""
+    hmacs = session.exec(select(SuppressionRow.hmac)).all()
+    tags = session.exec(select(CueRow.tag)).all()
+    cues = None if forms_without_cues(session) else Cues(tags, mac=keyring.cue_mac())
+    return SuppressionList(hmacs, hmac=keyring.form_mac(), cues=cues)
+
+
+def forms_without_cues(session: Session) -> int:
+    """Suppressed forms of which nobody can tell the cue: they were erased before there were any."""
+    return session.exec(select(func.count()).where(~col(SuppressionRow.cued)).select_from(SuppressionRow)).one()
 
 
 def find_subject(session: Session, text: str, keyring: Keyring) -> str | None:

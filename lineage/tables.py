@@ -15,7 +15,7 @@ from sqlalchemy.engine import Dialect
 from sqlmodel import Field, SQLModel
 
 __all__ = [
-    "AdmissionRow", "CaseRecordRow", "CaseRow", "CaseRunRow", "ComposedAdapterRow", "ComposedPartRow", "EvidenceRow",
+    "AdmissionRow", "CaseRecordRow", "CaseRow", "CaseRunRow", "ComposedAdapterRow", "ComposedPartRow", "CueRow", "EvidenceRow",
     "FindingRow", "FindingSubjectRow", "IngestRow", "LeaseRow", "LedgerRow", "LoginLinkRow", "MetaRow", "ParentRow",
     "PlacementRow", "PlanRow", "QuarantineRow", "RecordRow", "RecordSubjectRow", "RegisterRow", "ReleaseRow",
     "RescanRecordRow", "RescanRow", "ScannerRow", "SessionRow", "ShardAdapterRow", "SliceManifestRow", "StateRow", "StudyWeightRow", "SubjectRow", "SupersededRow",
@@ -467,7 +467,10 @@ class TombstoneRow(SQLModel, table=True):
 
 
 class SuppressionRow(SQLModel, table=True):
-    """Keyed digest of a normalised identifier of an erased person, so that the gate still redacts it."""
+    """Keyed digest of a normalised identifier of an erased person, so that the gate still redacts it.
+
+    `cued`: its cue, if it has one, is among `CueRow`. Forms that were erased before there were cues have none.
+    """
 
     __tablename__ = "suppression"
     __table_args__ = (UniqueConstraint("kind", "hmac"),)
@@ -476,6 +479,18 @@ class SuppressionRow(SQLModel, table=True):
     hmac: str = Field(index=True)
     case_id: str
     keep_until: date
+    cued: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+
+
+class CueRow(SQLModel, table=True):
+    """24 bits of a keyed digest of a piece of suppressed forms (`lineage.cues`): where to look for them.
+
+    Apart from the forms and once for all that share it, so that nobody can count how many are called by a first name.
+    """
+
+    __tablename__ = "suppression_cue"
+    tag: str = Field(primary_key=True)
+    keep_until: date  # as long as the last of its forms
 
 
 class LeaseRow(SQLModel, table=True):

@@ -29,11 +29,12 @@ from lineage.errors import RefusedByRule, WrongUsage
 from lineage.findings import TYPE_OF
 from lineage.keyring import Keyring
 from lineage.records import Chat, Completion, Content
-from lineage.register import RegisterForm, RegisterIndex, SuppressionList
+from lineage.register import RegisterForm, RegisterIndex
 from lineage.review import NOT_RELEASABLE
 from lineage.sought import searched_forms
 from lineage.spans import Interval, clusters, difference, overlaps
 from lineage.subjects import load_forms
+from lineage.suppression import SuppressionList
 from lineage.tables import (
     CaseRecordRow,
     FindingRow,

@@ -17,8 +17,9 @@ from lineage.admit import Evidence, Gate, decide, examine, finding_value, mentio
 from lineage.errors import GateClosed
 from lineage.policy import load_policy
 from lineage.records import Chat, Completion, Message, PlainText
-from lineage.register import RegisterForm, RegisterIndex, SuppressionList, normal_forms
+from lineage.register import RegisterForm, RegisterIndex, normal_forms
 from lineage.scan import ART9_LEXICON, ScanFailed, Scanner, Span
+from lineage.suppression import SuppressionList
 
 DEFAULT, STRICT = load_policy("default"), load_policy("strict")
 SCANNER = Scanner(DEFAULT)

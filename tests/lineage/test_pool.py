@@ -23,9 +23,10 @@ from lineage.keyring import Keyring
 from lineage.policy import load_policy
 from lineage.pool import Question, Workers, in_order
 from lineage.records import PlainText
-from lineage.register import RegisterForm, RegisterIndex, SuppressionList
+from lineage.register import RegisterForm, RegisterIndex
 from lineage.scan import Scanner
 from lineage.steady import SteadyScanner
+from lineage.suppression import SuppressionList
 
 DEFAULT, STRICT = load_policy("default"), load_policy("strict")
 KEYRING = Keyring(b"workspace secret, 32 bytes long.", b"the key of the vault, 32 bytes..")

@@ -19,9 +19,10 @@ from lineage.policy import PSEUDONYMOUS, load_policy
 from lineage.pseudonyms import DIGITS, WRITTEN, forms_of, written
 from lineage.records import Chat, Message, PlainText
 from lineage.redaction import speaks_of, without_person
-from lineage.register import RegisterForm, RegisterIndex, SuppressionList
+from lineage.register import RegisterForm, RegisterIndex
 from lineage.scan import Scanner
 from lineage.subjects import KINDS
+from lineage.suppression import SuppressionList
 
 STRICT, DEFAULT = load_policy("strict"), load_policy("default")
 SCANNER = Scanner(STRICT)

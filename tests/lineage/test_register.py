@@ -14,12 +14,12 @@ from lineage.folding import fold, squeeze
 from lineage.register import (
     RegisterForm,
     RegisterIndex,
-    SuppressionList,
     canonical_identifier,
     form_of_identifier,
     normal_forms,
     normalise,
 )
+from lineage.suppression import SuppressionList
 
 ANN = (
     RegisterForm("ann", "name", "Ann Lee"),

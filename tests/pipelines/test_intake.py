@@ -21,7 +21,8 @@ from lineage.catalog import GateStamp, identify
 from lineage.corpus import Reject, RejectReason
 from lineage.policy import load_policy
 from lineage.records import PlainText, RawRecord
-from lineage.register import RegisterIndex, SuppressionList
+from lineage.register import RegisterIndex
+from lineage.suppression import SuppressionList
 from lineage.tables import IngestRow, RecordRow, TombstoneRow
 from lineage.workspace import Workspace, create_workspace, open_workspace
 from pipelines import intake
