@@ -14,7 +14,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import accumulate
 
 from lineage.folding import fold, squeeze
 from lineage.forms import FormKind
@@ -128,13 +127,13 @@ class Cues:
         """Which of the words may begin a suppressed name, and of how many words."""
         return self._names.met(words)
 
-    def account(self, window: str) -> bool:
-        """Whether a stretch of text may be a suppressed account number."""
-        if window.isascii():
-            digits = window.encode().translate(None, _NO_DIGIT).decode()
+    def account(self, stretch: str) -> bool:
+        """Whether a stretch of text may begin with a suppressed account number."""
+        if stretch.isascii():
+            digits = stretch.encode().translate(None, _NO_DIGIT).decode()
         else:
-            digits = _decimals(squeeze(window).text)
-        return bool(digits and self._accounts.met((digits[:_ACCOUNT_DIGITS],)))
+            digits = _decimals(squeeze(stretch).text)
+        return bool(self._accounts.met([digits[:n] for n in range(1, _ACCOUNT_DIGITS + 1)]))
 
     def phone(self, digits: str) -> bool:
         """Whether a spelling with these digits may be a suppressed number."""
@@ -177,17 +176,25 @@ class _Remembering:
 
 def _beginnings(groups: list[str]) -> set[str]:
     """The first digits of every run of words that begins with one of the groups."""
-    digits, ends = "".join(groups), list(accumulate(map(len, groups)))
-    found = {digits[start : start + _ACCOUNT_DIGITS] for start in (0, *ends[:-1])}
-    for first, start in enumerate((0, *ends[:-1])):
-        for end in ends[first : first + _ACCOUNT_DIGITS]:
-            if end - start >= _ACCOUNT_DIGITS:
+    found: set[str] = set()
+    for following, group in enumerate(groups, start=1):
+        digits, end = group, following
+        while len(digits) < _ACCOUNT_DIGITS:
+            found.add(digits)
+            if end == len(groups):
                 break
-            found.add(digits[start:end])
+            digits += groups[end]
+            end += 1
+        else:
+            found.add(digits[:_ACCOUNT_DIGITS])
     return found
 
 
 def _tails(runs: list[str]) -> set[str]:
     """The last digits of whatever ends with one of the runs."""
-    digits = "".join(runs)
-    return {digits[max(0, end - _PHONE_DIGITS) : end] for end in accumulate(map(len, runs))}
+    found: set[str] = set()
+    tail = ""
+    for run in runs:
+        tail = (tail + run)[-_PHONE_DIGITS:]
+        found.add(tail)
+    return found

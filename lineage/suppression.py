@@ -93,12 +93,16 @@ class SuppressionList:
     def _accounts(self, text: str, seen: Glance) -> Iterator[_Match]:
         if self._cues and not self._cues.any_account(seen):
             return
-        for start, end in _windows_with_digits(text):
-            if self._cues is None or self._cues.account(text[start:end]):
-                account = squeeze(text[start:end])
-                if self._is_suppressed("account", account.text):
-                    first, last = account.original_span(0, len(account.text))
-                    yield start + first, start + last, "account", ""
+        for start, ends in _windows_with_digits(text):
+            if self._cues is None or self._cues.account(text[start : ends[-1]]):
+                for end in ends:
+                    yield from self._account(text, start, end)
+
+    def _account(self, text: str, start: int, end: int) -> Iterator[_Match]:
+        account = squeeze(text[start:end])
+        if self._is_suppressed("account", account.text):
+            first, last = account.original_span(0, len(account.text))
+            yield start + first, start + last, "account", ""
 
     def _phones(self, text: str, seen: Glance) -> Iterator[_Match]:
         if self._cues and not self._cues.any_phone(seen):
@@ -130,13 +134,21 @@ def _written_in(text: str, names: dict[str, tuple[int, ...]]) -> Iterator[tuple[
             yield "email", address, (found.start(), found.start() + len(address))
 
 
-def _windows_with_digits(text: str) -> Iterator[tuple[int, int]]:
-    """Runs of one to four words of at most sixty characters; an account number has a digit."""
-    spans = [found.span() for found in _CHUNK.finditer(text)]
-    for first, (start, _) in enumerate(spans):
-        ends = [end for _, end in spans[first : first + _MAX_CHUNKS] if end - start <= _MAX_ACCOUNT_CHARS]
-        if ends and (digit := _DIGIT.search(text, start, ends[-1])):
-            yield from ((start, end) for end in ends if end > digit.start())
+def _windows_with_digits(text: str) -> Iterator[tuple[int, list[int]]]:
+    """Where account numbers may stand, as they have a digit: runs of one to four words, of at most sixty characters.
+
+    A start with all its ends, in order.
+    """
+    with_digit = [number for number, word in enumerate(text.split()) if not word.isalpha() and _DIGIT.search(word)]
+    spans = [found.span() for found in _CHUNK.finditer(text)] if with_digit else []
+    done = -1
+    for number in with_digit:
+        for first in range(max(done + 1, number - _MAX_CHUNKS + 1), number + 1):
+            start = spans[first][0]
+            ends = [end for _, end in spans[number : first + _MAX_CHUNKS] if end - start <= _MAX_ACCOUNT_CHARS]
+            if ends:
+                yield start, ends
+        done = number
 
 
 def _standing(text: str, word: str) -> Iterator[tuple[int, int]]:
