@@ -28,7 +28,7 @@ from pathlib import Path
 import psutil
 
 from lineage.admit import Decision, decide, finding_value
-from lineage.cues import Cues, cue_of
+from lineage.cues import Cues, cues_of
 from lineage.findings import Evidence
 from lineage.forms import FormKind
 from lineage.keyring import Keyring
@@ -84,7 +84,7 @@ def long_texts(rng: random.Random, count: int) -> list[tuple[str, str]]:
 
 def suppression_of(forms: Iterable[tuple[FormKind, str]]) -> SuppressionList:
     """The list that a purge writes of these canonical forms."""
-    tags = {cue for kind, form in forms if (cue := cue_of(kind, form, KEYRING.cue_mac()))}
+    tags = {cue for kind, form in forms for cue in cues_of(kind, form, KEYRING.cue_mac())}
     hmacs = [KEYRING.form(kind, form) for kind, form in forms]
     return SuppressionList(hmacs, hmac=KEYRING.form_mac(), cues=Cues(tags, mac=KEYRING.cue_mac()))
 

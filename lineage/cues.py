@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from lineage.folding import fold, squeeze
 from lineage.forms import FormKind
 
-__all__ = ["MAX_WORDS", "Cues", "Glance", "cue_of", "glance"]
+__all__ = ["MAX_WORDS", "Cues", "Glance", "cues_of", "glance"]
 
 MAX_WORDS = 4  # names of more words are not looked for
 _CUE_HEX = 6
 _ACCOUNT_DIGITS = 6
 # Of an E.164 number of eight digits and more, at least the last five are no country code: codes have three at most.
-_PHONE_DIGITS, _SHORT_PHONE_DIGITS, _LONG_E164 = 5, 4, 9
+_PHONE_DIGITS, _LONG_E164 = 5, 9
 _KEPT = 65_536  # answers in memory, by word or digits
 _WORD = re.compile(r"\w+")
 # Whatever outside ASCII and these letters, signs and pictures may be a digit, combine with what stands before it, or
@@ -42,8 +42,8 @@ _SPACES = bytes(32 if c in _ASCII and chr(c).isspace() else c for c in range(256
 _NEITHER_DIGIT_NOR_SPACE = bytes(c for c in range(256) if not (48 <= c <= 57 or (c in _ASCII and chr(c).isspace())))
 
 
-def cue_of(kind: FormKind, form: str, mac: Callable[[str, str], str]) -> str | None:
-    """The cue of a canonical form; None for one that has none, because it is looked up whole or cannot be met.
+def cues_of(kind: FormKind, form: str, mac: Callable[[str, str], str]) -> frozenset[str]:
+    """The cue of a canonical form; none of one that is looked up whole or cannot be met; several of a very short phone.
 
     `mac` is `Keyring.cue_mac`, never the function the form itself is digested with.
     """
@@ -51,21 +51,21 @@ def cue_of(kind: FormKind, form: str, mac: Callable[[str, str], str]) -> str | N
         case "name":
             words = _WORD.findall(form)
             if not _WORD.match(form) or len(words) > MAX_WORDS:
-                return None
-            return _cut(mac(kind, words[0]), len(words))
+                return frozenset()
+            return frozenset({_cut(mac(kind, words[0]), len(words) - 1)})
         case "account":
             digits = _decimals(form)[:_ACCOUNT_DIGITS]
-            return _cut(mac(kind, digits), 1) if digits else None
+            return frozenset({_cut(mac(kind, digits[:-1]), int(digits[-1]))} if digits else ())
         case "phone":
-            tail = form[-_PHONE_DIGITS:] if len(form) >= _LONG_E164 else form[-_SHORT_PHONE_DIGITS:]
-            return _cut(mac(kind, tail), 1)
+            fifth = form[-5] if len(form) >= _LONG_E164 else "0123456789"
+            return frozenset(_cut(mac(kind, form[-4:]), int(digit)) for digit in fifth)
         case "email":
-            return None
+            return frozenset()
 
 
 def _cut(digest: str, number: int) -> str:
-    """One digest gives the cues of names of one to four words, so a word is digested once and its length is not told."""
-    return digest[_CUE_HEX * (number - 1) : _CUE_HEX * number]
+    """One digest gives several cues: of names of one to four words, or of numbers that differ in one digit."""
+    return digest[_CUE_HEX * number : _CUE_HEX * (number + 1)]
 
 
 def _decimals(text: str) -> str:
@@ -103,16 +103,14 @@ def glance(text: str) -> Glance:
 
 
 class Cues:
-    """The cues of a suppression list: `tags`, and the function they were made with (`cue_of`)."""
+    """The cues of a suppression list: `tags`, and the function they were made with (`cues_of`)."""
 
     def __init__(self, tags: Iterable[str], *, mac: Callable[[str, str], str]) -> None:
         self._tags = frozenset(tags)
         self._mac = mac
-        self._names = _Remembering(lambda word: self._lengths("name", word))
-        self._accounts = _Remembering(lambda digits: self._lengths("account", digits))
-        self._phones = _Remembering(
-            lambda tail: self._lengths("phone", tail) or self._lengths("phone", tail[-_SHORT_PHONE_DIGITS:])
-        )
+        self._names = _Remembering(lambda word: self._cut_of("name", word, MAX_WORDS))
+        self._accounts = _Remembering(lambda digits: self._cut_of("account", digits, 10))
+        self._phones = _Remembering(lambda tail: self._cut_of("phone", tail, 10))
 
     def __getstate__(self) -> tuple[frozenset[str], Callable[[str, str], str]]:
         """What a copy in another process is built from."""
@@ -125,7 +123,7 @@ class Cues:
 
     def names(self, words: Iterable[str]) -> dict[str, tuple[int, ...]]:
         """Which of the words may begin a suppressed name, and of how many words."""
-        return self._names.met(words)
+        return {word: tuple(n + 1 for n in numbers) for word, numbers in self._names.met(words).items()}
 
     def account(self, stretch: str) -> bool:
         """Whether a stretch of text may begin with a suppressed account number."""
@@ -133,23 +131,32 @@ class Cues:
             digits = stretch.encode().translate(None, _NO_DIGIT).decode()
         else:
             digits = _decimals(squeeze(stretch).text)
-        return bool(self._accounts.met([digits[:n] for n in range(1, _ACCOUNT_DIGITS + 1)]))
+        return self._account_calls({digits[:n] for n in range(1, _ACCOUNT_DIGITS + 1) if n <= len(digits)})
 
     def phone(self, digits: str) -> bool:
         """Whether a spelling with these digits may be a suppressed number."""
-        return bool(self._phones.met((digits[-_PHONE_DIGITS:],)))
+        return self._phone_calls({digits[-_PHONE_DIGITS:]})
 
     def any_account(self, seen: Glance) -> bool:
         """Whether a suppressed account number may stand in the text."""
-        return seen.groups is None or bool(self._accounts.met(_beginnings(seen.groups)))
+        return seen.groups is None or self._account_calls(_beginnings(seen.groups))
 
     def any_phone(self, seen: Glance) -> bool:
         """Whether a suppressed telephone number may stand in the text."""
-        return seen.runs is None or bool(self._phones.met(_tails(seen.runs)))
+        return seen.runs is None or self._phone_calls(_tails(seen.runs))
 
-    def _lengths(self, kind: str, piece: str) -> tuple[int, ...]:
+    def _account_calls(self, beginnings: set[str]) -> bool:
+        found = self._accounts.met([digits[:-1] for digits in beginnings])
+        return bool(found) and any(int(digits[-1]) in found.get(digits[:-1], ()) for digits in beginnings)
+
+    def _phone_calls(self, tails: set[str]) -> bool:
+        found = self._phones.met([tail[1:] for tail in tails])
+        return bool(found) and any(int(tail[0]) in found.get(tail[1:], ()) for tail in tails)
+
+    def _cut_of(self, kind: str, piece: str, cuts: int) -> tuple[int, ...]:
+        """Which of the cues of a piece are there."""
         digest = self._mac(kind, piece)
-        return tuple(n for n in range(1, MAX_WORDS + 1) if _cut(digest, n) in self._tags)
+        return tuple([number for number in range(cuts) if _cut(digest, number) in self._tags])
 
 
 class _Remembering:
@@ -161,12 +168,11 @@ class _Remembering:
         self._calling: dict[str, tuple[int, ...]] = {}
 
     def met(self, pieces: Iterable[str]) -> dict[str, tuple[int, ...]]:
-        """Those of the pieces that are a cue, with what they are a cue of."""
+        """Those of the pieces that are a cue, with the numbers of their cues."""
         silent, found = self._silent, {}
         for piece in {p for p in pieces if p not in silent}:
-            lengths = self._calling.get(piece) or self._look(piece)
-            if lengths:
-                found[piece] = self._calling[piece] = lengths
+            if numbers := self._calling.get(piece) or self._look(piece):
+                found[piece] = self._calling[piece] = numbers
             else:
                 silent.add(piece)
         if len(silent) > _KEPT:
@@ -196,5 +202,6 @@ def _tails(runs: list[str]) -> set[str]:
     tail = ""
     for run in runs:
         tail = (tail + run)[-_PHONE_DIGITS:]
-        found.add(tail)
+        if len(tail) == _PHONE_DIGITS:
+            found.add(tail)
     return found

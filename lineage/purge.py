@@ -14,7 +14,7 @@ from datetime import date, datetime
 
 from sqlmodel import Session, SQLModel, col, delete, select
 
-from lineage.cues import cue_of
+from lineage.cues import cues_of
 from lineage.database import in_chunks
 from lineage.forms import normal_forms
 from lineage.keyring import Keyring
@@ -157,8 +157,8 @@ def bury(
 def _suppress(session: Session, forms: Iterable[RegisterForm], *, case_id: str, keyring: Keyring, until: date) -> int:
     """Put forms on the suppression list; returns how many are new. One that stood there without its cue gets it now."""
     canonical = {(form.kind, normal) for form in forms for normal in normal_forms(form.kind, form.value)}
-    digests = {
-        (kind, keyring.form(kind, normal)): cue_of(kind, normal, keyring.cue_mac()) for kind, normal in canonical
+    digests: dict[tuple[str, str], frozenset[str]] = {
+        (kind, keyring.form(kind, normal)): cues_of(kind, normal, keyring.cue_mac()) for kind, normal in canonical
     }
     known = {(row.kind, row.hmac): row for row in _suppressed(session, sorted(mac for _, mac in digests))}
     new = sorted(digests.keys() - known.keys())
@@ -166,7 +166,7 @@ def _suppress(session: Session, forms: Iterable[RegisterForm], *, case_id: str, 
     uncued = {place: row for place, row in known.items() if not row.cued}
     for row in uncued.values():
         row.cued = True
-    _keep_cues(session, {cue for place in (*new, *uncued) if (cue := digests[place])}, until)
+    _keep_cues(session, {cue for place in (*new, *uncued) for cue in digests[place]}, until)
     return len(new)
 
 

@@ -261,7 +261,11 @@ def _kept(destruction: Mapping[str, Any], contract: Mapping[str, Any]) -> tuple[
             for ground, count in sorted(grounds.items())
         ),
         kept("tombstones that keep the records from coming back", destruction["tombstones"]),
-        kept("suppression list that lets the gate redact the person", destruction["suppressed_forms"]),
+        kept(
+            "suppression list that lets the gate redact the person, with cues (24-bit keyed digests of first words and "
+            "of some digits) beside it",
+            destruction["suppressed_forms"],
+        ),
         f.Kept(
             what="ledger and journal of the procedure, pseudonymous",
             legal_basis="Art. 5(2) GDPR",

@@ -18,6 +18,7 @@ import lineage.database
 from lineage import manifests, tables
 from lineage.database import HEAD, Database, migrate, open_engine
 from lineage.errors import Fault, WrongUsage
+from lineage.subjects import forms_without_cues, load_suppression
 from lineage.tables import FindingRow, MetaRow, SubjectRow
 
 MIGRATIONS = Path(lineage.database.__file__).parent / "migrations"
@@ -109,6 +110,22 @@ def test_findings_of_before_keep_their_places_unless_a_redaction_moved_them(worl
     with database.reader() as session:
         found = session.exec(select(FindingRow).order_by(col(FindingRow.id))).all()
     assert [(f.kept_start, f.kept_end_exclusive) for f in found] == [(3, 9), (None, None), (None, None), (1, 2)]
+    database.engine.dispose()
+
+
+def test_suppressed_forms_of_before_have_no_cue(world: World, tmp_path: Path) -> None:
+    """So every run of words is asked for, and they are still found."""
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    upgrade_to(url, "0010")
+    old = sqlite3.connect(tmp_path / "old.db")
+    row = ("name", world.keyring.form("name", "ann lee"), "case-1", "2031-01-01")
+    old.execute("INSERT INTO suppression (kind, hmac, case_id, keep_until) VALUES (?, ?, ?, ?)", row)
+    old.commit()
+    old.close()
+    database = migrate(url, world.keyring)
+    with database.reader() as session:
+        assert forms_without_cues(session) == 1
+        assert [link.kind for link in load_suppression(session, world.keyring).link("It was Ann Lee.")] == ["name"]
     database.engine.dispose()
 
 

@@ -24,22 +24,27 @@ from lineage_world import (
     row,
     state,
 )
-from sqlmodel import Session, SQLModel, select
+from sqlmodel import Session, SQLModel, delete, select, update
 
 from lineage import builds, purge
 from lineage.access import Actor, Role
 from lineage.case import CaseFile, Filing, file_request
 from lineage.closure import find_closure
+from lineage.cues import cues_of
 from lineage.database import Database, open_engine
 from lineage.evidence import save_closure
+from lineage.forms import normal_forms
 from lineage.manifests import packed
 from lineage.plans import TRUNK
 from lineage.records import Chat
-from lineage.subjects import find_subject, load_forms, load_suppression
+from lineage.register import RegisterForm
+from lineage.subjects import find_subject, forms_without_cues, load_forms, load_suppression
+from lineage.suppression import SuppressionList
 from lineage.tables import (
     CaseRecordRow,
     CaseRow,
     ComposedAdapterRow,
+    CueRow,
     FindingRow,
     FindingSubjectRow,
     RecordRow,
@@ -319,6 +324,58 @@ def test_the_person_is_still_recognised_without_being_known(erasure: Erasure) ->
     (record_id,) = world.ingest(row(f"I met {NAME} again.", BOB, given_id="90"))
     found = [f for f in world.rows(FindingRow) if f.record_id == record_id]
     assert [f.action for f in found] == ["redact"]
+
+
+def test_cues_stand_apart_from_the_forms_and_say_where_to_look(erasure: Erasure) -> None:
+    world = erasure.world
+    erasure.bury()
+    suppressed, cues = world.rows(SuppressionRow), world.rows(CueRow)
+    assert all(row.cued for row in suppressed)
+    assert {row.keep_until for row in cues} == {date(2031, 2, 28)}
+    assert 0 < len(cues) < len(suppressed), "an e-mail address has none"
+    assert set(CueRow.model_fields) == {"tag", "keep_until"}
+    erasure.bury()
+    assert world.rows(CueRow) == cues
+
+
+def test_a_shared_cue_is_kept_once_and_as_long_as_the_last_of_its_forms(erasure: Erasure) -> None:
+    world = erasure.world
+    erasure.bury()
+    first = {row.tag: row.keep_until for row in world.rows(CueRow)}
+    namesake = RegisterForm("k", "name", f"{NAME.split()[0]} Xylander")
+    for year in (2028, 2027):
+        with world.database.transaction() as session:
+            purge.bury(
+                session, case_id=f"case-{year}", record_ids=[], forms=[namesake], keyring=world.keyring,
+                on=date(year, 1, 1),
+            )  # fmt: skip
+    after = {row.tag: row.keep_until for row in world.rows(CueRow)}
+    assert {tag: day for tag, day in after.items() if first.get(tag) != day} == {
+        cue: date(2033, 1, 1)
+        for form in normal_forms("name", namesake.value)
+        for cue in cues_of("name", form, world.keyring.cue_mac())
+    }
+    assert len(after) == len(first) + 1, "the first name was there; turned round, the other is first"
+
+
+def test_forms_of_before_there_were_cues_are_found_and_get_theirs_when_erased_again(erasure: Erasure) -> None:
+    world = erasure.world
+    erasure.bury()
+    with world.database.transaction() as session:
+        session.exec(delete(CueRow))
+        session.exec(update(SuppressionRow).values(cued=False))
+        assert forms_without_cues(session) == len(world.rows(SuppressionRow))
+    assert all(suppressed_now(world).link(f"about {form} again") for form in FORMS[ANN].values())
+    assert erasure.bury()["suppressed_forms"] == 0
+    with world.database.reader() as session:
+        assert forms_without_cues(session) == 0
+    assert world.rows(CueRow)
+    assert all(suppressed_now(world).link(f"about {form} again") for form in FORMS[ANN].values())
+
+
+def suppressed_now(world: World) -> SuppressionList:
+    with world.database.reader() as session:
+        return load_suppression(session, world.keyring)
 
 
 def test_a_leap_day_has_an_end(erasure: Erasure) -> None:

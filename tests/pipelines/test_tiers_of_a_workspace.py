@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sqlmodel import select
 
 from lineage.policy import shipped_text
 from lineage.scanned import scanned_by, summary
-from lineage.tables import RecordRow, ScannerRow
+from lineage.tables import RecordRow, ScannerRow, SuppressionRow
 from lineage.workspace import Workspace, create_workspace, open_workspace
 from pipelines import certifying, doctor
 from pipelines.ingest import IngestReport, request_ingest, run_ingest
@@ -101,6 +102,15 @@ def test_the_doctor_names_the_tier_of_each_language(folder):
     tiers = {subject: found for subject, found in said(folder).items() if subject.startswith("tier ")}
     assert set(tiers) == {"tier en", "tier de", "tier fr", "tier es"}
     assert {standing for standing, _ in tiers.values()} == {"ok"}
+
+
+def test_the_doctor_tells_of_suppressed_forms_that_make_scanning_slow(folder):
+    assert "suppression list" not in said(folder)
+    with open_workspace(folder).database.transaction() as session:
+        session.add(SuppressionRow(kind="name", hmac="0" * 64, case_id="case-1", keep_until=date(2031, 1, 1)))
+    standing, meaning = said(folder)["suppression list"]
+    assert standing == "note"
+    assert meaning.startswith("1 forms")
 
 
 def test_the_doctor_says_which_model_is_missing_and_how_to_get_one(folder):
