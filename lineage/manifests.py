@@ -10,7 +10,7 @@ An erased record's entry is taken out of every manifest; the number of records a
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from sqlmodel import Session, col, select
 
@@ -21,8 +21,8 @@ from lineage.plans import TRUNK, Member
 from lineage.tables import PlacementRow, RecordRow, SliceManifestRow
 
 __all__ = [
-    "forget_members", "manifest_facts", "manifests_holding", "manifests_holding_content", "members_of", "merkle_root",
-    "save_manifest",
+    "ever_learnt", "forget_members", "manifest_facts", "manifests_holding", "manifests_holding_content", "members_of",
+    "merkle_root", "save_manifest",
 ]  # fmt: skip
 
 HALF = 16
@@ -91,8 +91,10 @@ def manifests_holding(session: Session, record_ids: Iterable[str]) -> set[str]:
     return _holding(session, {record_id: [_half(record_id)] for record_id in record_ids})
 
 
-def ever_learnt(session: Session, record_ids: Iterable[str]) -> set[str]:
-    """Those of the records that a manifest holds, whatever their content was."""
+def ever_learnt(session: Session, record_ids: Collection[str]) -> set[str]:
+    """Those of the records that a manifest holds, whatever their content was. Reads every manifest, if asked about any."""
+    if not record_ids:
+        return set()
     halves: set[str] = set()
     for members in session.exec(select(SliceManifestRow.members)):
         halves |= {entry[:HALF].hex() for entry in _entries(members)}

@@ -28,7 +28,7 @@ import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -40,16 +40,18 @@ from lineage.access import Actor, Role
 from lineage.admit import Verdict
 from lineage.database import in_chunks
 from lineage.errors import RefusedByRule, WrongUsage
+from lineage.manifests import ever_learnt
 from lineage.tables import RecordRow, RegisterRow, RescanRecordRow, RescanRow, SuppressionRow
 
 __all__ = [
-    "APPLIERS", "Line", "Outcome", "Rules", "Was", "add_lines", "approve", "current", "finish_comparison",
+    "APPLIERS", "Line", "Outcome", "Rules", "Was", "add_lines", "approve", "current", "finish_comparison", "line_in",
     "open_rescan", "outcome", "records_with", "register_digest", "todo", "uncompared",
 ]  # fmt: skip
 
 Outcome: TypeAlias = Literal["keep", "admit", "redact", "wait", "quarantine", "block", "withdraw", "locked"]
 APPLIERS = (Role.ML, Role.DPO, Role.ADMIN)
 OPEN = ("scanning", "compared", "applying")
+STOPPED: tuple[Outcome, ...] = ("quarantine", "block")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +157,13 @@ def uncompared(session: Session, rescan_id: str) -> list[str]:
 
 def add_lines(session: Session, rescan_id: str, lines: Iterable[Line]) -> None:
     """Write lines of a comparison."""
-    session.add_all(
-        RescanRecordRow(
-            rescan_id=rescan_id, record_id=line.record_id, source=line.source, was=line.was, verdict=line.verdict,
-            reason=line.reason, outcome=line.outcome, content_before=line.content_before, content_after=line.content_after,
-        )
-        for line in lines
-    )  # fmt: skip
+    session.add_all(RescanRecordRow(rescan_id=rescan_id, **asdict(line)) for line in lines)
     session.flush()
+
+
+def line_in(row: RescanRecordRow) -> Line:
+    """The line that was written down."""
+    return Line(**{field.name: getattr(row, field.name) for field in fields(Line)})
 
 
 def finish_comparison(session: Session, rescan_id: str, *, now: datetime) -> str:
@@ -175,16 +176,7 @@ def finish_comparison(session: Session, rescan_id: str, *, now: datetime) -> str
     ).all()
     sealed = hashlib.sha256(f"{row.policy_digest}/{row.scanner_digest}/{row.register_digest}\n".encode())
     for line in lines:
-        told = (
-            line.record_id,
-            line.was,
-            line.verdict,
-            line.reason,
-            line.outcome,
-            line.content_before,
-            line.content_after,
-        )
-        sealed.update("/".join(told).encode() + b"\n")
+        sealed.update("/".join(astuple(line_in(line))).encode() + b"\n")
     row.status, row.digest = "compared", sealed.hexdigest()
     counts = dict(sorted(Counter(line.outcome for line in lines).items()))
     payload = {"rescan": rescan_id, "policy": row.policy_digest, "digest": row.digest, "outcomes": counts}
@@ -210,7 +202,7 @@ def approve(session: Session, digest: str, *, actor: Actor, rules: Rules, now: d
         return row.id
     if Rules(row.policy_digest, row.scanner_digest, row.register_digest) != rules:
         raise RefusedByRule("The policy, the scanner or the register changed since the comparison.", hint=again)
-    if uncompared(session, row.id) or _moved(session, row.id):
+    if uncompared(session, row.id) or _moved(session, row.id) or _learnt_since(session, row.id):
         raise RefusedByRule("Records changed since the comparison.", hint=again)
     row.status, row.approved_by = "applying", actor.name
     payload = {"rescan": row.id, "by": actor.name, "digest": digest}
@@ -235,6 +227,18 @@ def _moved(session: Session, rescan_id: str) -> bool:
     )
     compared = select(func.count()).select_from(line).where(line.rescan_id == rescan_id)
     return session.exec(query).one() != session.exec(compared).one()
+
+
+def _learnt_since(session: Session, rescan_id: str) -> bool:
+    """Whether weights hold by now what the comparison takes for unlearnt: it would be stopped and stay in them."""
+    stopped = col(RescanRecordRow.outcome).in_(STOPPED)
+    lines = session.exec(select(RescanRecordRow).where(RescanRecordRow.rescan_id == rescan_id, stopped)).all()
+    return bool(ever_learnt(session, [line.record_id for line in lines if stops_unlearnt(line)]))
+
+
+def stops_unlearnt(line: RescanRecordRow) -> bool:
+    """Whether the line stops an admitted record because nothing had learnt from it when it was compared."""
+    return line.was == "admitted" and line.outcome in STOPPED
 
 
 def todo(session: Session, rescan_id: str, *outcomes: Outcome) -> list[str]:

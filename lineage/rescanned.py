@@ -1,9 +1,9 @@
 """Lines of an approved comparison carried out: new stamps, and new decisions about records that are held.
 
 What a record says of people in places that are constants by now stays known: a mention that became a constant is still
-somebody's mention. A line is done in the transaction that carries it out, and only if the record is still what it was
-when it was compared; one that is not stays as it is, under its old stamp, and so keeps the gate closed until the next
-rescan.
+somebody's mention. A line is done in the transaction that carries it out, and only if it would be the same line today: the
+record is what it was, nothing learnt from it since, no case took it. Otherwise it stays as it is, under its old stamp, and
+so keeps the gate closed until the next rescan.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from lineage.admit import Decision, finding_value
 from lineage.catalog import GateStamp, Identity, Judged, given_id
 from lineage.findings import FoundSpan
 from lineage.keyring import Keyring
+from lineage.manifests import ever_learnt
 from lineage.records import RawRecord, TrainingRecord, canonical_bytes
-from lineage.renewal import renew
-from lineage.rescan import lines_of, still_as_compared
+from lineage.renewal import locked_ids, renew
+from lineage.rescan import Line, Was, line_in, lines_of, outcome, still_as_compared, stops_unlearnt
 from lineage.tables import AdmissionRow, FindingRow, QuarantineRow, RecordRow, RecordSubjectRow, RescanRecordRow
 from lineage.vault import KeyStore
 
-__all__ = ["Held", "declared_of", "keep_stamped", "put_new_decision", "released_as_seen"]
+__all__ = ["Held", "declared_of", "keep_stamped", "line_of", "put_new_decision"]
 
 Held: TypeAlias = tuple[RecordRow, TrainingRecord, Decision]
 """A record, its text as it is held, and what the gate says of it now."""
@@ -38,7 +39,20 @@ def declared_of(session: Session, row: RecordRow) -> list[str]:
     return first + sorted(set(session.exec(query).all()) - set(first))
 
 
-def released_as_seen(session: Session, record: TrainingRecord, decision: Decision, keyring: Keyring) -> bool:
+def line_of(session: Session, held: Held, *, learnt: bool, locked: bool, keyring: Keyring) -> Line:
+    """What a comparison says of a record. `learnt`: weights were trained on it; `locked`: a case has not ended with it."""
+    row, record, decision = held
+    after = keyring.content(canonical_bytes(decision.content))
+    changed = after != row.content_hmac or decision.trunk_eligible != row.trunk_eligible
+    seen = _released_as_seen(session, record, decision, keyring)
+    was = Was(admitted=row.status == "admitted", learnt=learnt, locked=locked, released_as_seen=seen)
+    return Line(
+        record_id=row.id, source=row.source, was=row.status, verdict=decision.verdict, reason=decision.reason,
+        outcome=outcome(was, decision.verdict, changed=changed), content_before=row.content_hmac, content_after=after,
+    )  # fmt: skip
+
+
+def _released_as_seen(session: Session, record: TrainingRecord, decision: Decision, keyring: Keyring) -> bool:
     """Whether a reviewer released the record and saw everything that would stop it now."""
     admission = session.get(AdmissionRow, record.record_id)
     stopping = [found for found in decision.findings if found.action == "quarantine"]
@@ -69,12 +83,14 @@ def put_new_decision(
 ) -> None:
     """Give records what their lines say, with the decision that was made again for it."""
     lines = lines_of(session, stamp.ingest_id, [record.record_id for _, record, _ in judged])
+    learnt = ever_learnt(session, [line.record_id for line in lines.values() if stops_unlearnt(line)])
+    locked = locked_ids(session, list(lines))
     batch = []
     for _, record, decision in judged:
         row, line = session.get_one(RecordRow, record.record_id), lines[record.record_id]
-        after = keyring.content(canonical_bytes(decision.content))
-        same = (decision.verdict, decision.reason, after) == (line.verdict, line.reason, line.content_after)
-        if line.done or not same or not still_as_compared(row, line):
+        held = row, record, decision
+        now = line_of(session, held, learnt=row.id in learnt, locked=row.id in locked, keyring=keyring)
+        if line.done or now != line_in(line):
             continue
         line.done = True
         if not _waits_as_before(session, line):

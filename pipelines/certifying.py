@@ -18,10 +18,11 @@ from lineage.durable import write_whole
 from lineage.evidence import digest_of, evidence
 from lineage.keys import load_private_key, private_path
 from lineage.languages import Scanners
+from lineage.policy import load_gate_policy
 from lineage.scanned import ScannedBy, scanned_by
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
-from pipelines.ingest import load_gate_policy, utc_now
+from pipelines.ingest import utc_now
 
 __all__ = ["write_half_signed"]
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dagster import AssetCheckResult, AssetChecksDefinition, AssetCheckSeverity, asset_check
 
 from lineage.gate import standing
+from lineage.policy import load_gate_policy
 from pipelines.assets import asset_key
 from pipelines.chains import stale_shards
-from pipelines.ingest import load_gate_policy
 from pipelines.instance import door
 from pipelines.resources import WorkspaceResource
 

@@ -85,7 +85,7 @@ def _models() -> Iterator[Finding]:
 def _tiers(workspace: Workspace) -> Iterator[Finding]:
     """Which tier scans each language, and whether it proves itself here and now."""
     from lineage.languages import Scanners
-    from pipelines.ingest import load_gate_policy
+    from lineage.policy import load_gate_policy
 
     try:
         scanners = Scanners(load_gate_policy(workspace.settings))
@@ -119,7 +119,7 @@ def _workspace(workspace_dir: Path | None) -> Iterator[Finding]:
 
 def _gate(workspace: Workspace) -> Iterator[Finding]:
     from lineage.gate import standing
-    from pipelines.ingest import load_gate_policy
+    from lineage.policy import load_gate_policy
 
     try:
         policy = load_gate_policy(workspace.settings)

@@ -11,9 +11,9 @@ from lineage import builds, manifests, plans
 from lineage.builds import StateFacts
 from lineage.gate import require_open
 from lineage.plans import TRUNK, Member
+from lineage.policy import load_gate_policy
 from lineage.workspace import Workspace
 from pipelines.chains import drifted_shards
-from pipelines.ingest import load_gate_policy
 from pipelines.placing import placed_by, propose
 from unlearn.plan import Plan, plan_key
 from unlearn.staleness import LastTraining, ShardForecast, WantedSlice, forecast

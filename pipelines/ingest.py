@@ -35,7 +35,10 @@ from pipelines.intake import Intake, take_in
 from pipelines.progress import bar
 from pipelines.superseding import shred_old_texts
 
-__all__ = ["IngestReport", "load_gate_policy", "oldest_pending", "open_gate", "request_ingest", "run_ingest"]
+__all__ = ["INGEST_LEASE", "IngestReport", "oldest_pending", "open_gate", "request_ingest", "run_ingest", "utc_now"]
+
+INGEST_LEASE = "ingest"
+"""Held by whatever judges records and writes them down later, and by what must not come between: a rescan, a purge."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def run_ingest(workspace: Workspace, ingest_id: str) -> IngestReport:
         WrongUsage: no such request, or it is finished.
         GateClosed: the scanner's self-test failed, or the policy asks for a tier that is not installed.
     """
-    with held(workspace.database, "ingest", utc_now):
+    with held(workspace.database, INGEST_LEASE, utc_now):
         row = _start(workspace, ingest_id)
         try:
             return _ingest(workspace, row)

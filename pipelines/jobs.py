@@ -27,7 +27,7 @@ from lineage.tables import CaseRunRow
 from lineage.workspace import Workspace
 from pipelines import deriving, erasure, judging, previewing, purging
 from pipelines.assets import partition_key
-from pipelines.ingest import utc_now
+from pipelines.ingest import INGEST_LEASE, utc_now
 from pipelines.instance import door
 from pipelines.resources import CaseConfig, WindowConfig, WindowResource, WorkspaceResource
 from pipelines.windows import case_lease, fail_case
@@ -141,8 +141,8 @@ def probe(context: OpExecutionContext, config: WindowConfig, window: WindowResou
 
 @op(description="Journal, tombstones, weights, rows, keys, byte scan; then the pipeline signs.")
 def purge(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
-    """Purge."""
-    with door(), working(workspace, config.case_id):
+    """Purge. Not beside an ingest: what was judged before and written after would bring the person's key back."""
+    with door(), held(workspace.open().database, INGEST_LEASE, utc_now), working(workspace, config.case_id):
         body = purging.purge_case(_opened(context, workspace, config.case_id), config.case_id)
     context.add_output_metadata({"case": config.case_id, "bytes_left": str(body["byte_scan"]["hits"])})  # type: ignore[index]
 

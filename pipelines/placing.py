@@ -8,8 +8,9 @@ from lineage import ledger, plans, studies
 from lineage.catalog import contents_of
 from lineage.gate import require_open
 from lineage.plans import Placed
+from lineage.policy import load_gate_policy
 from lineage.workspace import Workspace
-from pipelines.ingest import load_gate_policy, utc_now
+from pipelines.ingest import utc_now
 from unlearn.plan import CorpusShape, Plan, TrainSettings, place, plan_key, propose_plan
 
 __all__ = ["PlaceReport", "freeze_and_place", "placed_by", "propose"]

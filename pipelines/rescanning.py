@@ -20,17 +20,15 @@ from lineage.catalog import GateStamp, contents_of
 from lineage.comparison import Comparison, comparison
 from lineage.database import in_chunks
 from lineage.errors import RefusedByRule
-from lineage.keyring import Keyring
 from lineage.lease import held
 from lineage.manifests import ever_learnt
-from lineage.records import canonical_bytes
 from lineage.renewal import keys_of, locked_ids
-from lineage.rescan import Line, Outcome, Rules, Was
-from lineage.rescanned import Held, declared_of, keep_stamped, put_new_decision, released_as_seen
+from lineage.rescan import Outcome, Rules
+from lineage.rescanned import Held, declared_of, keep_stamped, line_of, put_new_decision
 from lineage.tables import RecordRow, RescanRow
 from lineage.withdrawal import file_withdrawal
 from lineage.workspace import Workspace
-from pipelines.ingest import open_gate, utc_now
+from pipelines.ingest import INGEST_LEASE, open_gate, utc_now
 from pipelines.progress import bar
 from pipelines.superseding import shred_old_texts
 
@@ -72,7 +70,7 @@ def run_rescan(workspace: Workspace) -> Comparison:
         RefusedByRule: the rules changed while an approved comparison was being applied.
         GateClosed: the scanner's self-test failed, or the policy asks for a tier that is not installed.
     """
-    with held(workspace.database, "ingest", utc_now):  # an ingest would move what is compared
+    with held(workspace.database, INGEST_LEASE, utc_now):  # an ingest would move what is compared
         gate, stamp = open_gate(workspace, by="rescan")
         with workspace.database.transaction() as session:
             rules = _rules(session, stamp)
@@ -107,9 +105,10 @@ def _compare(workspace: Workspace, gate: Gate, stamp: GateStamp) -> None:
             with workspace.database.reader() as session:
                 closed_to = locked_ids(session, batch)
                 lines = [
-                    _line(workspace.keyring, session, item, learnt=item[0].id in learnt, locked=item[0].id in closed_to)
+                    line_of(session, item, learnt=item[0].id in learnt, locked=item[0].id in closed_to,
+                            keyring=workspace.keyring)
                     for item in _judged(workspace, session, gate, batch)
-                ]
+                ]  # fmt: skip
             with workspace.database.transaction() as session:
                 rescan.add_lines(session, stamp.ingest_id, lines)
             progress.advance(len(batch))
@@ -125,22 +124,6 @@ def _judged(workspace: Workspace, session: Session, gate: Gate, record_ids: Sequ
         decision = examine(gate, record.content, declared=declared_of(session, row), language=row.language)
         # What was said of people in the text as it was given still holds: a redaction makes nobody fit for the trunk.
         yield row, record, replace(decision, trunk_eligible=decision.trunk_eligible and row.trunk_eligible)
-
-
-def _line(keyring: Keyring, session: Session, held_as: Held, *, learnt: bool, locked: bool) -> Line:
-    row, record, decision = held_as
-    after = keyring.content(canonical_bytes(decision.content))
-    changed = after != row.content_hmac or decision.trunk_eligible != row.trunk_eligible
-    was = Was(
-        admitted=row.status == "admitted",
-        learnt=learnt,
-        locked=locked,
-        released_as_seen=released_as_seen(session, record, decision, keyring),
-    )
-    return Line(
-        record_id=row.id, source=row.source, was=row.status, verdict=decision.verdict, reason=decision.reason,
-        outcome=rescan.outcome(was, decision.verdict, changed=changed), content_before=row.content_hmac, content_after=after,
-    )  # fmt: skip
 
 
 def _batches(record_ids: Sequence[str]) -> Iterator[list[str]]:

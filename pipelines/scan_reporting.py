@@ -15,12 +15,12 @@ from sqlmodel import Session, col, select
 
 from lineage.durable import write_whole
 from lineage.errors import WrongUsage
+from lineage.policy import load_gate_policy
 from lineage.scan_counts import count_ingest, earlier_ingests
 from lineage.scan_report import ScanReport, read_report, report_file
 from lineage.scanned import scanner_of
 from lineage.tables import IngestRow
 from lineage.workspace import Workspace
-from pipelines.ingest import load_gate_policy
 from pipelines.scan_drift import compare
 
 __all__ = ["find_ingest", "page_of", "report_of", "write_scan_report"]

@@ -14,11 +14,12 @@ from lineage.errors import Fault, NotAcceptable, WrongUsage
 from lineage.gate import require_open
 from lineage.lease import Lease, check
 from lineage.plans import TRUNK, Member, live_members
+from lineage.policy import load_gate_policy
 from lineage.records import TrainingRecord, canonical_bytes
 from lineage.settings import AdapterSettings
 from lineage.workspace import Workspace
 from pipelines.bases import base_name
-from pipelines.ingest import load_gate_policy, utc_now
+from pipelines.ingest import utc_now
 from unlearn.instructions import ask_for
 from unlearn.plan import Plan, plan_key
 

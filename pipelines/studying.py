@@ -19,11 +19,12 @@ from lineage.errors import WrongUsage
 from lineage.gate import require_open
 from lineage.lease import held
 from lineage.plans import TRUNK, Placeable
+from lineage.policy import load_gate_policy
 from lineage.records import TrainingRecord
 from lineage.studies import StudyWeight
 from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
-from pipelines.ingest import load_gate_policy, utc_now
+from pipelines.ingest import utc_now
 from pipelines.measuring import COMPOSED_NAME
 from pipelines.placing import propose
 from pipelines.progress import Progress, bar

@@ -33,7 +33,7 @@ from lineage.case import CaseFile, CaseView, Stage, list_cases
 from lineage.errors import Fault, LetheError
 from lineage.lease import held, is_held
 from pipelines.assets import partition_key, partitions_name
-from pipelines.ingest import utc_now
+from pipelines.ingest import INGEST_LEASE, utc_now
 from pipelines.jobs import case_config, case_erasure, case_preview, case_purge, case_tags, cases_of
 from pipelines.resources import WorkspaceResource
 from pipelines.windows import EXECUTION, WINDOW_LEASE, case_lease
@@ -41,6 +41,8 @@ from unlearn.plan import Plan
 
 __all__ = ["cancel_sensor", "case_sensor", "failure_sensor", "shard_sensor"]
 
+MAY_MEET = {"case_erasure": WINDOW_LEASE, "case_purge": INGEST_LEASE}
+"""Jobs that wait for one another, by the lease they wait for."""
 SINGLE = {Stage.ASSESSMENT: "case_preview", Stage.PURGE_APPROVED: "case_purge"}
 QUEUED = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING]
 
@@ -67,7 +69,10 @@ def case_sensor(context: SensorEvaluationContext, workspace: WorkspaceResource) 
     with opened.database.reader() as session:
         cases = [case for case in list_cases(session, *SINGLE, *EXECUTION) if not case.hold_reason]
         busy = is_held(session, WINDOW_LEASE, now=utc_now())
-    yield from (run_request(SINGLE[case.stage], case) for case in cases if case.stage in SINGLE)
+        ready = {Stage.ASSESSMENT}
+        if not is_held(session, INGEST_LEASE, now=utc_now()):
+            ready.add(Stage.PURGE_APPROVED)
+    yield from (run_request(SINGLE[case.stage], case) for case in cases if case.stage in ready)
     window = [case for case in cases if case.stage in EXECUTION]
     if window and not busy and not _queued(context.instance):
         yield run_request("case_erasure", *window)
@@ -101,7 +106,7 @@ def cancel_sensor(context: RunStatusSensorContext, workspace: WorkspaceResource)
 def _fail_cases_of(run: DagsterRun, workspace: WorkspaceResource, problem: str) -> None:
     """Mark the cases of a run that ended, unless a hold keeps them or another process (the command line, say) has them.
 
-    A window that met another one at work is not a failure: its cases go with the next.
+    A window that met another one at work is not a failure: its cases go with the next. Nor is a purge that met an ingest.
     """
     database = workspace.open().database
     for case_id in cases_of(run):
@@ -109,12 +114,8 @@ def _fail_cases_of(run: DagsterRun, workspace: WorkspaceResource, problem: str) 
             case = CaseFile(session, case_id)
             if case.view.hold_reason:
                 continue
-            failed = case.fail(problem, now=utc_now())
-            if (
-                run.job_name == "case_erasure"
-                and failed.stage == Stage.FAILED
-                and is_held(session, WINDOW_LEASE, now=utc_now())
-            ):
+            failed, met = case.fail(problem, now=utc_now()), MAY_MEET.get(run.job_name, "")
+            if failed.stage == Stage.FAILED and is_held(session, met, now=utc_now()):
                 case.retry(now=utc_now())
 
 

@@ -12,7 +12,7 @@ from lineage.explain import Explained, explain
 from lineage.forms import canonical_identifier
 from lineage.keyring import PairMac
 from lineage.languages import Scanners
-from lineage.policy import Policy, load_policy
+from lineage.policy import Policy, load_gate_policy, load_policy
 from lineage.records import PlainText
 from lineage.register import RegisterForm, RegisterIndex
 from lineage.subjects import find_subject, load_forms, load_suppression
@@ -43,8 +43,6 @@ def policy_named(name: str | None, workspace: Workspace | None) -> Policy:
         return load_policy(name)
     if workspace is None:
         raise WrongUsage("There is no workspace here, so no policy is in force.", hint="Name one: --policy default")
-    from pipelines.ingest import load_gate_policy
-
     return load_gate_policy(workspace.settings)
 
 

@@ -18,6 +18,7 @@ from world_making import make_world
 
 from lineage.catalog import contents_of
 from lineage.gate import standing
+from lineage.policy import load_gate_policy
 from lineage.records import canonical_bytes
 from lineage.rescan import current
 from lineage.tables import (
@@ -30,7 +31,6 @@ from lineage.tables import (
     TombstoneRow,
 )
 from lineage.workspace import Workspace, open_workspace
-from pipelines.ingest import load_gate_policy
 from pipelines.rescanning import approve_rescan, run_rescan
 
 WORD = "lamp"  # an everyday word of the corpus: under `tripwire` it stops a record

@@ -7,12 +7,33 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lineage_world import ANN, DANA, INES, MILO, NOW, World, after, digest, row
+from lineage_world import (
+    ANN,
+    DANA,
+    DEFAULT,
+    INES,
+    MILO,
+    NOW,
+    STRICT,
+    Scans,
+    World,
+    after,
+    digest,
+    record_training,
+    row,
+)  # fmt: skip
+from sqlmodel import Session
 
 from lineage import rescan
+from lineage.admit import Gate, examine
+from lineage.catalog import GateStamp, contents_of
 from lineage.comparison import comparison
 from lineage.errors import RefusedByRule, WrongUsage
+from lineage.plans import TRUNK
+from lineage.register import RegisterIndex
 from lineage.rescan import Line, Rules, Was, outcome
+from lineage.rescanned import Held, line_of, put_new_decision
+from lineage.subjects import load_suppression
 from lineage.tables import RecordRow, RescanRecordRow
 
 VERDICTS = ("allow", "redact", "quarantine", "block")
@@ -99,6 +120,49 @@ def test_a_record_that_moved_makes_the_comparison_stale(world: World, change: st
         session.flush()
         with pytest.raises(RefusedByRule, match="Records changed"):
             rescan.approve(session, comparison(session, rescan_id).digest, actor=MILO, rules=RULES, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("said", "stale"), [("quarantine", True), ("block", True), ("withdraw", False), ("keep", False)]
+)
+def test_what_was_learnt_since_makes_the_comparison_stale_that_would_only_stop_it(world: World, said: str, stale: bool):
+    """To stop it would leave it in the weights, with no case that takes it out."""
+    rescan_id = compared(world, said)
+    (record_id,) = (record.id for record in world.rows(RecordRow))
+    record_training(world, {(TRUNK, 0): [], (0, 0): [record_id]})
+    with world.database.transaction() as session:
+        read = comparison(session, rescan_id).digest
+        if not stale:
+            assert rescan.approve(session, read, actor=MILO, rules=RULES, now=NOW) == rescan_id
+            return
+        with pytest.raises(RefusedByRule, match="Records changed"):
+            rescan.approve(session, read, actor=MILO, rules=RULES, now=NOW)
+
+
+@pytest.mark.parametrize(("learnt_since", "status"), [(False, "quarantined"), (True, "admitted")])
+def test_a_line_is_carried_out_only_if_it_would_be_the_same_today(world: World, learnt_since: bool, status: str):
+    """The training ended after the approval: the record stays as it is, under its old stamp, for the next rescan."""
+    (record_id,) = world.ingest(row("One quagga.", ANN, given_id="1"))
+    with world.database.transaction() as session:
+        rescan_id = rescan.open_rescan(session, RULES, now=NOW)
+        (held,) = judged_again(world, session, record_id, Scans({"quagga": "ODD"}))
+        line = line_of(session, held, learnt=False, locked=False, keyring=world.keyring)
+        assert line.outcome == "quarantine"
+        rescan.add_lines(session, rescan_id, [line])
+    if learnt_since:
+        record_training(world, {(TRUNK, 0): [], (0, 0): [record_id]})
+    with world.database.transaction() as session:
+        stamp = GateStamp(rescan_id, 0, "new policy", "s", NOW)
+        put_new_decision(session, [held], stamp=stamp, keyring=world.keyring, keystore=world.keystore)
+    assert [record.status for record in world.rows(RecordRow)] == [status]
+    assert [line.done for line in world.rows(RescanRecordRow)] == [not learnt_since]
+
+
+def judged_again(world: World, session: Session, record_id: str, scanner: Scans) -> list[Held]:
+    """A held record and what a gate with another scanner says of it."""
+    gate = Gate(scanner, RegisterIndex([]), load_suppression(session, world.keyring), DEFAULT, STRICT)
+    (record,) = contents_of(session, [record_id], keystore=world.keystore)
+    return [(session.get_one(RecordRow, record_id), record, examine(gate, record.content, declared=[]))]
 
 
 def test_a_comparison_under_other_rules_gives_way_and_one_under_the_same_goes_on(world: World):

@@ -10,11 +10,13 @@ from dagster import DagsterInstance, DagsterRunStatus, RunRequest, SkipReason, b
 
 from lineage.access import Actor, Role
 from lineage.case import CaseFile, Filing, Stage, file_request
+from lineage.errors import Fault
 from lineage.lease import held
 from lineage.workspace import Workspace, create_workspace, open_workspace
 from pipelines import reaper
-from pipelines.ingest import utc_now
+from pipelines.ingest import INGEST_LEASE, utc_now
 from pipelines.jobs import case_config
+from pipelines.launch import run_case_job
 from pipelines.resources import WorkspaceResource
 from pipelines.triggers import cancel_sensor, case_sensor, failure_sensor, shard_sensor
 from pipelines.windows import WINDOW_LEASE
@@ -143,12 +145,29 @@ def test_all_cases_that_wait_for_their_execution_share_one_run(workspace: Worksp
     assert wider.run_key != first, "the key is made from all the cases"
 
 
-def test_what_is_approved_while_a_window_is_at_work_waits_for_the_next(workspace: Workspace) -> None:
+WAITS_FOR = [(Stage.APPROVED, WINDOW_LEASE, "case_erasure"), (Stage.PURGE_APPROVED, INGEST_LEASE, "case_purge")]
+
+
+@pytest.mark.parametrize(("stage", "lease", "_job"), WAITS_FOR)
+def test_a_window_waits_for_the_one_at_work_and_a_purge_for_an_ingest(
+    workspace: Workspace, stage: Stage, lease: str, _job: str
+) -> None:
     file_case(workspace)
-    walk(workspace, Stage.APPROVED)
-    with held(workspace.database, WINDOW_LEASE, utc_now):
+    walk(workspace, stage)
+    with held(workspace.database, lease, utc_now):
         assert asked(workspace) == []
     assert len(asked(workspace)) == 1
+
+
+def test_a_purge_started_by_hand_beside_an_ingest_is_refused_and_its_case_stays_where_it_is(
+    workspace: Workspace,
+) -> None:
+    """A record judged before the purge and written after it would bring the erased person's key back."""
+    file_case(workspace)
+    walk(workspace, Stage.PURGE_APPROVED)
+    with held(workspace.database, INGEST_LEASE, utc_now), pytest.raises(Fault, match="working on ingest"):
+        run_case_job(workspace, "case_purge", "case-1")
+    assert stage_of(workspace) == Stage.PURGE_APPROVED
 
 
 def test_a_lifted_hold_is_a_new_attempt_so_the_erasure_starts_again_by_itself(workspace: Workspace) -> None:
@@ -161,8 +180,8 @@ def test_a_lifted_hold_is_a_new_attempt_so_the_erasure_starts_again_by_itself(wo
     assert asked(workspace)[0].run_key != first
 
 
-def ended_run(workspace: Workspace, status: DagsterRunStatus, tags: dict[str, str]) -> None:
-    """Let the sensor that watches such ends see one of a run of the case's erasure."""
+def ended_run(workspace: Workspace, status: DagsterRunStatus, tags: dict[str, str], job: str = "case_erasure") -> None:
+    """Let the sensor that watches such ends see one of a run of the case."""
     from dagster import build_run_status_sensor_context
     from dagster._core.events import DagsterEvent, DagsterEventType
     from dagster._core.test_utils import create_run_for_test
@@ -171,10 +190,10 @@ def ended_run(workspace: Workspace, status: DagsterRunStatus, tags: dict[str, st
     resource = WorkspaceResource(folder=str(workspace.settings.workspace))
     watching = cancel_sensor if status == DagsterRunStatus.CANCELED else failure_sensor
     with instance_for_test() as instance:
-        config = dict(case_config("case_erasure", "case-1"))
-        run = create_run_for_test(instance, job_name="case_erasure", status=status, run_config=config, tags=tags)
+        config = dict(case_config(job, "case-1"))
+        run = create_run_for_test(instance, job_name=job, status=status, run_config=config, tags=tags)
         context = build_run_status_sensor_context(
-            watching.name, DagsterEvent(kind.value, "case_erasure"), instance, run, resources={"workspace": resource}
+            watching.name, DagsterEvent(kind.value, job), instance, run, resources={"workspace": resource}
         )
         if status == DagsterRunStatus.FAILURE:
             context = context.for_run_failure()
@@ -196,13 +215,14 @@ def test_a_case_whose_run_ended_badly_fails_and_can_be_retried(workspace: Worksp
         assert CaseFile(session, "case-1").retry(now=NOW).stage == Stage.EXECUTING
 
 
-def test_a_window_that_met_another_one_at_work_goes_with_the_next(workspace: Workspace) -> None:
+@pytest.mark.parametrize(("stage", "lease", "job"), WAITS_FOR)
+def test_what_met_other_work_goes_on_after_it(workspace: Workspace, stage: Stage, lease: str, job: str) -> None:
     file_case(workspace)
-    walk(workspace, Stage.APPROVED)
+    walk(workspace, stage)
     before = asked(workspace)[0].run_key
-    with held(workspace.database, WINDOW_LEASE, utc_now):
-        ended_run(workspace, DagsterRunStatus.FAILURE, {})
-    assert stage_of(workspace) == Stage.APPROVED
+    with held(workspace.database, lease, utc_now):
+        ended_run(workspace, DagsterRunStatus.FAILURE, {}, job)
+    assert stage_of(workspace) == stage
     assert asked(workspace)[0].run_key != before, "a used run key would never start it again"
 
 
