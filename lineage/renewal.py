@@ -38,7 +38,7 @@ from lineage.tables import (
 from lineage.vault import KeyStore, record_key
 
 __all__ = [
-    "before_redaction", "forget_superseded", "keys_left", "keys_of", "locked_ids", "mark_shredded", "rectify", "redact", "renew",
+    "before_redaction", "forget_superseded", "keys_left", "locked_ids", "mark_shredded", "old_keys", "rectify", "redact", "renew",
     "standing", "superseded",
 ]  # fmt: skip
 
@@ -153,15 +153,19 @@ def mark_shredded(session: Session, names: Collection[str]) -> None:
     session.flush()
 
 
-def keys_of(session: Session, record_ids: Sequence[str]) -> set[str]:
-    """Names of the keys that records still need: of what they say now, and of what cases keep until their purge."""
+def old_keys(session: Session, record_ids: Sequence[str]) -> set[str]:
+    """Names of the keys of what records said before, less what cases keep until their purge: to be shredded.
+
+    A newer key is never among them, so whoever gives a record another content meanwhile loses nothing.
+    """
     names: set[str] = set()
     for chunk in in_chunks(record_ids):
         now = session.exec(select(RecordRow.id, RecordRow.version).where(col(RecordRow.id).in_(chunk))).all()
+        names |= {record_key(record_id, older) for record_id, version in now for older in range(version)}
         kept = select(SupersededRow.record_id, SupersededRow.version).where(
             col(SupersededRow.record_id).in_(chunk), SupersededRow.reason == "redacted"
         )
-        names |= {record_key(record_id, version) for record_id, version in [*now, *session.exec(kept).all()]}
+        names -= {record_key(record_id, version) for record_id, version in session.exec(kept).all()}
     return names
 
 

@@ -27,6 +27,7 @@ from lineage.errors import RefusedByRule, WrongUsage
 from lineage.policy import load_gate_policy
 from lineage.review import REVIEWERS, Waiting, Which, named, queue
 from lineage.tables import AdmissionRow, QuarantineRow, RecordRow, VaultRow
+from lineage.vault import record_key
 from lineage.workspace import Workspace
 
 __all__ = [
@@ -100,7 +101,8 @@ def rule(workspace: Workspace, verb: Verb, records: Sequence[str], ruling: Rulin
         else:
             ruled = block(session, records, ruling)
     if verb == "block":
-        shred_blocked(workspace, ruled)
+        shred_blocked(workspace)
+        workspace.database.compact()
     return len(ruled)
 
 
@@ -154,20 +156,21 @@ def expire(session: Session, *, keep_days: int, now: datetime) -> list[str]:
     return [item.record_id for item in items]
 
 
-def shred_blocked(workspace: Workspace, record_ids: Sequence[str]) -> None:
-    """Shred the keys of blocked records, those of earlier versions too, and overwrite what they opened."""
-    if record_ids:
-        workspace.keystore.shred_records(record_ids)
-        workspace.database.compact()
+def shred_blocked(workspace: Workspace) -> None:
+    """Shred the keys of all blocked records up to the version that was blocked, also those that a crash left.
+
+    One that is rectified meanwhile has its new text under a newer key, and keeps it.
+    """
+    with workspace.database.reader() as session:
+        blocked = session.exec(select(RecordRow.id, RecordRow.version).where(RecordRow.status == "blocked")).all()
+    workspace.keystore.shred(record_key(record_id, v) for record_id, last in blocked for v in range(last + 1))
 
 
 def clear_out(workspace: Workspace, *, now: datetime) -> int:
-    """Expire what is too old and shred its keys, with those that a crash left of any blocked record; returns how many expired."""
+    """Expire what is too old, shred the keys of what is blocked and overwrite what they opened; returns how many expired."""
     with workspace.database.transaction() as session:
         expired = expire(session, keep_days=workspace.settings.gate.quarantine_days, now=now)
-    with workspace.database.reader() as session:
-        blocked = session.exec(select(RecordRow.id).where(RecordRow.status == "blocked")).all()
-    workspace.keystore.shred_records(blocked)
+    shred_blocked(workspace)
     if expired:
         workspace.database.compact()
     return len(expired)

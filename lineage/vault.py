@@ -9,7 +9,7 @@ so two ciphertexts cannot be swapped.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -98,13 +98,13 @@ class KeyStore:
         self._database.compact()
         return gone
 
-    def shred_records(self, record_ids: Iterable[str], *, keep: Collection[str] = ()) -> int:
-        """Destroy the keys of every version of these records, except those named in `keep`. Safe to repeat."""
+    def shred_records(self, record_ids: Iterable[str]) -> int:
+        """Destroy the keys of every version of these records, whose rows are gone. Safe to repeat."""
         wanted = set(record_ids)
         with self._database.reader() as session:
             versions = session.scalars(select(_KEYS.c.name).where(_KEYS.c.name.like("record:%/%"))).all()
         older = {name for name in versions if name.removeprefix("record:").rpartition("/")[0] in wanted}
-        return self.shred(({record_key(record_id) for record_id in wanted} | older) - set(keep))
+        return self.shred({record_key(record_id) for record_id in wanted} | older)
 
     def _find(self, names: set[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}

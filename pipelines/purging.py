@@ -48,9 +48,10 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     _write_journal(workspace, case_id, key, record_ids, redacted_ids)
     destroyed = _destroy(workspace, case_id, key, (record_ids, redacted_ids), forms)
     with workspace.database.reader() as session:
-        needed = renewal.keys_of(session, redacted_ids)
-    workspace.keystore.shred_records([*record_ids, *redacted_ids], keep=needed)
-    workspace.keystore.shred([*(f"case:{c}" for c in destroyed["earlier_cases"]), *([f"subject:{key}"] if key else [])])
+        redacted = renewal.old_keys(session, redacted_ids)
+    workspace.keystore.shred_records(record_ids)
+    earlier = [f"case:{earlier}" for earlier in destroyed["earlier_cases"]]
+    workspace.keystore.shred([*redacted, *earlier, *([f"subject:{key}"] if key else [])])
     workspace.database.compact()
     scan = scan_bytes(workspace.home, [form.value for form in forms], extra=_token_patterns(workspace, forms))
     if not scan.clean:

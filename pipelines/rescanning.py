@@ -22,7 +22,7 @@ from lineage.database import in_chunks
 from lineage.errors import RefusedByRule
 from lineage.lease import held
 from lineage.manifests import ever_learnt
-from lineage.renewal import keys_of, locked_ids
+from lineage.renewal import locked_ids, old_keys
 from lineage.rescan import Outcome, Rules
 from lineage.rescanned import Held, declared_of, keep_stamped, line_of, put_new_decision
 from lineage.tables import RecordRow, RescanRow
@@ -170,9 +170,8 @@ def _renew(workspace: Workspace, gate: Gate, stamp: GateStamp, batch: Sequence[s
 def _shred(workspace: Workspace, rescan_id: str) -> None:
     """Destroy the keys of everything the records said before, also where they say the same again under a newer key."""
     with workspace.database.reader() as session:
-        renewed = rescan.records_with(session, rescan_id, *RENEWED)
-        needed = keys_of(session, renewed)
-    workspace.keystore.shred_records(renewed, keep=needed)
+        names = old_keys(session, rescan.records_with(session, rescan_id, *RENEWED))
+    workspace.keystore.shred(names)
     shred_old_texts(workspace)
 
 

@@ -20,7 +20,7 @@ from lineage.errors import RefusedByRule, WrongUsage
 from lineage.policy import load_policy
 from lineage.records import PlainText
 from lineage.review import MOVED, NOT_RELEASABLE, Which, _mask, counted, look_at, masked, queue, sources, tally
-from lineage.rulings import BECAUSE, Ruling, allowed, block, expire, release, rule
+from lineage.rulings import BECAUSE, Ruling, allowed, block, clear_out, expire, release, rule
 from lineage.scan import ScanFailed
 from lineage.spans import moved, replaced
 from lineage.tables import (
@@ -281,10 +281,23 @@ def test_a_blocked_record_loses_its_text_and_never_comes_out(world: World) -> No
 def test_the_key_of_a_rectified_text_is_shredded_too(world: World) -> None:
     """Every version of a record is sealed under a key of its own."""
     record_id = quarantined(world)
-    (sealed,) = world.keystore.seal([(f"record:{record_id}/1", b"text")])
+    with world.database.transaction() as session:
+        session.get_one(RecordRow, record_id).version = 1
+    names = [f"record:{record_id}", f"record:{record_id}/1"]
+    sealed = world.keystore.seal([(name, b"text") for name in names])
     rule(world.workspace, "block", [record_id], Ruling(DANA, "personal", NOW))
-    with pytest.raises(Shredded):
-        world.keystore.open([(f"record:{record_id}/1", sealed)])
+    for name, text in zip(names, sealed, strict=True):
+        with pytest.raises(Shredded):
+            world.keystore.open([(name, text)])
+
+
+def test_a_rectification_on_its_way_keeps_its_key_when_the_old_text_is_blocked(world: World) -> None:
+    """A mended text is sealed first and its row committed after; the shredding falls in between."""
+    record_id = quarantined(world)
+    (sealed,) = world.keystore.seal([(f"record:{record_id}/1", b"mended")])
+    rule(world.workspace, "block", [record_id], Ruling(DANA, "bad-source", NOW))
+    clear_out(world.workspace, now=NOW)
+    assert world.keystore.open([(f"record:{record_id}/1", sealed)]) == [b"mended"]
 
 
 def listed_in_a_case(world: World, record_id: str, decision: str = "erase") -> None:
