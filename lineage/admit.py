@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, get_args
 
 from lineage.errors import LetheError, WrongUsage
 from lineage.findings import KIND_OF, Evidence, FoundSpan, findings_of
@@ -25,12 +25,14 @@ from lineage.forms import normalise
 from lineage.languages import primary
 from lineage.policy import Action, Policy, worst
 from lineage.pseudonyms import Pseudonym
+from lineage.quiet import Complaint
 from lineage.records import Content
 from lineage.register import Link
 from lineage.scan import ART9_LEXICON, Fingerprint, ScanFailed, Span
 from lineage.standins import redacted
 
 __all__ = [
+    "UNREAD",
     "Decision",
     "Evidence",
     "FoundSpan",
@@ -45,6 +47,9 @@ __all__ = [
 ]
 
 Verdict: TypeAlias = Action
+Unread: TypeAlias = Literal["oversize", "language_not_covered", Complaint, "redaction_unstable"]
+UNREAD: frozenset[str] = frozenset(get_args(Unread))
+"""Reasons that leave nobody able to say what is in the record: nothing of it may be shown, and no reviewer may release it."""
 Reason: TypeAlias = Literal[
     "clean",
     "identifiers_redacted",
@@ -55,11 +60,7 @@ Reason: TypeAlias = Literal[
     "weak_finding",
     "quarantined_type",
     "blocked_identifier",
-    "oversize",
-    "language_not_covered",
-    "scan_timeout",
-    "scan_failed",
-    "redaction_unstable",
+    Unread,
 ]
 # The gravest first: one record has one reason.
 _QUARANTINE_REASONS: tuple[Reason, ...] = (
@@ -179,7 +180,7 @@ def decide(
     )
 
 
-def unread(policy: Policy, content: Content, reason: Reason) -> Decision:
+def unread(policy: Policy, content: Content, reason: Unread) -> Decision:
     """The decision on a record that could not be judged: closed, with the reason, as it came."""
     return Decision(policy.on_error, reason, (), content)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -24,6 +24,8 @@ __all__ = ["HEAD", "Database", "in_chunks", "migrate", "open_engine"]
 HEAD = "0011"
 BUSY_TIMEOUT_MS = 15_000
 QUERY_CHUNK = 500
+
+Key = TypeVar("Key")
 
 
 def open_engine(url: str) -> Engine:
@@ -108,9 +110,9 @@ class Database:
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def in_chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Slices of a size every database accepts as parameters."""
-    return (keys[i : i + QUERY_CHUNK] for i in range(0, len(keys), QUERY_CHUNK))
+def in_chunks(keys: Sequence[Key], size: int = QUERY_CHUNK) -> Iterator[Sequence[Key]]:
+    """Slices of a size every database accepts as parameters, or smaller ones."""
+    return (keys[i : i + size] for i in range(0, len(keys), size))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from lineage.admit import Decision
+from lineage.admit import UNREAD, Decision
 from lineage.findings import FoundSpan
 from lineage.policy import EntityRule, Policy
 from lineage.pseudonyms import Pseudonym
@@ -20,7 +20,6 @@ from lineage.standins import apply_redactions
 __all__ = ["Explained", "ExplainedFinding", "explain"]
 
 STOPPING = ("quarantine", "block")
-NO_FINDINGS = frozenset({"oversize", "language_not_covered", "scan_timeout", "scan_failed", "redaction_unstable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Explained:
 
 def explain(content: Content, decision: Decision, policy: Policy, pseudonym: Pseudonym | None = None) -> Explained:
     """The decision about `content` under `policy`, in words."""
-    hidden = decision.reason in NO_FINDINGS
+    hidden = decision.reason in UNREAD
     return Explained(
         policy=policy.name,
         policy_digest=policy.digest,

@@ -1,13 +1,14 @@
 """Whether a context word stands before a finding: Presidio's rule, on the tokens it would use, near findings only.
 
 Presidio tokenises the whole text, takes the token at the finding's start and walks back over at most six *keywords*, and
-forward to the first one, from that token; the score rises if one of them contains a context word. A keyword is a token that is no stop word and no punctuation, or any token
-that equals, in lower case, a part of such a token split at colons: "the:1" anywhere in a text makes every "the" in it one.
-Here the same tokens are walked, and only these things are left out:
+forward to the first one, from that token; the score rises if one of them contains a context word. A keyword is a token
+that is no stop word and no punctuation, or any token that equals, in lower case, a part of such a token split at colons:
+"the:1" anywhere in a text makes every "the" in it one. Here the same tokens are walked, and only these things are left out:
 
 * A text in which no context word of a recogniser occurs needs no tokens: a keyword is a piece of the text in lower case.
-  Nor does a finding if neither its chunk, nor the six keywords before that, nor what follows up to the next chunk with a
-  keyword holds one; what follows does not count where the finding begins with a digit: its own token is then a keyword. (Lower case depends on neighbours only for the Greek sigma, so only ASCII words are looked up.)
+  (Lower case depends on neighbours only for the Greek sigma, so only ASCII words are looked up.)
+* Nor does a finding if neither its chunk, nor the six keywords before that, nor what follows up to the next chunk with a
+  keyword holds one. What follows does not count where the finding begins with a digit: its own token is then a keyword.
 * spaCy cuts at whitespace first, so a chunk between whitespace has the same tokens in every text, with one exception:
   after that, its exceptions with affixes (":)", "a.m.") are matched over tokens, spaces or not. Such a match across a space
   changes nothing itself but may keep one inside a chunk from happening. `Piece.touchy` marks chunks that hold an exception;

@@ -178,93 +178,90 @@ IBAN_SHA256 = "1f98697e78e08d679ce1109ea41d0ec9be085a81f048829c521f4ed31442a692"
 
 # SHA-256 of a pattern's text in Presidio 2.2.366, and its place.
 _PLACES: dict[str, InChunks | InRuns] = {
-    "f619fa242c932c37a86272c6fdadf7c9d98d55a3fce6e67c5eefbc9cbcf33ba1": InRuns(
-        13
-    ),  # CREDIT_CARD: All Credit Cards (weak)
-    "77ff5492baf672074003d52a35a22f6684d6232d8b61cadb6f5a70d6fde174f7": InRuns(
-        8
-    ),  # US_BANK_NUMBER: Bank Account (weak)
-    "ab1eb0b240f24580398c85e7215e1324d3aa545c803c3b3c34e31ece2f29d08b": InChunks(
-        _has_digit
-    ),  # US_DRIVER_LICENSE: Driver License - Alphanumeric (weak)
-    "03317c267dbb76a24f612f304ee2c013f3e9d41e6305815120f3dab962f6b045": InRuns(
-        6
-    ),  # US_DRIVER_LICENSE: Driver License - Digits (very weak)
-    "724a6775f6d92716e995d54584accc04002a575a5656e29ef674cabd0e5168ff": InRuns(9),  # US_ITIN: Itin (very weak)
-    "1dfa186e9a6100e454f3a6c75a48580a421ea9589ab51a97c6eb98f6ff304f75": InRuns(9),  # US_ITIN: Itin (weak)
-    "aca6bdbc8bcbfacf4ca2ea4d200b6b125f27bb2c264ddc7e898f4fb6bd637830": InRuns(9),  # US_ITIN: Itin (medium)
-    "31cb23903d5651344e09f7af74f00b83d6aab7695d6d3746a82f74e4dc81db5b": InRuns(9),  # US_PASSPORT: Passport (very weak)
-    "a4aad820a6663d667bbbd115cdb12de97e5c3e1642ee7f2d6508004772ad7bef": InChunks(
-        _has_digit
-    ),  # US_PASSPORT: Passport Next Generation (very weak)
-    "17f1d935dc2f3eff609f25588ecf780079b27af525d94753b321970e6d3cf768": InRuns(9, 1),  # US_SSN: SSN1 (very weak)
-    "75527eba59550d4d2ae263e621abea122e7a9a38de21f4909d38445a1a1a1e41": InRuns(9, 1),  # US_SSN: SSN2 (very weak)
-    "213ac080713cf308d3465dd8a62e3557fe86cfb19aa66deb5b794e44bbff9867": InRuns(9, 2),  # US_SSN: SSN3 (very weak)
-    "4e6bd6618bc9dd323421afe89056f087940f6afa495546db0b053cb2891a628c": InRuns(9),  # US_SSN: SSN4 (very weak)
-    "f2721d631f6158ff7a4597fece26edfdf2c5f975d5909f85b7dbf1f87d953df1": InRuns(9, 2),  # US_SSN: SSN5 (medium)
-    "d813b701023b51882d9d27dac61c3e990bcac57882d92623470124b9cb9fda8d": InRuns(10),  # UK_NHS: NHS (medium)
-    "9d9a993fd6aee8943056104f28b07d0ef54978e553bf57a9ef6aeccb18ad84af": InChunks(_is_long),  # CRYPTO: Crypto (Medium)
-    "8231e96300900a1933f7894bd2d55d82811d009114fb9853c33b734cc2cfc0bb": InChunks(
-        _has_instant
-    ),  # DATE_TIME: Datetime (yyyy-mm-ddThh:mm[:ss[.f]] with timezone)
-    "de849c1681c98a79e57d617168dfc4a0deb85049cc30cb50466cc2972e54a6e8": InChunks(
-        _has_slashes
-    ),  # DATE_TIME: mm/dd/yyyy or mm/dd/yy
-    "19ffdc2987b151d9a442700781fcadc338c6c2cbfccfaaf5addf962e5f2bf35d": InChunks(
-        _has_slashes
-    ),  # DATE_TIME: dd/mm/yyyy or dd/mm/yy
-    "4ccb5d61a4e1942d27bed361cdc2ed5071620616a0f83096e84cd6974f057bcc": InChunks(_has_slashes),  # DATE_TIME: yyyy/mm/dd
-    "9d1fcea6de93cf884ebe8e380e1213be27af70397b7d84f8596a07de69584849": InChunks(_has_hyphens),  # DATE_TIME: mm-dd-yyyy
-    "cd1cf05f027c5501af93630fd6e2a4c85890cd560b18186be30d464480381701": InChunks(_has_hyphens),  # DATE_TIME: dd-mm-yyyy
-    "79e15fb16d77fdfaf147b62da6353f4416bd73fbb8ccc4ae6ba7255da73a0abb": InChunks(_has_hyphens),  # DATE_TIME: yyyy-mm-dd
-    "ed7ea12896824ef74beff16c8e8fdb51964fbf77d98b97ac428ec716d6dc6cf9": InChunks(
-        _has_dots
-    ),  # DATE_TIME: dd.mm.yyyy or dd.mm.yy
-    "9cca403b33cf14e4c1a52dd080c96ad6ab5a9322bec41cdb05ff7f13a3c9975b": InChunks(
-        _has_hyphens
-    ),  # DATE_TIME: dd-MMM-yyyy or dd-MMM-yy
-    "47b9242593e806a64bab98da8ac6a10827ca89e9c626fa7dbebc94ec73069090": InChunks(
-        _has_hyphen_and_name
-    ),  # DATE_TIME: MMM-yyyy or MMM-yy
-    "94027aaf76935ea5aed57fc365119fd6b98e0185298c9aebabb74217456011b0": InChunks(
-        _has_hyphen_and_name
-    ),  # DATE_TIME: dd-MMM or dd-MMM
-    "52dd574bb25c715094547d7fd784be05fb811d224caad33a087f099a825cf1b0": InChunks(
-        _has_slash
-    ),  # DATE_TIME: mm/yyyy or m/yyyy
-    "cfd91e15ada32edae38563a162e1718eda3f651bcbe4dbaa78e7b1188a6ee15a": InChunks(
-        _has_slash
-    ),  # DATE_TIME: mm/yy or m/yy
-    "004723abbb67ff6cd016ee68d2230812dfc8064e5b57517a463b37bb0037395d": InChunks(
-        _has_at
-    ),  # EMAIL_ADDRESS: Email (Medium)
-    "5def597d3b4dac734f0bc1f1bfb007d7eac0987347cb882549c144e6e4967d89": InChunks(
-        _has_colons
-    ),  # IP_ADDRESS: IPv4_mapped
-    "66197b1f8e63cd274a8defa9ddec02d92e1b6c1c1f99600d9ab4abaf734ff7ca": InChunks(
-        _has_colons
-    ),  # IP_ADDRESS: IPv4_embedded
-    "ae1e66dfc54606cfe8ae78046d518957eea722a866aa2ea15052b0b83d0d2089": InChunks(_has_three_dots),  # IP_ADDRESS: IPv4
-    "c4f79b73053cd5f01ec3d23ddaee6758cc6ac273cf56ca29bc0c32a4be0ee9f8": InChunks(_has_colons),  # IP_ADDRESS: IPv6
-    "c696285024ae5b47399eee61fb05e29710194b0f81a342a9c03af7543489a7bb": InChunks(
-        _has_colons
-    ),  # IP_ADDRESS: IPv6_unspecified
-    "8b00da21c7ca480a33bb13d6dcc7750459a2a5a18a9311e974fd465a5f213cc5": InChunks(
-        _has_digit
-    ),  # MEDICAL_LICENSE: USA DEA Certificate Number (weak)
-    "a101077778af2f8848da6e33fd04a3f0a2ef499b50460fc844c5a518f039c41a": InChunks(
-        _has_separators
-    ),  # MAC_ADDRESS: MAC_COLON_OR_HYPHEN
-    "1dbdb084e42f48d211af5982ab50b5628c3320be970ec39208d7acfd958437f1": InChunks(
-        _has_two_dots
-    ),  # MAC_ADDRESS: MAC_CISCO_DOT
-    "829f95c95367c9721d3befec46b5c1946c7933edc47915f675e4ca0e00e47e0d": InChunks(
-        _has_groups
-    ),  # UUID: UUID (hyphenated)
-    "422b91a465b6177e83eb908ce308fbc3de52432667a3165d12d2a70ba7cf148c": InChunks(_has_scheme),  # URL: Standard Url
-    "7405c3a8b8c39f4d0850f0598d9e19cdeae0f9f0e1e4a5c425cc7b70ad6d337b": InChunks(_has_suffix),  # URL: Non schema URL
-    "473c5e6b40a312726402cd1f58f430d58d74563bbdc0022b9349a4e3bcd9bdf0": InChunks(_has_quoted_scheme),  # URL: Quoted URL
-    "58b5bbbc4796bab1808322896eb62264f5fb8d10842cc14175db9bbbbd7df30b": InChunks(
-        _has_quoted_suffix
-    ),  # URL: Quoted Non-schema URL
+    # CREDIT_CARD: All Credit Cards (weak)
+    "f619fa242c932c37a86272c6fdadf7c9d98d55a3fce6e67c5eefbc9cbcf33ba1": InRuns(13),
+    # US_BANK_NUMBER: Bank Account (weak)
+    "77ff5492baf672074003d52a35a22f6684d6232d8b61cadb6f5a70d6fde174f7": InRuns(8),
+    # US_DRIVER_LICENSE: Driver License - Alphanumeric (weak)
+    "ab1eb0b240f24580398c85e7215e1324d3aa545c803c3b3c34e31ece2f29d08b": InChunks(_has_digit),
+    # US_DRIVER_LICENSE: Driver License - Digits (very weak)
+    "03317c267dbb76a24f612f304ee2c013f3e9d41e6305815120f3dab962f6b045": InRuns(6),
+    # US_ITIN: Itin (very weak)
+    "724a6775f6d92716e995d54584accc04002a575a5656e29ef674cabd0e5168ff": InRuns(9),
+    # US_ITIN: Itin (weak)
+    "1dfa186e9a6100e454f3a6c75a48580a421ea9589ab51a97c6eb98f6ff304f75": InRuns(9),
+    # US_ITIN: Itin (medium)
+    "aca6bdbc8bcbfacf4ca2ea4d200b6b125f27bb2c264ddc7e898f4fb6bd637830": InRuns(9),
+    # US_PASSPORT: Passport (very weak)
+    "31cb23903d5651344e09f7af74f00b83d6aab7695d6d3746a82f74e4dc81db5b": InRuns(9),
+    # US_PASSPORT: Passport Next Generation (very weak)
+    "a4aad820a6663d667bbbd115cdb12de97e5c3e1642ee7f2d6508004772ad7bef": InChunks(_has_digit),
+    # US_SSN: SSN1 (very weak)
+    "17f1d935dc2f3eff609f25588ecf780079b27af525d94753b321970e6d3cf768": InRuns(9, 1),
+    # US_SSN: SSN2 (very weak)
+    "75527eba59550d4d2ae263e621abea122e7a9a38de21f4909d38445a1a1a1e41": InRuns(9, 1),
+    # US_SSN: SSN3 (very weak)
+    "213ac080713cf308d3465dd8a62e3557fe86cfb19aa66deb5b794e44bbff9867": InRuns(9, 2),
+    # US_SSN: SSN4 (very weak)
+    "4e6bd6618bc9dd323421afe89056f087940f6afa495546db0b053cb2891a628c": InRuns(9),
+    # US_SSN: SSN5 (medium)
+    "f2721d631f6158ff7a4597fece26edfdf2c5f975d5909f85b7dbf1f87d953df1": InRuns(9, 2),
+    # UK_NHS: NHS (medium)
+    "d813b701023b51882d9d27dac61c3e990bcac57882d92623470124b9cb9fda8d": InRuns(10),
+    # CRYPTO: Crypto (Medium)
+    "9d9a993fd6aee8943056104f28b07d0ef54978e553bf57a9ef6aeccb18ad84af": InChunks(_is_long),
+    # DATE_TIME: Datetime (yyyy-mm-ddThh:mm[:ss[.f]] with timezone)
+    "8231e96300900a1933f7894bd2d55d82811d009114fb9853c33b734cc2cfc0bb": InChunks(_has_instant),
+    # DATE_TIME: mm/dd/yyyy or mm/dd/yy
+    "de849c1681c98a79e57d617168dfc4a0deb85049cc30cb50466cc2972e54a6e8": InChunks(_has_slashes),
+    # DATE_TIME: dd/mm/yyyy or dd/mm/yy
+    "19ffdc2987b151d9a442700781fcadc338c6c2cbfccfaaf5addf962e5f2bf35d": InChunks(_has_slashes),
+    # DATE_TIME: yyyy/mm/dd
+    "4ccb5d61a4e1942d27bed361cdc2ed5071620616a0f83096e84cd6974f057bcc": InChunks(_has_slashes),
+    # DATE_TIME: mm-dd-yyyy
+    "9d1fcea6de93cf884ebe8e380e1213be27af70397b7d84f8596a07de69584849": InChunks(_has_hyphens),
+    # DATE_TIME: dd-mm-yyyy
+    "cd1cf05f027c5501af93630fd6e2a4c85890cd560b18186be30d464480381701": InChunks(_has_hyphens),
+    # DATE_TIME: yyyy-mm-dd
+    "79e15fb16d77fdfaf147b62da6353f4416bd73fbb8ccc4ae6ba7255da73a0abb": InChunks(_has_hyphens),
+    # DATE_TIME: dd.mm.yyyy or dd.mm.yy
+    "ed7ea12896824ef74beff16c8e8fdb51964fbf77d98b97ac428ec716d6dc6cf9": InChunks(_has_dots),
+    # DATE_TIME: dd-MMM-yyyy or dd-MMM-yy
+    "9cca403b33cf14e4c1a52dd080c96ad6ab5a9322bec41cdb05ff7f13a3c9975b": InChunks(_has_hyphens),
+    # DATE_TIME: MMM-yyyy or MMM-yy
+    "47b9242593e806a64bab98da8ac6a10827ca89e9c626fa7dbebc94ec73069090": InChunks(_has_hyphen_and_name),
+    # DATE_TIME: dd-MMM or dd-MMM
+    "94027aaf76935ea5aed57fc365119fd6b98e0185298c9aebabb74217456011b0": InChunks(_has_hyphen_and_name),
+    # DATE_TIME: mm/yyyy or m/yyyy
+    "52dd574bb25c715094547d7fd784be05fb811d224caad33a087f099a825cf1b0": InChunks(_has_slash),
+    # DATE_TIME: mm/yy or m/yy
+    "cfd91e15ada32edae38563a162e1718eda3f651bcbe4dbaa78e7b1188a6ee15a": InChunks(_has_slash),
+    # EMAIL_ADDRESS: Email (Medium)
+    "004723abbb67ff6cd016ee68d2230812dfc8064e5b57517a463b37bb0037395d": InChunks(_has_at),
+    # IP_ADDRESS: IPv4_mapped
+    "5def597d3b4dac734f0bc1f1bfb007d7eac0987347cb882549c144e6e4967d89": InChunks(_has_colons),
+    # IP_ADDRESS: IPv4_embedded
+    "66197b1f8e63cd274a8defa9ddec02d92e1b6c1c1f99600d9ab4abaf734ff7ca": InChunks(_has_colons),
+    # IP_ADDRESS: IPv4
+    "ae1e66dfc54606cfe8ae78046d518957eea722a866aa2ea15052b0b83d0d2089": InChunks(_has_three_dots),
+    # IP_ADDRESS: IPv6
+    "c4f79b73053cd5f01ec3d23ddaee6758cc6ac273cf56ca29bc0c32a4be0ee9f8": InChunks(_has_colons),
+    # IP_ADDRESS: IPv6_unspecified
+    "c696285024ae5b47399eee61fb05e29710194b0f81a342a9c03af7543489a7bb": InChunks(_has_colons),
+    # MEDICAL_LICENSE: USA DEA Certificate Number (weak)
+    "8b00da21c7ca480a33bb13d6dcc7750459a2a5a18a9311e974fd465a5f213cc5": InChunks(_has_digit),
+    # MAC_ADDRESS: MAC_COLON_OR_HYPHEN
+    "a101077778af2f8848da6e33fd04a3f0a2ef499b50460fc844c5a518f039c41a": InChunks(_has_separators),
+    # MAC_ADDRESS: MAC_CISCO_DOT
+    "1dbdb084e42f48d211af5982ab50b5628c3320be970ec39208d7acfd958437f1": InChunks(_has_two_dots),
+    # UUID: UUID (hyphenated)
+    "829f95c95367c9721d3befec46b5c1946c7933edc47915f675e4ca0e00e47e0d": InChunks(_has_groups),
+    # URL: Standard Url
+    "422b91a465b6177e83eb908ce308fbc3de52432667a3165d12d2a70ba7cf148c": InChunks(_has_scheme),
+    # URL: Non schema URL
+    "7405c3a8b8c39f4d0850f0598d9e19cdeae0f9f0e1e4a5c425cc7b70ad6d337b": InChunks(_has_suffix),
+    # URL: Quoted URL
+    "473c5e6b40a312726402cd1f58f430d58d74563bbdc0022b9349a4e3bcd9bdf0": InChunks(_has_quoted_scheme),
+    # URL: Quoted Non-schema URL
+    "58b5bbbc4796bab1808322896eb62264f5fb8d10842cc14175db9bbbbd7df30b": InChunks(_has_quoted_suffix),
 }

@@ -1,10 +1,9 @@
 """Records judged side by side: worker processes that each hold the whole gate, and answers in the order of the questions.
 
 A record is judged by `admit.examine`, in this process or in a worker, and the decisions are the same for any number of
-workers. What differs is what a fault costs. A worker that dies or sits
-over one record longer than the limit is killed, and that record is asked once more, of a fresh worker; if that fails
-too, the record goes to quarantine, unread, and the rest goes on. A worker that cannot start, or that brings another
-scanner than the one in the stamp, stops the work.
+workers. What differs is what a fault costs. A worker that dies or sits over one record longer than the limit is killed,
+and that record is asked once more, of a fresh worker; if that fails too, the record goes to quarantine, unread, and the
+rest goes on. A worker that cannot start, or that brings another scanner than the one in the stamp, stops the work.
 
 A worker is a plain Python process that runs `lineage.worker` and nothing else: not the caller's main module, hence no
 torch, no transformers and no Dagster. Questions and answers travel through a socket pair that only the two hold; what a

@@ -205,10 +205,8 @@ def forget_rows(
     counts = {"slice_manifest": forget_members(session, record_ids)}  # first: the placements say where to look
 
     def drop(table: type[SQLModel], column: str, values: Sequence[object]) -> None:
-        for start in range(0, len(values), 500):
-            result = session.connection().execute(
-                delete(table).where(getattr(table, column).in_(values[start : start + 500]))
-            )
+        for chunk in in_chunks(values):
+            result = session.connection().execute(delete(table).where(getattr(table, column).in_(chunk)))
             counts[table.__tablename__] = counts.get(str(table.__tablename__), 0) + result.rowcount  # type: ignore[index]
 
     findings: list[int | None] = []

@@ -38,6 +38,10 @@ class PlainText:
         """The strings of this content, in order."""
         return (self.text,)
 
+    def labels(self) -> tuple[str, ...]:
+        """What the segments are, for people; one each."""
+        return ("text",)
+
     def with_segments(self, segments: Sequence[str]) -> PlainText:
         """The same form around other strings; `c.with_segments(c.segments()) == c`."""
         (text,) = segments
@@ -59,6 +63,10 @@ class Completion:
         """Prompt, then completion."""
         return (self.prompt, self.completion)
 
+    def labels(self) -> tuple[str, ...]:
+        """What the segments are."""
+        return ("prompt", "completion")
+
     def with_segments(self, segments: Sequence[str]) -> Completion:
         """The same form around other strings."""
         prompt, completion = segments
@@ -78,6 +86,10 @@ class Chat:
     def segments(self) -> tuple[str, ...]:
         """The text of every turn, in order."""
         return tuple(message.content for message in self.messages)
+
+    def labels(self) -> tuple[str, ...]:
+        """Whose turn each segment is."""
+        return tuple(message.role for message in self.messages)
 
     def with_segments(self, segments: Sequence[str]) -> Chat:
         """The same roles around other strings."""

@@ -11,17 +11,19 @@ are left: `superseded`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Literal, TypeVar
 
 from sqlmodel import Session, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from lineage.catalog import STATUS, GateStamp, Identity, Judged, held_already, parents_of, store_contents
+from lineage.admit import Decision
+from lineage.catalog import STATUS, GateStamp, Identity, Judged, given_id, held_already, parents_of, store_contents
 from lineage.database import in_chunks
 from lineage.keyring import Keyring
-from lineage.records import canonical_bytes
+from lineage.records import Content, RawRecord, canonical_bytes
 from lineage.subjects import ensure_subjects
 from lineage.tables import (
     AdmissionRow,
@@ -38,8 +40,8 @@ from lineage.tables import (
 from lineage.vault import KeyStore, record_key
 
 __all__ = [
-    "before_redaction", "forget_superseded", "keys_left", "locked_ids", "mark_shredded", "old_keys", "rectify", "redact", "renew",
-    "standing", "superseded",
+    "before_redaction", "declared_of", "forget_superseded", "judged_anew", "keys_left", "locked_ids", "mark_shredded",
+    "mentions_kept", "old_keys", "rectify", "redact", "renew", "standing", "superseded",
 ]  # fmt: skip
 
 Row = TypeVar("Row", bound=SQLModel)
@@ -99,16 +101,43 @@ def redact(
     keyring: Keyring,
     keystore: KeyStore,
 ) -> None:
-    """Free records of others of one person. Whom else they mention, in constants by now, stays known."""
+    """Free records of others of one person."""
+    with mentions_kept(session, [judged.identity.record_id for judged in batch], except_of=subject_key):
+        renew(session, batch, why="redacted", stamp=stamp, keyring=keyring, keystore=keystore)
+
+
+@contextmanager
+def mentions_kept(session: Session, record_ids: Sequence[str], *, except_of: str = "") -> Iterator[None]:
+    """Whom the records mention stays known through the block: what became a constant is still somebody's mention."""
     mentioned = select(RecordSubjectRow).where(
-        col(RecordSubjectRow.record_id).in_([judged.identity.record_id for judged in batch]),
-        RecordSubjectRow.relation == "mentioned", RecordSubjectRow.subject_key != subject_key,
+        col(RecordSubjectRow.record_id).in_(record_ids),
+        RecordSubjectRow.relation == "mentioned", RecordSubjectRow.subject_key != except_of,
     )  # fmt: skip
-    others = [row.model_dump() for row in session.exec(mentioned).all()]
-    renew(session, batch, why="redacted", stamp=stamp, keyring=keyring, keystore=keystore)
-    for fields in others:
+    people = [row.model_dump() for row in session.exec(mentioned).all()]
+    yield
+    for fields in people:
         session.merge(RecordSubjectRow(**fields))
     session.flush()
+
+
+def declared_of(session: Session, row: RecordRow) -> list[str]:
+    """The subjects that a record declares, the primary one first."""
+    query = select(RecordSubjectRow.subject_key).where(
+        RecordSubjectRow.record_id == row.id, RecordSubjectRow.relation == "declared"
+    )
+    first = [row.primary_subject] if row.primary_subject else []
+    return first + sorted(set(session.exec(query).all()) - set(first))
+
+
+def judged_anew(
+    session: Session, row: RecordRow, content: Content, decision: Decision, *, given_hmac: str, keystore: KeyStore
+) -> Judged:
+    """A held record as an ingest would hand it on, had it been given with this content."""
+    raw = RawRecord(
+        line=0, content=content, given_id=given_id(session, row.id, keystore=keystore), subjects=(),
+        source=row.source, purpose=row.purpose, lawful_basis=row.lawful_basis, language=row.language,
+    )  # fmt: skip
+    return Judged(raw, Identity(row.id, given_hmac, row.id_hmac, tuple(declared_of(session, row))), decision)
 
 
 def before_redaction(session: Session, case_id: str, record_ids: Sequence[str]) -> list[SupersededRow]:

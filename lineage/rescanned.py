@@ -14,29 +14,20 @@ from typing import TypeAlias
 from sqlmodel import Session, col, select
 
 from lineage.admit import Decision, finding_value
-from lineage.catalog import GateStamp, Identity, Judged, given_id
+from lineage.catalog import GateStamp, Judged
 from lineage.findings import FoundSpan
 from lineage.keyring import Keyring
 from lineage.manifests import ever_learnt
-from lineage.records import RawRecord, TrainingRecord, canonical_bytes
-from lineage.renewal import locked_ids, renew
+from lineage.records import TrainingRecord, canonical_bytes
+from lineage.renewal import judged_anew, locked_ids, mentions_kept, renew
 from lineage.rescan import Line, Was, line_in, lines_of, outcome, still_as_compared, stops_unlearnt
-from lineage.tables import AdmissionRow, FindingRow, QuarantineRow, RecordRow, RecordSubjectRow, RescanRecordRow
+from lineage.tables import AdmissionRow, FindingRow, QuarantineRow, RecordRow, RescanRecordRow
 from lineage.vault import KeyStore
 
-__all__ = ["Held", "declared_of", "keep_stamped", "line_of", "put_new_decision"]
+__all__ = ["Held", "keep_stamped", "line_of", "put_new_decision"]
 
 Held: TypeAlias = tuple[RecordRow, TrainingRecord, Decision]
 """A record, its text as it is held, and what the gate says of it now."""
-
-
-def declared_of(session: Session, row: RecordRow) -> list[str]:
-    """The subjects that a record declares, the primary one first."""
-    query = select(RecordSubjectRow.subject_key).where(
-        RecordSubjectRow.record_id == row.id, RecordSubjectRow.relation == "declared"
-    )
-    first = [row.primary_subject] if row.primary_subject else []
-    return first + sorted(set(session.exec(query).all()) - set(first))
 
 
 def line_of(session: Session, held: Held, *, learnt: bool, locked: bool, keyring: Keyring) -> Line:
@@ -94,7 +85,9 @@ def put_new_decision(
             continue
         line.done = True
         if not _waits_as_before(session, line):
-            batch.append(_as_judged(session, row, record, decision, keystore))
+            known_by = row.given_hmac  # what it was given as, not what it says by now
+            anew = judged_anew(session, row, record.content, decision, given_hmac=known_by, keystore=keystore)
+            batch.append(anew)
     _renew_keeping(session, batch, lines, stamp=stamp, keyring=keyring, keystore=keystore)
 
 
@@ -104,32 +97,16 @@ def _waits_as_before(session: Session, line: RescanRecordRow) -> bool:
     return line.outcome == "wait" and waiting is not None and waiting.reason == line.reason and same
 
 
-def _as_judged(
-    session: Session, row: RecordRow, record: TrainingRecord, decision: Decision, keystore: KeyStore
-) -> Judged:
-    """The record as an ingest would hand it on; what it is known by stays what it was given as."""
-    raw = RawRecord(
-        line=0, content=record.content, given_id=given_id(session, row.id, keystore=keystore), subjects=(),
-        source=row.source, purpose=row.purpose, lawful_basis=row.lawful_basis, language=row.language,
-    )  # fmt: skip
-    return Judged(raw, Identity(row.id, row.given_hmac, row.id_hmac, tuple(declared_of(session, row))), decision)
-
-
 def _renew_keeping(
     session: Session, batch: Sequence[Judged], lines: Mapping[str, RescanRecordRow], *, stamp: GateStamp, keyring: Keyring,
     keystore: KeyStore,
 ) -> None:  # fmt: skip
     """`renew`, but mentions stay known, and what goes on waiting has waited since it did."""
     ids = [judged.identity.record_id for judged in batch]
-    mentioned = select(RecordSubjectRow).where(
-        col(RecordSubjectRow.record_id).in_(ids), RecordSubjectRow.relation == "mentioned"
-    )
-    people = [row.model_dump() for row in session.exec(mentioned).all()]
     queued = session.exec(select(QuarantineRow).where(col(QuarantineRow.record_id).in_(ids))).all()
     since = {row.record_id: row.since for row in queued if lines[row.record_id].outcome == "wait"}
-    renew(session, batch, why="rectified", stamp=stamp, keyring=keyring, keystore=keystore)
-    for fields in people:
-        session.merge(RecordSubjectRow(**fields))
+    with mentions_kept(session, ids):
+        renew(session, batch, why="rectified", stamp=stamp, keyring=keyring, keystore=keystore)
     for record_id, when in since.items():
         session.get_one(QuarantineRow, record_id).since = when
     session.flush()

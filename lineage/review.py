@@ -16,13 +16,14 @@ from sqlmodel.sql.expression import Select
 
 from lineage import ledger
 from lineage.access import Actor, Role
+from lineage.admit import UNREAD
 from lineage.case import ENDED
 from lineage.catalog import contents_of
 from lineage.closure import CHANGING
 from lineage.database import in_chunks
 from lineage.errors import WrongUsage
-from lineage.records import Chat, Completion, Content
-from lineage.spans import Interval, clusters, overlaps, replaced
+from lineage.hidden import MOVED, NOT_SCANNED, still_standing
+from lineage.spans import clusters, overlaps, replaced
 from lineage.tables import CaseRecordRow, CaseRow, FindingRow, QuarantineRow, RecordRow
 from lineage.vault import KeyStore
 from lineage.workspace import Workspace
@@ -43,10 +44,6 @@ __all__ = [
 ]
 
 REVIEWERS = (Role.DPO, Role.ADMIN)
-# A scan that failed left nothing redacted: nobody has seen what is in the record, so it cannot be waved through.
-NOT_RELEASABLE = frozenset({"scan_failed", "scan_timeout", "oversize", "redaction_unstable", "language_not_covered"})
-NOT_SCANNED = "[hidden: the scan did not end, so nobody can say what is in it]"
-MOVED = "[hidden: redaction moved the findings, and the record was judged before their new places were kept]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,35 +190,21 @@ def masked(session: Session, record: str, *, keystore: KeyStore, keep_days: int 
     findings = session.exec(query).all()
     content = contents[0].content
     texts = [
-        NOT_SCANNED if item.reason in NOT_RELEASABLE else _mask(text, [f for f in findings if f.segment == number])
+        NOT_SCANNED if item.reason in UNREAD else _mask(text, [f for f in findings if f.segment == number])
         for number, text in enumerate(content.segments())
     ]
     seen = tuple(Seen(f.entity_type, f.score, f.recognizer, f.action) for f in findings)
-    return Shown(item, seen, tuple(zip(_labels(content), texts, strict=True)))
-
-
-def _labels(content: Content) -> list[str]:
-    match content:
-        case Chat(messages):
-            return [message.role for message in messages]
-        case Completion():
-            return ["prompt", "completion"]
-    return ["text"]
+    return Shown(item, seen, tuple(zip(content.labels(), texts, strict=True)))
 
 
 def _mask(text: str, findings: Sequence[FindingRow]) -> str:
     """What was redacted is a stand-in in the text already; what still stands is hidden where it stands now."""
-    places: dict[int | None, Interval] = {}
-    for found in findings:
-        if found.kept_start is not None and found.kept_end_exclusive is not None:
-            places[found.id] = found.kept_start, found.kept_end_exclusive
-        elif found.action != "redact":
-            return MOVED
-    if any(end > len(text) for _, end in places.values()):
+    placed = still_standing(findings, len(text))
+    if placed is None:
         return MOVED
     parts = []
-    for cluster in clusters(places.values()):
-        types = {f.entity_type for f in findings if f.id in places and overlaps(places[f.id], cluster)}
+    for cluster in clusters(place for _, place in placed):
+        types = {found.entity_type for found, place in placed if overlaps(place, cluster)}
         parts.append((cluster, f"<{'+'.join(sorted(types))}>"))
     return replaced(text, parts)
 
@@ -235,7 +218,7 @@ def _one(item: QuarantineRow, record: RecordRow, *, in_case: bool, keep_days: in
     waits = record.status == "quarantined"
     return Waiting(
         record_id=record.id, source=record.source, status=record.status, reason=item.reason, since=item.since,
-        releasable=waits and item.releasable and item.reason not in NOT_RELEASABLE, in_case=in_case,
+        releasable=waits and item.releasable and item.reason not in UNREAD, in_case=in_case,
         expires=item.since + timedelta(days=keep_days) if waits and keep_days else None,
         because=item.because, reviewer=item.reviewer,
     )  # fmt: skip
@@ -261,5 +244,5 @@ def _find(session: Session, record: str) -> tuple[QuarantineRow, RecordRow]:
     begins = col(QuarantineRow.record_id).startswith(record, autoescape=True)
     found = session.exec(_rows().where(begins).limit(2)).all()
     if len(found) != 1 or not record:
-        raise WrongUsage(f"{'No' if not found else 'More than one'} quarantined record begins with {record[:12]!r}.")
+        raise WrongUsage(f"{'No' if not found else 'More than one'} quarantined record begins with that.")
     return found[0]

@@ -102,7 +102,7 @@ class ScanReport:
     """One ingest, whole. `held` records were there before it and were not scanned again; `refused` rows are no records, and
     `refusals` says why, by sentence.
 
-    An empty `tier` means that policy or scanner have changed since, so it cannot be told any more what ran.
+    An empty `policy` means that another one is in force by now, so its name cannot be told any more.
     """
 
     ingest_id: str

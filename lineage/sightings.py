@@ -139,10 +139,9 @@ def _stored(session: Session, subject_key: str, record_ids: Sequence[str]) -> di
 
 def _people_beside(session: Session, subject_key: str, finding_ids: Sequence[int]) -> dict[int, int]:
     counts: dict[int, int] = {}
-    for start in range(0, len(finding_ids), 500):
+    for chunk in in_chunks(finding_ids):
         query = select(FindingSubjectRow.finding_id, func.count()).where(
-            col(FindingSubjectRow.finding_id).in_(finding_ids[start : start + 500]),
-            FindingSubjectRow.subject_key != subject_key,
+            col(FindingSubjectRow.finding_id).in_(chunk), FindingSubjectRow.subject_key != subject_key
         )
         counts |= dict(session.exec(query.group_by(col(FindingSubjectRow.finding_id))).all())
     return counts

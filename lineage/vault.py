@@ -16,13 +16,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Column, LargeBinary, MetaData, String, Table, delete, insert, select
 
-from lineage.database import Database, open_engine
+from lineage.database import Database, in_chunks, open_engine
 from lineage.errors import BadData, NotAcceptable
 
 __all__ = ["KeyStore", "Shredded", "open_keystore", "record_key"]
 
 NONCE_BYTES = 12
-CHUNK = 500
 
 _METADATA = MetaData()
 _KEYS = Table("data_key", _METADATA, Column("name", String, primary_key=True), Column("wrapped", LargeBinary))
@@ -92,7 +91,7 @@ class KeyStore:
         """Destroy data keys for good; returns how many there were. Safe to repeat."""
         gone = 0
         with self._database.transaction() as session:
-            for chunk in _chunks(sorted(set(names))):
+            for chunk in in_chunks(sorted(set(names))):
                 result: Any = session.execute(delete(_KEYS).where(_KEYS.c.name.in_(chunk)))
                 gone += result.rowcount
         self._database.compact()
@@ -109,14 +108,10 @@ class KeyStore:
     def _find(self, names: set[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         with self._database.reader() as session:
-            for chunk in _chunks(sorted(names)):
+            for chunk in in_chunks(sorted(names)):
                 for name, wrapped in session.execute(select(_KEYS).where(_KEYS.c.name.in_(chunk))):
                     found[name] = _open(self._vault_key, wrapped, name)
         return found
-
-
-def _chunks(names: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (names[i : i + CHUNK] for i in range(0, len(names), CHUNK))
 
 
 def open_keystore(url: str, vault_key: bytes) -> KeyStore:

@@ -20,6 +20,7 @@ from sqlmodel import Session, col, select
 
 from lineage import ledger
 from lineage.access import Actor, Role
+from lineage.admit import UNREAD
 from lineage.case import view
 from lineage.catalog import contents_of
 from lineage.database import in_chunks
@@ -27,10 +28,9 @@ from lineage.desk import reason_for
 from lineage.dossier import case_row
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.findings import TYPE_OF
+from lineage.hidden import MOVED, NOT_SCANNED, still_standing
 from lineage.keyring import Keyring
-from lineage.records import Chat, Completion, Content
 from lineage.register import RegisterForm, RegisterIndex
-from lineage.review import NOT_RELEASABLE
 from lineage.sought import searched_forms
 from lineage.spans import Interval, clusters, difference, overlaps
 from lineage.subjects import load_forms
@@ -55,8 +55,7 @@ LOOKS_PERSONAL = (
     ("EMAIL_ADDRESS", re.compile(r"[^\s@＠<>()\[\],;:\"]+[@＠][^\s@＠<>()\[\],;:\"]*\w")),
     ("NUMBER", re.compile(r"\+?\d(?:[\s().\-/]{0,2}\d){5,}")),
 )
-UNSCANNED = "[hidden: the scan did not end, so nobody can say what is in it]"
-MOVED = "[hidden: what the gate found here cannot be placed any more, because redaction moved it]"
+NO_TEXT = "The text of this record is destroyed, or was never kept."
 
 _Mark = tuple[Interval, str]
 
@@ -128,7 +127,7 @@ def open_record(
             raise RefusedByRule(f"Case {case_id} has ended; its records are not opened any more.")
         record_id = found.record_id
         if record_id is None or session.get(VaultRow, record_id) is None:
-            raise Shredded("The text of this record is destroyed, or was never kept.")
+            raise Shredded(NO_TEXT)
         beside = _people_beside(session, workspace, case_id, record_id)
     sentence = reason_for(workspace, case_id, reason, also=[form.value for form in beside])
     with workspace.database.transaction() as session:
@@ -165,65 +164,41 @@ def _people_beside(session: Session, workspace: Workspace, case_id: str, record_
 # --- showing it -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A finding of the gate. `of_others`: it is not the person's, and either somebody's or more than information."""
-
-    segment: int
-    place: Interval
-    entity_type: str
-    action: str
-    of_others: bool
-
-
 def _opened(
     workspace: Workspace, case_id: str, record_id: str, beside: Sequence[RegisterForm]
 ) -> tuple[Segment, ...]:  # fmt: skip
     person, forms = searched_forms(workspace, case_id)
     own, others = RegisterIndex(forms), RegisterIndex(beside)
     with workspace.database.reader() as session:
-        (record,) = contents_of(session, [record_id], keystore=workspace.keystore)
+        found = contents_of(session, [record_id], keystore=workspace.keystore)
+        if not found:
+            raise Shredded(NO_TEXT)
+        content = found[0].content
         queued = session.get(QuarantineRow, record_id)
-        unscanned = queued is not None and queued.reason in NOT_RELEASABLE
-        findings = _findings(session, record_id, person)
+        unscanned = queued is not None and queued.reason in UNREAD
+        findings = _findings_of_others(session, record_id, person)
         shown = []
-        for number, (name, text) in enumerate(zip(_names(record.content), record.content.segments(), strict=True)):
-            hidden, masks = _masks_of_findings([f for f in findings if f.segment == number], len(text))
+        for number, (label, text) in enumerate(zip(content.labels(), content.segments(), strict=True)):
+            placed = still_standing([f for f in findings if f.segment == number], len(text))
+            if unscanned or placed is None:
+                shown.append(Segment(label, (Piece(NOT_SCANNED if unscanned else MOVED, masked=True),)))
+                continue
+            masks = [(place, finding.entity_type) for finding, place in placed]
             masks += [((m.start, m.end_exclusive), TYPE_OF[m.kind]) for m in others.link(text)]
             masks += _of_anybody_known(session, text, workspace.keyring)
-            masks += [(found.span(), kind) for kind, pattern in LOOKS_PERSONAL for found in pattern.finditer(text)]
-            if unscanned or hidden:
-                shown.append(Segment(name, (Piece(UNSCANNED if unscanned else MOVED, masked=True),)))
-            else:
-                shown.append(Segment(name, tuple(_pieces(text, own, masks))))
+            masks += [(match.span(), kind) for kind, pattern in LOOKS_PERSONAL for match in pattern.finditer(text)]
+            shown.append(Segment(label, tuple(_pieces(text, own, masks))))
     return tuple(shown)
 
 
-def _findings(session: Session, record_id: str, person: str) -> list[_Found]:
+def _findings_of_others(session: Session, record_id: str, person: str) -> list[FindingRow]:
+    """The gate's findings that are not the person's, and either somebody's or more than information."""
     rows = session.exec(select(FindingRow).where(FindingRow.record_id == record_id)).all()
     query = select(FindingSubjectRow).where(col(FindingSubjectRow.finding_id).in_([row.id for row in rows]))
     people: dict[int | None, set[str]] = defaultdict(set)
     for link in session.exec(query).all():
         people[link.finding_id].add(link.subject_key)
-    return [
-        _Found(
-            row.segment, (row.span_start, row.span_end_exclusive), row.entity_type, row.action,
-            of_others=person not in people[row.id] and (row.action != "allow" or bool(people[row.id])),
-        )
-        for row in rows
-    ]  # fmt: skip
-
-
-def _masks_of_findings(findings: Sequence[_Found], length: int) -> tuple[bool, list[_Mark]]:
-    """What to mask in a segment of this length; or that all of it must be hidden.
-
-    Places are those of the segment as it came. A redaction in it has moved them, and then they say nothing; what was
-    redacted is a constant anyway, and only what stopped the record would stand in the clear.
-    """
-    others = [found for found in findings if found.of_others]
-    if any(found.action == "redact" or found.place[1] > length for found in findings):
-        return any(found.action not in ("redact", "allow") for found in others), []
-    return False, [(found.place, found.entity_type) for found in others]
+    return [row for row in rows if person not in people[row.id] and (row.action != "allow" or people[row.id])]
 
 
 def _of_anybody_known(session: Session, text: str, keyring: Keyring) -> list[_Mark]:
@@ -265,13 +240,3 @@ def _pieces(text: str, own: RegisterIndex, masks: Sequence[_Mark]) -> Iterator[P
 
 def _types(marks: Sequence[_Mark], place: Interval) -> str:
     return "+".join(sorted({kind for where, kind in marks if overlaps(where, place)}))
-
-
-def _names(content: Content) -> tuple[str, ...]:
-    match content:
-        case Chat(messages):
-            return tuple(message.role for message in messages)
-        case Completion():
-            return ("prompt", "completion")
-        case _:
-            return ("text",)

@@ -1,7 +1,7 @@
 """A scan worker: reads the gate once, then questions, and answers each with a decision. Started by `lineage.pool` only.
 
-It writes nothing anywhere, leaves no core file, and holds no secret but the keys of the suppression list and of pseudonyms. It ends when its
-socket closes, so also when its caller was killed; an alarm ends it should it be stuck in a record then.
+It writes nothing anywhere, leaves no core file, and holds no secret but the keys of the suppression list and of pseudonyms.
+It ends when its socket closes, so also when its caller was killed; an alarm ends it should it be stuck in a record then.
 """
 
 from __future__ import annotations

@@ -25,17 +25,26 @@ from lineage.languages import Scanners
 from lineage.lease import held
 from lineage.policy import load_gate_policy, load_policy
 from lineage.register import RegisterIndex
-from lineage.scanned import remember
+from lineage.scanned import remember, scanner_of
 from lineage.settings import Settings
 from lineage.steady import SteadyScanner
 from lineage.subjects import load_forms, load_suppression
 from lineage.tables import IngestRow
 from lineage.workspace import Workspace
-from pipelines.intake import Intake, take_in
+from pipelines.intake import Intake, Taken, take_in
 from pipelines.progress import bar
 from pipelines.superseding import shred_old_texts
 
-__all__ = ["INGEST_LEASE", "IngestReport", "oldest_pending", "open_gate", "request_ingest", "run_ingest", "utc_now"]
+__all__ = [
+    "INGEST_LEASE",
+    "IngestReport",
+    "oldest_pending",
+    "open_gate",
+    "report_of",
+    "request_ingest",
+    "run_ingest",
+    "utc_now",
+]
 
 INGEST_LEASE = "ingest"
 """Held by whatever judges records and writes them down later, and by what must not come between: a rescan, a purge."""
@@ -136,19 +145,32 @@ def _ingest(workspace: Workspace, row: IngestRow) -> IngestReport:
     with bar(f"Scanning {row.source}", corpus.total_rows, unit="rows") as progress:
         taken = take_in(intake, corpus, progress)
     shred_old_texts(workspace)
-    tally, reasons, rejects = taken.counts, taken.reasons, taken.rejects
-    erased = sum(reject.reason is RejectReason.ERASED for reject in rejects)
-    counts = {
-        **tally,
-        "rejected": len(rejects),
-        "erased": erased,
-        **({"rectified": sum(tally[verdict] for verdict in STATUS)} if row.rectify else {}),
-        **{f"why/{reason}": count for reason, count in reasons.items()},
-    }
-    rejects_file = _write_rejects(workspace, row.id, rejects)
+    _write_rejects(workspace, row.id, taken.rejects)
+    counts = _counts(taken, rectify=row.rectify)
     _end(workspace, row.id, "finished", counts, policy=stamp.policy_digest, scanner=stamp.scanner_digest)
+    return report_of(workspace, row.id)
+
+
+def _counts(taken: Taken, *, rectify: bool) -> dict[str, int]:
+    """What an ingest writes down; the reasons for stopping records as `why/<reason>`."""
+    counts = {**taken.counts, "rejected": len(taken.rejects)}
+    counts["erased"] = sum(reject.reason is RejectReason.ERASED for reject in taken.rejects)
+    if rectify:
+        counts["rectified"] = sum(taken.counts[verdict] for verdict in STATUS)
+    return counts | {f"why/{reason}": count for reason, count in taken.reasons.items()}
+
+
+def report_of(workspace: Workspace, ingest_id: str) -> IngestReport:
+    """What a finished ingest wrote down."""
+    with workspace.database.reader() as session:
+        row = session.get_one(IngestRow, ingest_id)
+        scanner = scanner_of(session, row.scanner_digest)
+    rejects = _rejects_file(workspace, ingest_id)
     return IngestReport(
-        row.id, row.source, row.generation, tally["rows"], counts, dict(reasons), rejects_file, stamp.tier, stamp.blind_spots
+        ingest_id=ingest_id, source=row.source, generation=row.generation, rows=row.counts.get("rows", 0),
+        counts={name: count for name, count in row.counts.items() if not name.startswith("why/")},
+        reasons={name.removeprefix("why/"): n for name, n in row.counts.items() if name.startswith("why/")},
+        rejects_file=str(rejects) if rejects.exists() else None, tier=scanner.tier, blind_spots=scanner.blind_spots,
     )  # fmt: skip
 
 
@@ -225,10 +247,12 @@ def _end(
         workspace.keystore.shred([f"ingest:{ingest_id}"])
 
 
-def _write_rejects(workspace: Workspace, ingest_id: str, rejects: Sequence[Reject]) -> str | None:
-    if not rejects:
-        return None
-    path = workspace.home / "rejects" / f"{ingest_id}.jsonl"
-    path.parent.mkdir(exist_ok=True, mode=0o700)
-    write_rejects(path, sorted(rejects, key=lambda reject: reject.line))
-    return str(path)
+def _write_rejects(workspace: Workspace, ingest_id: str, rejects: Sequence[Reject]) -> None:
+    if rejects:
+        path = _rejects_file(workspace, ingest_id)
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        write_rejects(path, sorted(rejects, key=lambda reject: reject.line))
+
+
+def _rejects_file(workspace: Workspace, ingest_id: str) -> Path:
+    return workspace.home / "rejects" / f"{ingest_id}.jsonl"

@@ -10,11 +10,9 @@ from typing import Any
 
 from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
-from lineage.scanned import scanner_of
-from lineage.tables import IngestRow
 from lineage.workspace import Workspace
 from pipelines.assets import partition_key
-from pipelines.ingest import IngestReport, request_ingest
+from pipelines.ingest import IngestReport, report_of, request_ingest
 from pipelines.instance import run_job, workspace_instance
 from pipelines.placing import PlaceReport, freeze_and_place
 from pipelines.progress import bar
@@ -64,23 +62,7 @@ def ingest_file(
     with workspace_instance(workspace.home) as instance:
         config = {"ops": {"gate": {"config": {"request": ingest_id}}}}
         run_job(_job(workspace, "ingest"), instance, run_config=config)
-    with workspace.database.reader() as session:
-        row = session.get_one(IngestRow, ingest_id)
-        scanner = scanner_of(session, row.scanner_digest)
-    counts = {k: v for k, v in row.counts.items() if not k.startswith("why/")}
-    reasons = {k.removeprefix("why/"): v for k, v in row.counts.items() if k.startswith("why/")}
-    rejects = workspace.home / "rejects" / f"{ingest_id}.jsonl"
-    return IngestReport(
-        ingest_id,
-        source,
-        row.generation,
-        counts.get("rows", 0),
-        counts,
-        reasons,
-        str(rejects) if rejects.exists() else None,
-        scanner.tier,
-        scanner.blind_spots,
-    )
+    return report_of(workspace, ingest_id)
 
 
 def train_adapter(workspace: Workspace, adapter: str, plan: Plan | None = None) -> TrainReport:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from lineage import renewal
-from lineage.catalog import Identity, Judged, given_id
+from lineage.catalog import Judged
 from lineage.closure import freed_contents
 from lineage.errors import Fault, RefusedByRule
 from lineage.evidence import case_records
-from lineage.records import RawRecord, TrainingRecord, canonical_bytes
+from lineage.records import TrainingRecord, canonical_bytes
 from lineage.redaction import Freed
 from lineage.register import RegisterIndex
 from lineage.sought import searched_forms
-from lineage.tables import RecordRow, RecordSubjectRow
+from lineage.tables import RecordRow
 from lineage.workspace import Workspace
 from pipelines.ingest import open_gate
 
@@ -50,7 +50,7 @@ def redact_mentions(workspace: Workspace, case_id: str) -> int:
 
 
 def _judged(session: Session, record: TrainingRecord, new: Freed, workspace: Workspace) -> Judged:
-    """The record as an ingest would hand it on, had it been given without the person.
+    """The record without the person.
 
     Raises:
         Fault: its content changed since it was read.
@@ -59,14 +59,5 @@ def _judged(session: Session, record: TrainingRecord, new: Freed, workspace: Wor
     keyring = workspace.keyring
     if row.content_hmac != keyring.content(canonical_bytes(record.content)):
         raise Fault("A record changed while it was about to be redacted.", hint="Run the case again.")
-    declared = [row.primary_subject] if row.primary_subject else []
-    people = select(RecordSubjectRow.subject_key).where(
-        RecordSubjectRow.record_id == row.id, RecordSubjectRow.relation == "declared"
-    )
-    declared += sorted(set(session.exec(people).all()) - set(declared))
     given = keyring.content(canonical_bytes(new.given))
-    raw = RawRecord(
-        line=0, content=new.given, given_id=given_id(session, row.id, keystore=workspace.keystore), subjects=(),
-        source=row.source, purpose=row.purpose, lawful_basis=row.lawful_basis, language=row.language,
-    )  # fmt: skip
-    return Judged(raw, Identity(row.id, given, row.id_hmac, tuple(declared)), new.decision)
+    return renewal.judged_anew(session, row, new.given, new.decision, given_hmac=given, keystore=workspace.keystore)

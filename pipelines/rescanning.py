@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 
 from sqlmodel import Session, col, select
 
@@ -22,9 +21,9 @@ from lineage.database import in_chunks
 from lineage.errors import RefusedByRule
 from lineage.lease import held
 from lineage.manifests import ever_learnt
-from lineage.renewal import locked_ids, old_keys
+from lineage.renewal import declared_of, locked_ids, old_keys
 from lineage.rescan import Outcome, Rules
-from lineage.rescanned import Held, declared_of, keep_stamped, line_of, put_new_decision
+from lineage.rescanned import Held, keep_stamped, line_of, put_new_decision
 from lineage.tables import RecordRow, RescanRow
 from lineage.withdrawal import file_withdrawal
 from lineage.workspace import Workspace
@@ -101,7 +100,7 @@ def _compare(workspace: Workspace, gate: Gate, stamp: GateStamp) -> None:
         waiting = rescan.uncompared(session, stamp.ingest_id)
         learnt = ever_learnt(session, waiting)
     with bar("Comparing", len(waiting), unit="records") as progress:
-        for batch in _batches(waiting):
+        for batch in in_chunks(waiting, BATCH_RECORDS):
             with workspace.database.reader() as session:
                 closed_to = locked_ids(session, batch)
                 lines = [
@@ -126,12 +125,6 @@ def _judged(workspace: Workspace, session: Session, gate: Gate, record_ids: Sequ
         yield row, record, replace(decision, trunk_eligible=decision.trunk_eligible and row.trunk_eligible)
 
 
-def _batches(record_ids: Sequence[str]) -> Iterator[list[str]]:
-    rest = iter(record_ids)
-    while batch := list(islice(rest, BATCH_RECORDS)):
-        yield batch
-
-
 # --- apply --------------------------------------------------------------------------------------------------------------
 
 
@@ -145,7 +138,7 @@ def _apply(workspace: Workspace, gate: Gate, stamp: GateStamp) -> None:
             with workspace.database.transaction() as session:
                 keep_stamped(session, batch, stamp=replace(stamp, at=utc_now()))
             progress.advance(len(batch))
-        for batch in _batches(renewed):
+        for batch in in_chunks(renewed, BATCH_RECORDS):
             _renew(workspace, gate, replace(stamp, at=utc_now()), batch)
             progress.advance(len(batch))
     _shred(workspace, stamp.ingest_id)

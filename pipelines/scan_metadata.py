@@ -55,7 +55,7 @@ def _markdown(scan: ScanReport) -> str:
         standing(scan),
         "\n".join(moved),
         "\n".join(stopped),
-        f"Tier: {scan.tier}. {scan.blind_spots}" if scan.tier else "The policy has changed since.",
+        f"Tier: {scan.tier}. {scan.blind_spots}",
         f"Page: `ingests/{scan.ingest_id}/report.html` in the workspace's data folder, or `lethe gate report {scan.ingest_id}`.",
     ]
     return "\n\n".join(block for block in blocks if block)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlmodel import Session, col, select
@@ -24,15 +23,6 @@ from lineage.workspace import Workspace
 from pipelines.scan_drift import compare
 
 __all__ = ["find_ingest", "page_of", "report_of", "write_scan_report"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Ran:
-    """What scanned, as far as it can still be told."""
-
-    policy: str = ""
-    tier: str = ""
-    blind_spots: str = ""
 
 
 def write_scan_report(workspace: Workspace, ingest_id: str) -> ScanReport:
@@ -86,15 +76,15 @@ def find_ingest(workspace: Workspace, beginning: str) -> str:
 
 
 def _report(workspace: Workspace, session: Session, row: IngestRow) -> ScanReport:
-    ran, counts = _what_ran(workspace, session, row), count_ingest(session, row)
-    told = row.counts.get
+    policy, scanner = load_gate_policy(workspace.settings), scanner_of(session, row.scanner_digest)
+    counts, told = count_ingest(session, row), row.counts.get
     # What a crashed run stored of this ingest was "held" for the run that finished it.
     own_before = max(0, counts.scanned - sum(told(verdict, 0) for verdict in counts.verdicts))
     return ScanReport(
         ingest_id=row.id, source=row.source, generation=row.generation, rectify=row.rectify,
         ended_at=row.ended_at.isoformat(timespec="seconds") if row.ended_at else "",
-        policy=ran.policy, policy_digest=row.policy_digest, scanner_digest=row.scanner_digest, tier=ran.tier,
-        blind_spots=ran.blind_spots, rows=told("rows", 0), held=max(0, told("held", 0) - own_before),
+        policy=policy.name if policy.digest == row.policy_digest else "", policy_digest=row.policy_digest,
+        scanner_digest=row.scanner_digest, tier=scanner.tier, blind_spots=scanner.blind_spots, rows=told("rows", 0), held=max(0, told("held", 0) - own_before),
         refused=told("rejected", 0), erased=told("erased", 0),
         refusals=_refusals(workspace.home / "rejects" / f"{row.id}.jsonl"), counts=counts,
     )  # fmt: skip
@@ -123,9 +113,3 @@ def _refusals(rejects: Path) -> dict[str, int]:
         return {}
     lines = rejects.read_text(encoding="utf-8").splitlines()
     return dict(Counter(str(json.loads(line)["reason"]) for line in lines).most_common())
-
-
-def _what_ran(workspace: Workspace, session: Session, row: IngestRow) -> _Ran:
-    """The tier by the digest that the ingest wrote down; the policy's name if it is still the same one."""
-    policy, ran = load_gate_policy(workspace.settings), scanner_of(session, row.scanner_digest)
-    return _Ran(policy.name if policy.digest == row.policy_digest else "", ran.tier, ran.blind_spots)

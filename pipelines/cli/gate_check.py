@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["check", "workspace_if_any"]
 
 NO_REGISTER = "No workspace here, so no register: only the person of --subject-from-file is known."
-HIDDEN = "[hidden: the scan did not end, so nobody can say what is in it]"
 
 
 @click.command("check")
@@ -87,6 +86,8 @@ def _text(file: Path) -> str:
 
 
 def _tell(found: list[Explained], *, with_register: bool) -> None:
+    from lineage.hidden import NOT_SCANNED
+
     if not with_register:
         say(NO_REGISTER)
     if len(found) > 1:
@@ -102,7 +103,7 @@ def _tell(found: list[Explained], *, with_register: bool) -> None:
             if one.verdict in ("allow", "redact")
             else "  not learnt; what stopped it is masked:"
         )
-        for line in "\n".join(one.text).splitlines() if one.text is not None else [HIDDEN]:
+        for line in "\n".join(one.text).splitlines() if one.text is not None else [NOT_SCANNED]:
             say(f"    {line}")
 
 

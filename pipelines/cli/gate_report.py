@@ -59,4 +59,4 @@ def _lines(found: ScanReport) -> Iterator[str]:
     yield standing(found)
     for sentence in found.last.sentences if found.last else ():
         yield f"  {sentence}"
-    yield f"Tier: {found.tier}. {found.blind_spots}" if found.tier else "The policy has changed since this ingest."
+    yield f"Tier: {found.tier}. {found.blind_spots}"

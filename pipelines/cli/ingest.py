@@ -12,6 +12,7 @@ from pipelines.cli.options import json_option, opened, say, show, workspace_opti
 
 if TYPE_CHECKING:
     from lineage.scan_report import ScanReport
+    from pipelines.ingest import IngestReport
 
 SENTENCES = 4  # of what moved against the last ingest; the report has all
 
@@ -63,11 +64,7 @@ def ingest(  # noqa: PLR0913 - one option per line of the form
         say(f"  Scan report: {bodies[-1]['scan_report']}" + (" (of the last file)" if len(bodies) > 1 else ""))
 
 
-def _tell_ingest(report: object, scan: ScanReport) -> None:
-    from pipelines.ingest import IngestReport
-
-    if not isinstance(report, IngestReport):
-        return
+def _tell_ingest(report: IngestReport, scan: ScanReport) -> None:
     c = report.counts
     admitted = c.get("allow", 0) + c.get("redact", 0)
     rectified = f"{c['rectified']} rectified, " if "rectified" in c else ""

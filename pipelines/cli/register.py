@@ -69,7 +69,12 @@ def _opened_file(source: Path | None) -> Iterator[tuple[BinaryIO, int | None]]:
 @workspace_option
 @json_option
 def register_list(workspace_dir: Path | None, as_json: bool) -> None:
-    """Count subjects and identifiers by kind. Values are never printed."""
+    """Count subjects and identifiers by kind. Values are never printed.
+
+    \b
+    Example:
+      lethe register list
+    """
     from lineage.subjects import subject_counts
 
     workspace = opened(workspace_dir)
@@ -83,7 +88,13 @@ def register_list(workspace_dir: Path | None, as_json: bool) -> None:
 @workspace_option
 @json_option
 def register_find(source: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
-    """Print the subject key behind an identifier (read from a prompt, standard input or a file)."""
+    """Print the subject key behind an identifier (read from a prompt, standard input or a file).
+
+    \b
+    Example:
+      lethe register find
+      lethe register find --from-file identifier.txt --json
+    """
     key = _find(opened(workspace_dir), source)
     show({"subject": key}, as_json=as_json, lines=lambda: say(key))
 
@@ -91,15 +102,21 @@ def register_find(source: Path | None, workspace_dir: Path | None, as_json: bool
 @register_group.command("remove")
 @click.option("--from-file", "source", type=click.Path(path_type=Path), help="File with one identifier; '-' is stdin.")
 @workspace_option
-def register_remove(source: Path | None, workspace_dir: Path | None) -> None:
-    """Take a person's identifiers out of the register. Their records stay; to erase those, file a case."""
+@json_option
+def register_remove(source: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
+    """Take a person's identifiers out of the register. Their records stay; to erase those, file a case.
+
+    \b
+    Example:
+      lethe register remove --from-file identifier.txt
+    """
     from lineage.subjects import remove_forms
 
     workspace = opened(workspace_dir)
     key = _find(workspace, source)
     with workspace.database.transaction() as session:
         gone = remove_forms(session, key)
-    say(f"{gone} identifiers removed.")
+    show({"removed": gone}, as_json=as_json, lines=lambda: say(f"{gone} identifiers removed."))
 
 
 def _find(workspace: Workspace, source: Path | None) -> str:

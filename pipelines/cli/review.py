@@ -48,10 +48,22 @@ def which_options(command: Command) -> Command:
     return command
 
 
-because_option = click.option(
-    "--because", required=True, metavar="CODE", help="Why: a code, never a sentence; --help of the group lists them."
-)
-yes_option = click.option("--yes", is_flag=True, help="Do not ask when records are meant by a filter.")
+def ruling_options(command: Command) -> Command:
+    """What release and block are given: records or filters, a reason, and who rules."""
+    for option in (
+        json_option,
+        actor_option,
+        workspace_option,
+        click.option("--yes", is_flag=True, help="Do not ask when records are meant by a filter."),
+        click.option(
+            "--because", required=True, metavar="CODE",
+            help="Why: a code, never a sentence; --help of the group lists them.",
+        ),
+        which_options,
+        click.argument("records", nargs=-1),
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
 
 @click.group("review")
@@ -110,13 +122,7 @@ def review_show(record: str, workspace_dir: Path | None, actor_name: str, as_jso
 
 
 @review_group.command("release")
-@click.argument("records", nargs=-1)
-@which_options
-@because_option
-@yes_option
-@workspace_option
-@actor_option
-@json_option
+@ruling_options
 def review_release(records: tuple[str, ...], **options: Any) -> None:
     """Admit quarantined records as they are kept: those named, or all that the filters mean, together or not at all.
 
@@ -129,13 +135,7 @@ def review_release(records: tuple[str, ...], **options: Any) -> None:
 
 
 @review_group.command("block")
-@click.argument("records", nargs=-1)
-@which_options
-@because_option
-@yes_option
-@workspace_option
-@actor_option
-@json_option
+@ruling_options
 def review_block(records: tuple[str, ...], **options: Any) -> None:
     """Refuse quarantined records for good; their text is shredded. Those named, or all that the filters mean.
 

@@ -14,12 +14,14 @@ from sqlmodel import select
 
 from lineage import ledger
 from lineage.access import Actor, Role
+from lineage.admit import UNREAD
 from lineage.case import file_request
 from lineage.catalog import training_contents
 from lineage.errors import RefusedByRule, WrongUsage
+from lineage.hidden import MOVED
 from lineage.policy import load_policy
 from lineage.records import PlainText
-from lineage.review import MOVED, NOT_RELEASABLE, Which, _mask, counted, look_at, masked, queue, sources, tally
+from lineage.review import Which, _mask, counted, look_at, masked, queue, sources, tally
 from lineage.rulings import BECAUSE, Ruling, allowed, block, clear_out, expire, release, rule
 from lineage.scan import ScanFailed
 from lineage.spans import moved, replaced
@@ -108,7 +110,7 @@ def test_what_was_not_scanned_is_neither_shown_nor_released(world: World, reason
 
 def test_an_unforeseen_error_of_the_scanner_is_a_failed_scan(world: World) -> None:
     record_id = quarantined(world, scanner=Scans(failure=ZeroDivisionError("Quistgaard")))
-    assert world.rows(QuarantineRow)[0].reason in NOT_RELEASABLE
+    assert world.rows(QuarantineRow)[0].reason in UNREAD
     assert "Quistgaard" not in shown(world, record_id)
 
 

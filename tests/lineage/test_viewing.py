@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from lineage_world import ANN, BOB, CLEO, DANA, DORA, FORMS, INES, MILO, NOW, Scans, World, row
+from sqlmodel import select
 
 from lineage import ledger, viewing
 from lineage.access import Actor, Role
@@ -12,10 +13,11 @@ from lineage.closure import find_closure
 from lineage.desk import Intake, file_case
 from lineage.errors import LetheError, RefusedByRule, WrongUsage
 from lineage.evidence import save_closure
+from lineage.hidden import MOVED, NOT_SCANNED
 from lineage.purge import bury, forget_rows
 from lineage.register import RegisterForm
 from lineage.subjects import SubjectEntry, add_forms, load_forms
-from lineage.tables import RecordRow, VaultRow
+from lineage.tables import FindingRow, RecordRow, VaultRow
 from lineage.vault import Shredded
 from lineage.viewing import OpenedRecord, listed_record, open_record
 
@@ -212,15 +214,18 @@ def test_a_segment_in_which_a_finding_cannot_be_placed_any_more_is_hidden(world:
     text = f"{FORMS[CLEO]['name']} met Quagga Smith and {NAME}."
     (record_id,) = world.ingest(row(text, BOB), scanner=Scans({"Quagga Smith": "PERSON"}))
     world.register(ANN)
-    shown = written(look(world, previewed(world), record_id))
-    assert shown == viewing.MOVED
-    assert "Quagga" not in shown
+    case_id = previewed(world)
+    assert written(look(world, case_id, record_id)) == f"[PERSON] met <PERSON> and [{NAME}]."
+    with world.database.transaction() as session:
+        for found in session.exec(select(FindingRow)).all():
+            found.kept_start = found.kept_end_exclusive = None
+    assert written(look(world, case_id, record_id)) == MOVED, "judged before places were kept"
 
 
 def test_a_record_whose_scan_failed_is_not_shown(world: World) -> None:
     (record_id,) = world.ingest(row(f"{NAME} and Quagga Smith.", BOB), scanner=Scans(failure=ValueError("no")))
     world.register(ANN)
-    assert written(look(world, previewed(world), record_id)) == viewing.UNSCANNED
+    assert written(look(world, previewed(world), record_id)) == NOT_SCANNED
 
 
 # --- nothing left to open ---------------------------------------------------------------------------------------------------
@@ -243,6 +248,23 @@ def test_of_a_blocked_record_no_text_was_kept(world: World, late: tuple[str, str
     with pytest.raises(Shredded, match="never kept"):
         look(world, case_id, record_id)
     assert views(world, case_id) == []
+
+
+def test_a_record_that_is_purged_while_the_look_is_written_down_is_destroyed_and_the_look_stands(
+    world: World, late: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_id, case_id = late
+    opened = viewing._opened
+
+    def purged_before(*arguments: object) -> object:
+        with world.database.transaction() as session:
+            session.delete(session.get_one(VaultRow, record_id))
+        return opened(*arguments)
+
+    monkeypatch.setattr(viewing, "_opened", purged_before)
+    with pytest.raises(Shredded, match="destroyed"):
+        look(world, case_id, record_id)
+    assert len(views(world, case_id)) == 1
 
 
 def test_a_shredded_key_opens_nothing(world: World, late: tuple[str, str]) -> None:
