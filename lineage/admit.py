@@ -171,12 +171,15 @@ def decide(
     verdict = worst(*(f.action for f in findings))
     kept, findings = redacted(content, findings, policy, pseudonym)
     nobody = not declared and not any(e.links or e.suppressed for e in evidence)
+    seen = policy.min_score <= strict.min_score  # else the scan left out what strict would have acted upon
     return Decision(
         verdict=verdict,
         reason=_reason(verdict, findings, policy),
         findings=findings,
         content=kept,
-        trunk_eligible=nobody and worst(*(f.action for f in findings_of(evidence, frozenset(), strict))) == "allow",
+        trunk_eligible=nobody
+        and seen
+        and worst(*(f.action for f in findings_of(evidence, frozenset(), strict))) == "allow",
     )
 
 

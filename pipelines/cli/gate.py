@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,22 +51,32 @@ def gate_show(name: str | None, workspace_dir: Path | None, as_json: bool) -> No
 
 def _tell(policy: Policy) -> None:
     say(f"policy {policy.name}, digest {policy.digest}")
-    for key, value in policy.model_dump(mode="json", exclude={"name", "entities"}).items():
-        for inner, setting in value.items() if isinstance(value, dict) else [("", value)]:
-            say(f"  {f'{key}.{inner}' if inner else key}: {_setting(inner, setting)}")
+    for key, value in _settings(policy.model_dump(mode="json", exclude={"name", "entities"})):
+        say(f"  {key}: {value}")
     say("  finding               nobody known   own person     other person   weaker than      stands as")
     for entity_type, rule in sorted(policy.entities.items()):
         say(f"  {entity_type:22}{_row(rule)}".rstrip())
     say(f"  every other type: {policy.default}")
 
 
-def _setting(key: str, value: object) -> object:
-    if key == "words" and isinstance(value, list):
-        return f"{len(value)} words"
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
+def _settings(table: Mapping[str, object], where: str = "") -> Iterator[tuple[str, str]]:
+    """Every setting by its whole key, as the policy file would name it."""
+    for key, value in table.items():
+        match value:
+            case dict() if value:
+                yield from _settings(value, f"{where}{key}.")
+            case list() if key == "words":
+                yield where + key, f"{len(value)} words"
+            case list() | dict() | None:
+                yield where + key, ", ".join(map(str, value or ())) or "none"
+            case bool():
+                yield where + key, str(value).lower()
+            case _:
+                yield where + key, str(value)
 
 
 def _row(rule: EntityRule) -> str:
     weak = f"{rule.min_score:g}: {rule.weak_action}" if rule.min_score else ""
     own, other = rule.declared_subject or rule.action, rule.other_person or rule.action
-    return f"{rule.action:15}{own:15}{other:15}{weak:17}{rule.constant or ''}"
+    stands = (rule.constant or "") + (", own person by pseudonym" if rule.operator == "pseudonym" else "")
+    return f"{rule.action:15}{own:15}{other:15}{weak:17}{stands}"

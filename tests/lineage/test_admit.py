@@ -61,6 +61,16 @@ def judge(text, *forms, declared=(), **kwargs):
     return examine(gate(*forms, **kwargs), PlainText(text), declared=declared)
 
 
+def test_a_scan_that_leaves_out_what_strict_acts_upon_lets_nothing_into_the_trunk():
+    """A weaker phone number is not even found under a higher `min_score`, and strict would have kept the record out."""
+    plain, phone = PlainText("The lamp is red."), PlainText("Ring 020 7946 0958.")
+    assert judge(plain.text).trunk_eligible
+    assert not judge(phone.text).trunk_eligible
+    blunt = DEFAULT.model_copy(update={"min_score": 0.9})
+    for content in (plain, phone):
+        assert not decide(content, declared=(), evidence=[Evidence()], policy=blunt, strict=STRICT).trunk_eligible
+
+
 def test_the_declared_subjects_own_details_are_kept():
     text = "Ann Lee, ann.lee@example.com, 020 7946 0958, AC-1234-5678"
     decision = judge(text, *ANN, *BOB, declared=["ann"])

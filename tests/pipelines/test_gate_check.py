@@ -124,3 +124,12 @@ def test_show_prints_the_policy_in_force_and_its_digest(ingested):
     assert [line.split()[:4] for line in said.splitlines() if line.startswith("  PERSON")] == [
         ["PERSON", "quarantine", "redact", "redact"]
     ]
+    assert "[PERSON], own person by pseudonym" in said
+
+
+def test_a_policy_in_several_languages_is_shown_by_the_keys_of_its_file_and_no_lists_of_words():
+    said = lethe_here("gate", "show", "--policy", "european").out
+    assert "  languages.de.phone.regions: DE, AT, CH\n" in said
+    assert "  require_ner: false\n" in said
+    assert "{" not in said
+    assert max(map(len, said.splitlines())) < 250
