@@ -136,6 +136,12 @@ def list_cases(session: Session, *stages: Stage) -> list[CaseView]:
     return [view(row) for row in session.exec(query).all()]
 
 
+def open_case_of(session: Session, subject_key: str) -> str | None:
+    """The person's case that has not ended; there is one at most."""
+    rows = session.exec(select(CaseRow).where(CaseRow.subject_key == subject_key)).all()
+    return next((row.id for row in rows if Stage(row.stage) not in ENDED), None)
+
+
 def file_request(session: Session, filing: Filing, *, actor: Actor, now: datetime) -> CaseView:
     """Open a case. A person nobody knows ends at NOT_FOUND, which is a finding for a human, never a success.
 
@@ -149,10 +155,8 @@ def file_request(session: Session, filing: Filing, *, actor: Actor, now: datetim
         raise WrongUsage("The ground is one of the letters a to f of Art. 17(1).")
     if filing.only_consent and filing.ground != "b":
         raise WrongUsage("Only a withdrawal of consent (ground b) can be limited to what rests on consent.")
-    if filing.subject_key is not None:
-        same = session.exec(select(CaseRow).where(CaseRow.subject_key == filing.subject_key)).all()
-        if open_case := next((row.id for row in same if Stage(row.stage) not in ENDED), None):
-            raise RefusedByRule(f"This person has an open case already: {open_case}.")
+    if filing.subject_key is not None and (open_case := open_case_of(session, filing.subject_key)):
+        raise RefusedByRule(f"This person has an open case already: {open_case}.")
     row = CaseRow(
         id=filing.case_id, stage=Stage.RECEIVED, stage_since=now, received_on=filing.received_on,
         due_on=filing.due_on, due_basis=filing.due_basis, ground=filing.ground,

@@ -73,11 +73,6 @@ class FastAnalyzer:
         found = self._raised_by_context(text, self._found(text))
         return _in_order(_without_duplicates(f for f in found if f.score >= self._min_score))
 
-    def forget(self) -> None:
-        """Drop what is remembered of texts."""
-        if not self._all_stock:
-            self._tokens.forget()
-
     def _found(self, text: str) -> list[Finding]:
         plan, pieces = self._plan, Pieces.of(text)
         by_owner: list[list[Finding]] = [[] for _ in self._recognizers]

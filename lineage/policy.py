@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import rfc8785
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
@@ -28,7 +26,7 @@ from pydantic import (
 
 from lineage.errors import WrongUsage
 from lineage.policy_complaints import complaints
-from lineage.tiers import GazetteerRule, LanguageCode, NerRule
+from lineage.tiers import GazetteerRule, LanguageCode, NerRule, PolicyTable
 
 if TYPE_CHECKING:
     from lineage.settings import Settings
@@ -55,11 +53,7 @@ def worst(*actions: Action) -> Action:
     return max(actions, key=_SEVERITY.__getitem__, default="allow")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class EntityRule(_Strict):
+class EntityRule(PolicyTable):
     """What to do about one entity type.
 
     `action` holds when no known person is linked; `declared_subject` and `other_person` (both default to `action`) when
@@ -76,14 +70,14 @@ class EntityRule(_Strict):
     operator: Operator = "constant"
 
 
-class PhoneRule(_Strict):
+class PhoneRule(PolicyTable):
     """Regions whose national formats are tried, and the words that raise a phone finding's score."""
 
     regions: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...] = Field(min_length=1)
     context: tuple[str, ...] = Field(min_length=1)
 
 
-class LexiconRule(_Strict):
+class LexiconRule(PolicyTable):
     """The Art. 9 tripwire: a word list and what a hit does. `words` is filled from the lexicon file when it is loaded."""
 
     enabled: bool = True
@@ -92,7 +86,7 @@ class LexiconRule(_Strict):
     words: tuple[str, ...] = Field(default=(), repr=False)
 
 
-class LanguageRule(_Strict):
+class LanguageRule(PolicyTable):
     """How records of one more language are scanned. What is done about a finding is the same in all languages.
 
     `recognizers` are Presidio's own that are off unless they are named, by class, or `FrNirRecognizer` of this package.
@@ -109,7 +103,7 @@ class LanguageRule(_Strict):
 _LATER = ("recognizers", "ner", "gazetteer", "languages")
 
 
-class Policy(_Strict):
+class Policy(PolicyTable):
     """One gate policy. Scores are Presidio's, in [0, 1]; `max_chars` counts code points over all segments of a record."""
 
     name: str

@@ -6,8 +6,7 @@ makes the scan fail: left alone it would fail open.
 The findings are stock Presidio's, found by a shorter way where that is proven equal (`fastscan`, docs/adr/0016).
 
 A scanner proves itself before its first scan: one canary per type it claims to find (`canaries`), by the way it will scan.
-Nothing it raises carries text. Between scans it remembers words of the texts, at most a fixed number (`fastcontext`), until
-`close`.
+Nothing it raises carries text. Between scans it remembers words of the texts, at most a fixed number (`fasttokens`).
 """
 
 from __future__ import annotations
@@ -116,11 +115,6 @@ class Scanner:
             GateClosed: a type is missed, or has no canary, or the policy requires a tier that is not there.
         """
         _ = self._proven
-
-    def close(self) -> None:
-        """Drop what is remembered of the texts scanned so far. The scanner stays usable."""
-        if "_proven" in vars(self):
-            self._proven.forget()
 
     @cached_property
     def fingerprint(self) -> Fingerprint:

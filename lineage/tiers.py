@@ -14,7 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 if TYPE_CHECKING:
     from lineage.policy import Policy
 
-__all__ = ["PERSON_LABELS", "GazetteerRule", "LanguageCode", "NerRule", "blind_spots_of", "has_model", "tier_of"]
+__all__ = [
+    "PERSON_LABELS",
+    "GazetteerRule",
+    "LanguageCode",
+    "NerRule",
+    "PolicyTable",
+    "blind_spots_of",
+    "has_model",
+    "tier_of",
+]
 
 LanguageCode = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
 
@@ -42,11 +51,13 @@ _MODEL = (
 )
 
 
-class _Strict(BaseModel):
+class PolicyTable(BaseModel):
+    """A table of the policy file: an unknown key is an error, and no error shows a value."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class NerRule(_Strict):
+class NerRule(PolicyTable):
     """A named-entity model per language, run by Presidio's own engine.
 
     `models` names an installed spaCy package or a folder; for transformers a folder. `labels` maps the model's labels to
@@ -66,7 +77,7 @@ class NerRule(_Strict):
         return self.model_copy(update={"models": {**self.models, **found}})
 
 
-class GazetteerRule(_Strict):
+class GazetteerRule(PolicyTable):
     """A tripwire on shipped name lists, one per language. `single` also stops at a listed first name that stands alone."""
 
     enabled: bool = False

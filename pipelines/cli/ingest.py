@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def ingest(  # noqa: PLR0913 - one option per line of the form
         )
         for path in files
     ]
-    bodies = [{**r.__dict__, "scan_report": str(page_of(workspace, r.ingest_id))} for r in reports]
+    bodies = [{**asdict(r), "scan_report": str(page_of(workspace, r.ingest_id))} for r in reports]
     show(bodies, as_json=as_json, lines=lambda: [_tell_ingest(r, report_of(workspace, r.ingest_id)) for r in reports])
     if not as_json:
         say(f"  Scan report: {bodies[-1]['scan_report']}" + (" (of the last file)" if len(bodies) > 1 else ""))

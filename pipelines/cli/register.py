@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from lineage.errors import WrongUsage
+from lineage.errors import RefusedByRule, WrongUsage
 from pipelines.cli.options import json_option, opened, read_lines, say, show, workspace_option
 
 if TYPE_CHECKING:
@@ -106,15 +106,22 @@ def register_find(source: Path | None, workspace_dir: Path | None, as_json: bool
 def register_remove(source: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
     """Take a person's identifiers out of the register. Their records stay; to erase those, file a case.
 
+    Refused while they have an open case: its search needs every identifier, and its purge takes them out.
+
     \b
     Example:
       lethe register remove --from-file identifier.txt
     """
+    from lineage.case import open_case_of
     from lineage.subjects import remove_forms
 
     workspace = opened(workspace_dir)
     key = _find(workspace, source)
     with workspace.database.transaction() as session:
+        if open_case := open_case_of(session, key):
+            raise RefusedByRule(
+                f"This person has an open case: {open_case}.", hint="Its purge takes the identifiers out."
+            )
         gone = remove_forms(session, key)
     show({"removed": gone}, as_json=as_json, lines=lambda: say(f"{gone} identifiers removed."))
 

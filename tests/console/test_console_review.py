@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 from desk_world import NOW, World
 from review_world import CHAT, SECRET, failed, note, put_in_quarantine
 from sqlmodel import select
 
+from console.review import REASONS
+from lineage.admit import Reason
 from lineage.catalog import training_contents
 from lineage.review import queue
 from lineage.tables import AdmissionRow, LedgerRow, VaultRow
@@ -26,6 +29,10 @@ def hidden(page: str, verb: str) -> dict[str, str]:
     form = page.split(f'action="/review/all/{verb}"')[1].split("</form>", maxsplit=1)[0]
     fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form))
     return {name: value for name, value in fields.items() if name != "form_token"}
+
+
+def test_every_reason_that_stops_a_record_has_words_and_is_a_filter() -> None:
+    assert set(REASONS) == set(get_args(Reason)) - {"clean", "identifiers_redacted"}
 
 
 def test_a_reviewer_reads_filters_and_rules(world: World) -> None:

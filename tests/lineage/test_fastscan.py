@@ -296,10 +296,10 @@ def test_what_is_remembered_is_bounded_and_can_be_dropped(monkeypatch):
         analyzer.findings("phone card date website " + ordinary(random.Random(seed)))
         assert len(analyzer._tokens._pieces) <= 50
     assert analyzer._tokens._pieces
-    analyzer.forget()
+    analyzer._tokens.forget()
     assert not analyzer._tokens._pieces
     planted = "zq7pv9.planted@example.com"
     assert analyzer.findings(f"email {planted}")
     assert planted in analyzer._tokens._nlp.vocab.strings
-    analyzer.forget()
+    analyzer._tokens.forget()
     assert planted not in analyzer._tokens._nlp.vocab.strings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -27,14 +28,15 @@ from sqlmodel import Session
 from lineage import rescan
 from lineage.admit import Gate, examine
 from lineage.catalog import GateStamp, contents_of
-from lineage.comparison import comparison
+from lineage.comparison import GRAVEST_FIRST, comparison
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.plans import TRUNK
 from lineage.register import RegisterIndex
-from lineage.rescan import Line, Rules, Was, outcome
+from lineage.rescan import Line, Outcome, Rules, Was, outcome
 from lineage.rescanned import Held, line_of, put_new_decision
 from lineage.subjects import load_suppression
 from lineage.tables import RecordRow, RescanRecordRow
+from pipelines.cli.gate_rescan import MEANING
 
 VERDICTS = ("allow", "redact", "quarantine", "block")
 RULES = Rules("p", "s", "r")
@@ -73,6 +75,10 @@ def test_nothing_that_is_stopped_goes_on_being_learnt_unless_a_human_saw_it(was,
     if verdict == "block":
         assert found in ("withdraw", "block", "locked")
     assert not (found == "withdraw" and not was.learnt)
+
+
+def test_every_outcome_has_its_place_and_its_words() -> None:
+    assert set(GRAVEST_FIRST) == set(MEANING) == set(get_args(Outcome))
 
 
 def compared(world: World, *outcomes: str) -> str:

@@ -147,3 +147,23 @@ def test_the_command_reads_files_and_standard_input(tmp_path: Path, workspace: W
         lethe_here("register", "add", "--from-file", file, workspace=folder, code=None), 2, "Register line 3", "account"
     )
     one_sentence(lethe_here("register", "add", "--from-file", tmp_path, workspace=folder, code=None), 2, "be read")
+
+
+def test_the_identifiers_of_a_person_with_an_open_case_stay_until_its_purge(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Without them the erasure would search for less than was known of the person."""
+    folder = workspace.settings.workspace
+    register(workspace, people(0, 2))
+    lethe_here("staff", "add", "ines", "--role", "intake", workspace=folder)
+    files = [tmp_path / f"person-{number}.txt" for number in (0, 1)]
+    for number, file in enumerate(files):
+        file.write_text(f"p{number}@quillonia.example\n")
+    lethe_here("erase", "file", "--from-file", files[0], "--identity", "portal", "--as", "ines", workspace=folder)
+    said = lethe_here("register", "remove", "--from-file", files[0], workspace=folder, code=3)
+    one_sentence(said, 3, "open case")
+    assert known(workspace) == 8
+    assert lethe_here("register", "remove", "--from-file", files[1], "--json", workspace=folder).json() == {
+        "removed": 4
+    }
+    assert known(workspace) == 4
