@@ -15,9 +15,10 @@ import hmac as hmac_module
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import ahocorasick_rs
 import rfc8785
@@ -27,10 +28,12 @@ from lineage.folding import Folded, fold, squeeze
 from lineage.forms import (
     DEFAULT_REGIONS,
     FormKind,
+    ascii_digits,
     canonical_identifier,
     normal_forms,
     normalise,
     phone_readings,
+    phone_runs,
     phone_windows,
     regions_that_may_read,
 )
@@ -51,6 +54,7 @@ _LAST_DIGITS = 6
 _MAX_TOKENS = 4
 _MAX_ACCOUNT_CHARS = 60
 _WINDOWS_KEPT = 65_536  # answers of a suppression list, in memory: most windows are everybody's words
+_RUNS_KEPT = 8_192  # of digits, with the numbers in them: people write their number in every letter
 _WORD = re.compile(r"\w+")
 _CHUNK = re.compile(r"\S+")
 _DIGIT = re.compile(r"\d")
@@ -66,8 +70,7 @@ class RegisterForm:
     value: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A stretch of a text that is a form of these subjects; no subjects when it comes from the suppression list."""
 
     start: int
@@ -75,6 +78,11 @@ class Link:
     kind: FormKind
     subject_keys: frozenset[str]
     ambiguous: bool
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The half-open span in the text."""
+        return self.start, self.end_exclusive
 
 
 # (start, end_exclusive, kind, subject key or "" when only suppressed)
@@ -108,6 +116,7 @@ class RegisterIndex:
         self._phones_ending: dict[str, tuple[str, ...]] = {}
         for number in self._phones:
             self._phones_ending[number[-_LAST_DIGITS:]] = (*self._phones_ending.get(number[-_LAST_DIGITS:], ()), number)
+        self._known_in = lru_cache(_RUNS_KEPT)(self._read_run)
         self._written = _Automaton([(k, f, s) for k in ("name", "email") for f, s in by_kind[k].items()])
         self._accounts = _Automaton([("account", f, s) for f, s in by_kind["account"].items()])
 
@@ -121,10 +130,7 @@ class RegisterIndex:
             *self._accounts.matches(text, squeeze),
             *self._phone_matches(text),
         ]
-        by_subject: dict[str, list[_Match]] = defaultdict(list)
-        for match in matches:
-            by_subject[match[3]].append(match)
-        return _merged(m for own in by_subject.values() for m in _leftmost_longest(own))
+        return _merged(_leftmost_longest(matches))
 
     def digest(self, key: bytes) -> str:
         """HMAC-SHA256 (hex) over the canonical register: equal registers, in any order, have equal digests."""
@@ -134,15 +140,31 @@ class RegisterIndex:
     def _phone_matches(self, text: str) -> Iterator[_Match]:
         if not self._phones:
             return
-        for start, end, digits in phone_windows(text):
+        for offset, run in phone_runs(text):
+            for start, end, subject_key in self._known_in(run):
+                yield offset + start, offset + end, "phone", subject_key
+
+    def _read_run(self, run: str) -> tuple[tuple[int, int, str], ...]:
+        """(start, end, subject key) for every known number that is in a run of digits."""
+        return tuple(self._numbers_in(run)) if _has_ending(ascii_digits(run), self._phones_ending) else ()
+
+    def _numbers_in(self, run: str) -> Iterator[tuple[int, int, str]]:
+        for start, end, digits in phone_windows(run):
             known = self._phones_ending.get(digits[-_LAST_DIGITS:])
             if known is None:
                 continue
-            international = text[start] in "+\uff0b"
+            international = run[start] in "+\uff0b"
             regions = self._regions if international else regions_that_may_read(digits, self._regions, known)
-            for number in phone_readings(text[start:end], regions):
+            for number in phone_readings(run[start:end], regions):
                 for subject_key in self._phones.get(number, ()):
-                    yield start, end, "phone", subject_key
+                    yield start, end, subject_key
+
+
+def _has_ending(digits: str, endings: Mapping[str, object]) -> bool:
+    """Whether any number among the digits may end so. A window has more digits than an ending: none ends with the first six."""
+    return not endings.keys().isdisjoint(
+        [digits[end - _LAST_DIGITS : end] for end in range(_LAST_DIGITS + 1, len(digits) + 1)]
+    )
 
 
 class _Automaton:
@@ -160,7 +182,8 @@ class _Automaton:
             kind, _, subjects = self._entries[index]
             start, end = folded.original_span(folded_start, folded_end)
             if _at_edges(text, start, end, kind):
-                yield from ((start, end, kind, subject_key) for subject_key in subjects)
+                for subject_key in subjects:
+                    yield start, end, kind, subject_key
 
 
 class SuppressionList:
@@ -259,18 +282,25 @@ def _windows(text: str, token: re.Pattern[str]) -> Iterator[tuple[int, int]]:
 
 
 def _leftmost_longest(matches: list[_Match]) -> Iterator[_Match]:
-    taken_until = -1
-    for match in sorted(matches, key=lambda m: (m[0], -m[1], m[2])):
-        if match[0] >= taken_until:
-            taken_until = match[1]
+    """Of each subject's matches those that stand when the first one wins, of several that start together the longest."""
+    taken_until: dict[str, int] = {}
+    for match in sorted(matches, key=_by_place):
+        if match[0] >= taken_until.get(match[3], 0):
+            taken_until[match[3]] = match[1]
             yield match
 
 
+def _by_place(match: _Match) -> tuple[int, int, FormKind]:
+    return match[0], -match[1], match[2]
+
+
 def _merged(matches: Iterable[_Match]) -> tuple[Link, ...]:
-    subjects: dict[tuple[int, int, FormKind], set[str]] = defaultdict(set)
+    subjects: dict[tuple[int, int, FormKind], set[str]] = {}
     for start, end, kind, subject_key in matches:
-        subjects[start, end, kind].update({subject_key} - {""})
-    return tuple(Link(*place, frozenset(keys), len(keys) > 1) for place, keys in sorted(subjects.items()))
+        people = subjects.setdefault((start, end, kind), set())
+        if subject_key:
+            people.add(subject_key)
+    return tuple(Link(*place, frozenset(people), len(people) > 1) for place, people in sorted(subjects.items()))
 
 
 def _at_edges(text: str, start: int, end: int, kind: FormKind) -> bool:
@@ -287,4 +317,7 @@ def _is_dot_and_letter(after: str) -> bool:
 
 
 def _joined(left: str, right: str) -> bool:
-    return all(c.isalnum() and unicodedata.category(c) != "Lo" for c in (left or " ", right or " "))
+    """Whether two letters or digits stand side by side; most of what stands beside a form is a space, and asked first."""
+    return (
+        right.isalnum() and left.isalnum() and unicodedata.category(left) != "Lo" and unicodedata.category(right) != "Lo"
+    )

@@ -11,7 +11,7 @@ import phonenumbers
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_forms import every_region, plain_fold, plain_phone_windows, plain_squeeze
+from plain_forms import every_region, plain_fold, plain_joined, plain_phone_windows, plain_squeeze, whole_text
 
 from lineage import register
 from lineage.folding import fold, squeeze
@@ -57,8 +57,8 @@ text = st.lists(st.one_of(spelt(), odd_text), max_size=8).flatmap(
 def plainly():
     """Linking without its shortcuts."""
     return patch.multiple(
-        register, fold=plain_fold, squeeze=plain_squeeze, phone_windows=plain_phone_windows,
-        regions_that_may_read=every_region,
+        register, fold=plain_fold, squeeze=plain_squeeze, phone_runs=whole_text, phone_windows=plain_phone_windows,
+        regions_that_may_read=every_region, _has_ending=lambda *_: True, _joined=plain_joined,
     )  # fmt: skip
 
 
@@ -96,10 +96,10 @@ def test_links_of_the_suppression_list(gone, given_text):
 
 def test_the_comparison_can_fail():
     """A shortcut that leaves out the regions of a number with an international prefix is seen."""
-    index = RegisterIndex([RegisterForm("a", "phone", "+44 20 7946 0958")])
-    assert index.link("call 0044 20 7946 0958")
+    known = [RegisterForm("a", "phone", "+44 20 7946 0958")]
+    assert RegisterIndex(known).link("call 0044 20 7946 0958")
     with patch.object(register, "regions_that_may_read", lambda *_: ("US",)):
-        assert not index.link("call 0044 20 7946 0958")
+        assert not RegisterIndex(known).link("call 0044 20 7946 0958")
 
 
 @pytest.mark.parametrize("region", DEFAULT_REGIONS)
