@@ -105,8 +105,7 @@ class _Segment:
     def findings(self, spans: Iterable[Span]) -> list[FoundSpan]:
         found = [self._of_span(span) for span in spans if span.score >= self._policy.min_score]
         for link in self._own:
-            if not self._stood_for(link.kind, link.place, declared=True):
-                found.append(self._found(_as_span(link), "declared", link.subject_keys & self._declared))
+            found += self._of_own(link)
         own_places = clusters(link.place for link in self._own)
         places = [link.place for link in self._others]
         for link in self._others:
@@ -124,6 +123,11 @@ class _Segment:
         ambiguous = span.entity_type == "PERSON" and any(link.ambiguous for link in others)
         return self._found(span, "other" if others else "unknown", _people(others), ambiguous=ambiguous)
 
+    def _of_own(self, link: Link) -> list[FoundSpan]:
+        if self._stood_for(link.kind, link.place, declared=True):
+            return []
+        return [self._found(_as_span(link), "declared", link.subject_keys & self._declared)]
+
     def _of_other(self, link: Link, own_places: list[Interval]) -> list[FoundSpan]:
         ambiguous = link.ambiguous and link.kind == "name"
         # One link's pieces do not overlap: none stands for another, so it is asked before any of them is found.
@@ -136,7 +140,7 @@ class _Segment:
     def _stood_for(self, kind: FormKind, place: Interval, *, declared: bool) -> bool:
         """Whether a finding of that type, of the declared subjects or of anybody else, holds the whole place."""
         standing = self._standing.get((declared, TYPE_OF[kind]), ())
-        return any([start <= place[0] and place[1] <= end for start, end in standing])
+        return any(start <= place[0] and place[1] <= end for start, end in standing)
 
     def _found(self, span: Span, whose: _Whose, people: frozenset[str], *, ambiguous: bool = False) -> FoundSpan:
         declared = whose == "declared"
@@ -159,13 +163,10 @@ def _action(policy: Policy, span: Span, whose: _Whose, *, ambiguous: bool) -> Ac
         return rule.weak_action
     if ambiguous:
         return policy.ambiguous_name
-    match whose:
-        case "declared":
-            return rule.declared_subject or rule.action
-        case "other":
-            return rule.other_person or rule.action
-        case "unknown":
-            return rule.action
+    if whose == "declared":
+        return rule.declared_subject or rule.action
+    other = rule.other_person if whose == "other" else None
+    return other or rule.action
 
 
 def _as_span(link: Link, piece: Interval | None = None) -> Span:
@@ -185,4 +186,4 @@ def _speaks_for(own: Link, span: Span) -> bool:
 def _inside_any(inner: Interval, outers: Sequence[Interval]) -> bool:
     """Whether one of the places holds this one and more."""
     start, end = inner
-    return any([outer[0] <= start and end <= outer[1] and outer != inner for outer in outers])
+    return any(outer[0] <= start and end <= outer[1] and outer != inner for outer in outers)

@@ -122,9 +122,7 @@ def squeeze(text: str) -> Folded:
     """`fold`, then letters and digits only: two ways of grouping one account number become equal."""
     if text.isascii():
         squeezed, kept = squeezed_text(text), _Kept(text)
-        return Folded(
-            squeezed, _Places(len(squeezed), kept.place), _Places(len(squeezed), lambda i: kept.place(i) + 1)
-        )
+        return Folded(squeezed, _Places(len(squeezed), kept.place), _Places(len(squeezed), lambda i: kept.place(i) + 1))
     folded = fold(text)
     kept_places = [i for i, character in enumerate(folded.text) if character.isalnum()]
     return Folded(

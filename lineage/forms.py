@@ -120,7 +120,9 @@ def phone_readings(value: str, regions: tuple[str, ...]) -> frozenset[str]:
 def _readings_in_order(value: str, regions: tuple[str, ...]) -> Iterator[tuple[str, PhoneNumber]]:
     import phonenumbers
 
-    value = folded_text(value).strip()  # phonenumbers knows few kinds of space and takes the others for the number's end
+    value = folded_text(
+        value
+    ).strip()  # phonenumbers knows few kinds of space and takes the others for the number's end
     for region in regions:
         try:
             number = phonenumbers.parse(value, region)

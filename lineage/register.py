@@ -15,7 +15,7 @@ import hmac as hmac_module
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import NamedTuple
@@ -28,15 +28,13 @@ from lineage.folding import Folded, fold, squeeze
 from lineage.forms import (
     DEFAULT_REGIONS,
     FormKind,
-    ascii_digits,
     canonical_identifier,
     normal_forms,
     normalise,
     phone_readings,
-    phone_runs,
     phone_windows,
-    regions_that_may_read,
 )
+from lineage.phonebook import PhoneBook
 
 __all__ = [
     "FormKind",
@@ -50,11 +48,9 @@ __all__ = [
     "normalise",
 ]
 
-_LAST_DIGITS = 6
 _MAX_TOKENS = 4
 _MAX_ACCOUNT_CHARS = 60
 _WINDOWS_KEPT = 65_536  # answers of a suppression list, in memory: most windows are everybody's words
-_RUNS_KEPT = 8_192  # of digits, with the numbers in them: people write their number in every letter
 _WORD = re.compile(r"\w+")
 _CHUNK = re.compile(r"\S+")
 _DIGIT = re.compile(r"\d")
@@ -112,11 +108,7 @@ class RegisterIndex:
         by_kind: dict[FormKind, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for subject_key, kind, form in self._content:
             by_kind[kind][form].add(subject_key)
-        self._phones = dict(by_kind["phone"])
-        self._phones_ending: dict[str, tuple[str, ...]] = {}
-        for number in self._phones:
-            self._phones_ending[number[-_LAST_DIGITS:]] = (*self._phones_ending.get(number[-_LAST_DIGITS:], ()), number)
-        self._known_in = lru_cache(_RUNS_KEPT)(self._read_run)
+        self._phones = PhoneBook(by_kind["phone"], self._regions)
         self._written = _Automaton([(k, f, s) for k in ("name", "email") for f, s in by_kind[k].items()])
         self._accounts = _Automaton([("account", f, s) for f, s in by_kind["account"].items()])
 
@@ -128,7 +120,7 @@ class RegisterIndex:
         matches = [
             *self._written.matches(text, fold),
             *self._accounts.matches(text, squeeze),
-            *self._phone_matches(text),
+            *((start, end, "phone", who) for start, end, who in self._phones.matches(text)),
         ]
         return _merged(_leftmost_longest(matches))
 
@@ -136,35 +128,6 @@ class RegisterIndex:
         """HMAC-SHA256 (hex) over the canonical register: equal registers, in any order, have equal digests."""
         body = rfc8785.dumps([list(self._regions), [list(entry) for entry in self._content]])
         return hmac_module.new(key, b"lethe register v1\0" + body, hashlib.sha256).hexdigest()
-
-    def _phone_matches(self, text: str) -> Iterator[_Match]:
-        if not self._phones:
-            return
-        for offset, run in phone_runs(text):
-            for start, end, subject_key in self._known_in(run):
-                yield offset + start, offset + end, "phone", subject_key
-
-    def _read_run(self, run: str) -> tuple[tuple[int, int, str], ...]:
-        """(start, end, subject key) for every known number that is in a run of digits."""
-        return tuple(self._numbers_in(run)) if _has_ending(ascii_digits(run), self._phones_ending) else ()
-
-    def _numbers_in(self, run: str) -> Iterator[tuple[int, int, str]]:
-        for start, end, digits in phone_windows(run):
-            known = self._phones_ending.get(digits[-_LAST_DIGITS:])
-            if known is None:
-                continue
-            international = run[start] in "+\uff0b"
-            regions = self._regions if international else regions_that_may_read(digits, self._regions, known)
-            for number in phone_readings(run[start:end], regions):
-                for subject_key in self._phones.get(number, ()):
-                    yield start, end, subject_key
-
-
-def _has_ending(digits: str, endings: Mapping[str, object]) -> bool:
-    """Whether any number among the digits may end so. A window has more digits than an ending: none ends with the first six."""
-    return not endings.keys().isdisjoint(
-        [digits[end - _LAST_DIGITS : end] for end in range(_LAST_DIGITS + 1, len(digits) + 1)]
-    )
 
 
 class _Automaton:
@@ -319,5 +282,8 @@ def _is_dot_and_letter(after: str) -> bool:
 def _joined(left: str, right: str) -> bool:
     """Whether two letters or digits stand side by side; most of what stands beside a form is a space, and asked first."""
     return (
-        right.isalnum() and left.isalnum() and unicodedata.category(left) != "Lo" and unicodedata.category(right) != "Lo"
+        right.isalnum()
+        and left.isalnum()
+        and unicodedata.category(left) != "Lo"
+        and unicodedata.category(right) != "Lo"
     )

@@ -43,7 +43,7 @@ def redacted(
     Raises:
         GateClosed: as `apply_redactions`.
     """
-    if not any([found.action == "redact" for found in findings]):
+    if not any(found.action == "redact" for found in findings):
         return content, tuple(findings)
     segments = content.segments()
     parts: list[_Parts] = []
@@ -69,7 +69,9 @@ def _parts(
     kept = clusters(f.interval for f in findings if f.declared and f.action == "allow" and f.entity_type in KIND_OF)
     redact = [(whole(text, f.interval), f) for f in findings if f.action == "redact"]
     for cluster in clusters(place for place, _ in redact):
-        members = [f for place, f in redact if place[0] < cluster[1] and cluster[0] < place[1]]  # `overlaps`, written out
+        members = [
+            f for place, f in redact if place[0] < cluster[1] and cluster[0] < place[1]
+        ]  # `overlaps`, written out
         winner = members[0] if len(members) == 1 else min(members, key=_rank)
         for piece in outside(cluster, kept):
             if trimmed := _trimmed(text, piece):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import pickle
+from contextlib import contextmanager
 from unittest.mock import patch
 
 import phonenumbers
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_forms import every_region, plain_fold, plain_joined, plain_phone_windows, plain_squeeze, whole_text
 
-from lineage import register
+from lineage import phonebook, register
 from lineage.folding import fold, squeeze
 from lineage.forms import DEFAULT_REGIONS, normal_forms, phone_windows
 from lineage.keyring import Keyring
@@ -54,12 +55,19 @@ text = st.lists(st.one_of(spelt(), odd_text), max_size=8).flatmap(
 )
 
 
+@contextmanager
 def plainly():
     """Linking without its shortcuts."""
-    return patch.multiple(
-        register, fold=plain_fold, squeeze=plain_squeeze, phone_runs=whole_text, phone_windows=plain_phone_windows,
-        regions_that_may_read=every_region, _has_ending=lambda *_: True, _joined=plain_joined,
-    )  # fmt: skip
+    with (
+        patch.multiple(
+            register, fold=plain_fold, squeeze=plain_squeeze, phone_windows=plain_phone_windows, _joined=plain_joined
+        ),
+        patch.multiple(
+            phonebook, phone_runs=whole_text, phone_windows=plain_phone_windows, regions_that_may_read=every_region,
+            _has_ending=lambda *_: True,
+        ),
+    ):  # fmt: skip
+        yield
 
 
 @settings(max_examples=600)
@@ -98,7 +106,7 @@ def test_the_comparison_can_fail():
     """A shortcut that leaves out the regions of a number with an international prefix is seen."""
     known = [RegisterForm("a", "phone", "+44 20 7946 0958")]
     assert RegisterIndex(known).link("call 0044 20 7946 0958")
-    with patch.object(register, "regions_that_may_read", lambda *_: ("US",)):
+    with patch.object(phonebook, "regions_that_may_read", lambda *_: ("US",)):
         assert not RegisterIndex(known).link("call 0044 20 7946 0958")
 
 
