@@ -20,7 +20,7 @@ from typing import Literal, Protocol, TypeAlias, get_args
 
 from lineage.errors import LetheError, WrongUsage
 from lineage.findings import KIND_OF, Evidence, FoundSpan, findings_of
-from lineage.folding import fold
+from lineage.folding import folded_text
 from lineage.forms import normalise
 from lineage.languages import primary
 from lineage.policy import Action, Policy, worst
@@ -202,7 +202,7 @@ def finding_value(content: Content, found: FoundSpan) -> str:
             return normalise(kind, value)
         except WrongUsage:
             pass
-    return fold(value).text.strip()
+    return folded_text(value).strip()
 
 
 def _judged(gate: Gate, content: Content, declared: Sequence[str]) -> Decision:

@@ -7,7 +7,7 @@ is there; after a scan that did not end nobody can say what is in the text, so n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from lineage.admit import UNREAD, Decision
 from lineage.findings import FoundSpan
@@ -109,7 +109,7 @@ def _masked(found: FoundSpan) -> FoundSpan:
     """The finding as one to redact, under a type of its own and with the highest score, so that its mask wins."""
     if found.action not in STOPPING:
         return found
-    return replace(found, action="redact", entity_type=_mask_type(found), score=2.0)
+    return found._replace(action="redact", entity_type=_mask_type(found), score=2.0)
 
 
 def _mask_type(found: FoundSpan) -> str:

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from lineage.forms import FormKind
 from lineage.policy import Action, Policy
 from lineage.register import Link
 from lineage.scan import ART9_LEXICON, Span
-from lineage.spans import Interval, difference, overlaps
+from lineage.spans import Interval, clusters, outside, overlaps
 
 __all__ = ["KIND_OF", "TYPE_OF", "Evidence", "FoundSpan", "findings_of"]
 
@@ -44,8 +44,7 @@ class Evidence:
     suppressed: tuple[Link, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FoundSpan:
+class FoundSpan(NamedTuple):
     """One finding of a record: where, what, what is done, and who it is. Never the value.
 
     `declared` means a subject the record itself declares; `subject_keys` then holds declared subjects only. `start` and
@@ -72,8 +71,11 @@ class FoundSpan:
 
 
 def findings_of(evidence: Sequence[Evidence], declared: frozenset[str], policy: Policy) -> tuple[FoundSpan, ...]:
-    """All findings of a record, one `Evidence` per segment, in order of place."""
-    found = {f for index, e in enumerate(evidence) for f in _Segment.of(index, e, declared, policy).findings(e.spans)}
+    """All findings of a record, one `Evidence` per segment, in order of place; `kept` as if nothing was replaced yet."""
+    found: set[FoundSpan] = set()
+    for index, here in enumerate(evidence):
+        if here.spans or here.links or here.suppressed:
+            found.update(_Segment(index, here, declared, policy).findings(here.spans))
     return tuple(sorted(found, key=_order))
 
 
@@ -81,72 +83,74 @@ def _order(found: FoundSpan) -> tuple[int, int, int, str, str, float]:
     return found.segment, found.start, -found.end_exclusive, found.entity_type, found.recognizer, found.score
 
 
-@dataclass(frozen=True, slots=True)
 class _Segment:
-    index: int
-    declared: frozenset[str]
-    policy: Policy
-    own: tuple[Link, ...]
-    others: tuple[Link, ...]
-    structured: tuple[Interval, ...]
+    """The links of one segment, sorted by whose they are, and what was found so far."""
 
-    @classmethod
-    def of(cls, index: int, evidence: Evidence, declared: frozenset[str], policy: Policy) -> _Segment:
-        others = [link for link in evidence.links if not link.subject_keys & declared]
-        known = {(_place(link), link.kind) for link in others}
-        others += [link for link in evidence.suppressed if (_place(link), link.kind) not in known]
-        structured = [(s.start, s.end_exclusive) for s in evidence.spans if s.entity_type == "EMAIL_ADDRESS"]
-        structured += [_place(link) for link in others if link.kind != "name"]
-        own = [link for link in evidence.links if link.subject_keys & declared and not _part_of(link, structured)]
-        return cls(index, declared, policy, tuple(own), tuple(others), tuple(structured))
+    def __init__(self, index: int, evidence: Evidence, declared: frozenset[str], policy: Policy) -> None:
+        self._index, self._declared, self._policy = index, declared, policy
+        others = [link for link in evidence.links if link.subject_keys.isdisjoint(declared)]
+        if evidence.suppressed:
+            known = {(link.place, link.kind) for link in others}
+            others += [link for link in evidence.suppressed if (link.place, link.kind) not in known]
+        self._structured = [(s.start, s.end_exclusive) for s in evidence.spans if s.entity_type == "EMAIL_ADDRESS"]
+        self._structured += [link.place for link in others if link.kind != "name"]
+        self._others = others
+        self._own = [
+            link
+            for link in evidence.links
+            if not link.subject_keys.isdisjoint(declared) and not self._part_of_structured(link)
+        ]
+        self._standing: dict[tuple[bool, str], list[Interval]] = {}
 
     def findings(self, spans: Iterable[Span]) -> list[FoundSpan]:
-        found = [self._of_span(span) for span in spans if span.score >= self.policy.min_score]
-        for own in self.own:
-            found += self._of_own(own, found)
-        everyone = [_place(link) for link in self.others]
-        for link in self.others:
-            if not _part_of(link, self.structured) and not any(_strictly_inside(_place(link), o) for o in everyone):
-                found += self._of_other(link, found)
+        found = [self._of_span(span) for span in spans if span.score >= self._policy.min_score]
+        for link in self._own:
+            found += self._of_own(link)
+        own_places = clusters(link.place for link in self._own)
+        places = [link.place for link in self._others]
+        for link in self._others:
+            if not self._part_of_structured(link) and not _inside_any(link.place, places):
+                found += self._of_other(link, own_places)
         return found
 
-    def _of_own(self, link: Link, so_far: Iterable[FoundSpan]) -> list[FoundSpan]:
-        span = _as_span(link)
-        if _stood_for(span.entity_type, _place(link), (f for f in so_far if f.declared)):
-            return []
-        return [self._found(span, "declared", link.subject_keys & self.declared)]
-
     def _of_span(self, span: Span) -> FoundSpan:
-        place = (span.start, span.end_exclusive)
-        if own := [link for link in self.own if _speaks_for(link, span)]:
-            return self._found(span, "declared", _people(own) & self.declared)
-        others = [link for link in self.others if overlaps(_place(link), place)]
+        start, end = span.start, span.end_exclusive
+        # Only a link that at least touches the span can be of the same thing or hold it.
+        near = [link for link in self._own if link.start <= end and start <= link.end_exclusive]
+        if own := [link for link in near if _speaks_for(link, span)]:
+            return self._found(span, "declared", _people(own) & self._declared)
+        others = [link for link in self._others if link.start < end and start < link.end_exclusive]
         ambiguous = span.entity_type == "PERSON" and any(link.ambiguous for link in others)
         return self._found(span, "other" if others else "unknown", _people(others), ambiguous=ambiguous)
 
-    def _of_other(self, link: Link, so_far: Iterable[FoundSpan]) -> list[FoundSpan]:
-        span = _as_span(link)
-        others_found = [f for f in so_far if not f.declared]
+    def _of_own(self, link: Link) -> list[FoundSpan]:
+        if self._stood_for(link.kind, link.place, declared=True):
+            return []
+        return [self._found(_as_span(link), "declared", link.subject_keys & self._declared)]
+
+    def _of_other(self, link: Link, own_places: list[Interval]) -> list[FoundSpan]:
         ambiguous = link.ambiguous and link.kind == "name"
-        return [
-            self._found(_as_span(link, piece), "other", link.subject_keys, ambiguous=ambiguous)
-            for piece in difference(_place(link), [_place(own) for own in self.own])
-            if not _stood_for(span.entity_type, piece, others_found)
-        ]
+        # One link's pieces do not overlap: none stands for another, so it is asked before any of them is found.
+        pieces = [p for p in outside(link.place, own_places) if not self._stood_for(link.kind, p, declared=False)]
+        return [self._found(_as_span(link, piece), "other", link.subject_keys, ambiguous=ambiguous) for piece in pieces]
+
+    def _part_of_structured(self, link: Link) -> bool:
+        return link.kind == "name" and _inside_any(link.place, self._structured)
+
+    def _stood_for(self, kind: FormKind, place: Interval, *, declared: bool) -> bool:
+        """Whether a finding of that type, of the declared subjects or of anybody else, holds the whole place."""
+        standing = self._standing.get((declared, TYPE_OF[kind]), ())
+        return any(start <= place[0] and place[1] <= end for start, end in standing)
 
     def _found(self, span: Span, whose: _Whose, people: frozenset[str], *, ambiguous: bool = False) -> FoundSpan:
+        declared = whose == "declared"
+        place = span.start, span.end_exclusive
+        self._standing.setdefault((declared, span.entity_type), []).append(place)
+        action = _action(self._policy, span, whose, ambiguous=ambiguous)
         return FoundSpan(
-            segment=self.index,
-            start=span.start,
-            end_exclusive=span.end_exclusive,
-            entity_type=span.entity_type,
-            score=span.score,
-            action=_action(self.policy, span, whose, ambiguous=ambiguous),
-            subject_keys=people,
-            declared=whose == "declared",
-            recognizer=span.recognizer,
-            ambiguous=ambiguous,
-        )
+            self._index, *place, span.entity_type, span.score, action, people, declared, span.recognizer, ambiguous,
+            None if action == "redact" else place,
+        )  # fmt: skip
 
 
 def _action(policy: Policy, span: Span, whose: _Whose, *, ambiguous: bool) -> Action:
@@ -159,36 +163,27 @@ def _action(policy: Policy, span: Span, whose: _Whose, *, ambiguous: bool) -> Ac
         return rule.weak_action
     if ambiguous:
         return policy.ambiguous_name
-    linked = {"declared": rule.declared_subject, "other": rule.other_person, "unknown": rule.action}
-    return linked[whose] or rule.action
+    if whose == "declared":
+        return rule.declared_subject or rule.action
+    other = rule.other_person if whose == "other" else None
+    return other or rule.action
 
 
 def _as_span(link: Link, piece: Interval | None = None) -> Span:
-    start, end = piece or _place(link)
-    return Span(TYPE_OF[link.kind], start, end, 1.0, "register" if link.subject_keys else "suppression")
+    return Span(TYPE_OF[link.kind], *(piece or link.place), 1.0, "register" if link.subject_keys else "suppression")
 
 
-def _place(link: Link) -> Interval:
-    return link.start, link.end_exclusive
-
-
-def _stood_for(entity_type: str, place: Interval, findings: Iterable[FoundSpan]) -> bool:
-    return any(f.entity_type == entity_type and f.start <= place[0] and place[1] <= f.end_exclusive for f in findings)
-
-
-def _people(links: Iterable[Link]) -> frozenset[str]:
-    return frozenset[str]().union(*(link.subject_keys for link in links))
+def _people(links: Sequence[Link]) -> frozenset[str]:
+    return links[0].subject_keys if len(links) == 1 else frozenset[str]().union(*(link.subject_keys for link in links))
 
 
 def _speaks_for(own: Link, span: Span) -> bool:
     """Whether the span is the declared subject's: the same kind of thing, or wholly inside their value."""
-    same_kind = TYPE_OF[own.kind] == span.entity_type and overlaps(_place(own), (span.start, span.end_exclusive))
+    same_kind = TYPE_OF[own.kind] == span.entity_type and overlaps(own.place, (span.start, span.end_exclusive))
     return same_kind or (own.start <= span.start and span.end_exclusive <= own.end_exclusive)
 
 
-def _part_of(link: Link, structured: Iterable[Interval]) -> bool:
-    return link.kind == "name" and any(_strictly_inside(_place(link), outer) for outer in structured)
-
-
-def _strictly_inside(inner: Interval, outer: Interval) -> bool:
-    return inner != outer and outer[0] <= inner[0] and inner[1] <= outer[1]
+def _inside_any(inner: Interval, outers: Sequence[Interval]) -> bool:
+    """Whether one of the places holds this one and more."""
+    start, end = inner
+    return any(outer[0] <= start and end <= outer[1] and outer != inner for outer in outers)

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import overload
 
-__all__ = ["Folded", "fold", "squeeze"]
+__all__ = ["Folded", "fold", "folded_text", "squeeze", "squeezed_text"]
 
 # ASCII white space that folding changes: anything but a single space.
 _SPACES = re.compile(r"[\t-\r\x1c-\x1f ]{2,}|[\t-\r\x1c-\x1f]")
+_RUN_OF_SPACES = re.compile(" {2,}")
 # Stretches of ASCII, and of everything else with the character before it, which combining marks may change.
 _STRETCH = re.compile(r"[\x00-\x7f]+(?=[\x00-\x7f]|\Z)|[\x00-\x7f]?[^\x00-\x7f]+")
-_NOT_ALNUM = bytes(code for code in range(128) if not chr(code).isalnum())
+_ASCII = "".join(map(chr, range(128)))
+_FOLDED_ASCII = bytes(ord(" " if c.isspace() else c.lower()) for c in _ASCII) + bytes(128)
+_IS_ALNUM = bytes(c.isalnum() for c in _ASCII) + bytes(128)
+_NUMBERS = tuple(range(4096))  # ready made: making them would take longer than choosing among them
+_NOT_ALNUM = bytes(code for code in range(128) if not _IS_ALNUM[code])
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +43,9 @@ class Folded:
 
 def fold(text: str) -> Folded:
     """NFKC and case folding per grapheme; whitespace runs become one space, invisible format characters vanish."""
-    if text.isascii() and not _SPACES.search(text):
-        return Folded(text.lower(), range(len(text)), range(1, len(text) + 1))
+    if text.isascii():
+        lower = _lower(text)
+        return _without_runs(lower) if "  " in lower else Folded(lower, range(len(text)), range(1, len(text) + 1))
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -53,6 +60,34 @@ def fold(text: str) -> Folded:
             starts += begins
             ends += stops
     return Folded("".join(pieces), starts, ends)
+
+
+def folded_text(text: str) -> str:
+    """The text of `fold(text)`, for those who do not ask where it came from."""
+    if not text.isascii():
+        return fold(text).text
+    lower = _lower(text)
+    return _RUN_OF_SPACES.sub(" ", lower) if "  " in lower else lower
+
+
+def _lower(text: str) -> str:
+    """ASCII in lower case, every white space a space."""
+    return text.encode().translate(_FOLDED_ASCII).decode()
+
+
+def _without_runs(lower: str) -> Folded:
+    """Folded ASCII with one space for each run of them."""
+    written = _RUN_OF_SPACES.sub(" ", lower)
+    places: list[int] = []  # of the remaining spaces in what is written
+    dropped = [0]  # characters, before the first of them, before the second, ...
+    for run in _RUN_OF_SPACES.finditer(lower):
+        places.append(run.start() - dropped[-1])
+        dropped.append(dropped[-1] + run.end() - run.start() - 1)
+    return Folded(
+        written,
+        _Places(len(written), lambda i: i + dropped[bisect_left(places, i)]),
+        _Places(len(written), lambda i: i + dropped[bisect_right(places, i)] + 1),
+    )
 
 
 def _fold_ascii(text: str, offset: int) -> tuple[str, list[int], list[int]]:
@@ -86,23 +121,48 @@ def _fold_graphemes(text: str, offset: int) -> tuple[str, list[int], list[int]]:
 def squeeze(text: str) -> Folded:
     """`fold`, then letters and digits only: two ways of grouping one account number become equal."""
     if text.isascii():
-        raw = text.encode()
-        squeezed = raw.lower().translate(None, _NOT_ALNUM).decode()
-        return Folded(squeezed, _Kept(raw, len(squeezed), 0), _Kept(raw, len(squeezed), 1))
+        squeezed, kept = squeezed_text(text), _Kept(text)
+        return Folded(squeezed, _Places(len(squeezed), kept.place), _Places(len(squeezed), lambda i: kept.place(i) + 1))
     folded = fold(text)
-    kept = [i for i, character in enumerate(folded.text) if character.isalnum()]
+    kept_places = [i for i, character in enumerate(folded.text) if character.isalnum()]
     return Folded(
-        "".join([folded.text[i] for i in kept]), [folded.starts[i] for i in kept], [folded.ends[i] for i in kept]
+        "".join([folded.text[i] for i in kept_places]),
+        [folded.starts[i] for i in kept_places],
+        [folded.ends[i] for i in kept_places],
     )
 
 
-class _Kept(Sequence[int]):
-    """Where the letters and digits of an ASCII text stand, plus `shift`; looked up when asked, as most texts have no hit."""
+def squeezed_text(text: str) -> str:
+    """The text of `squeeze(text)`, for those who do not ask where it came from."""
+    if text.isascii():
+        return text.encode().translate(_FOLDED_ASCII, _NOT_ALNUM).decode()
+    return "".join([character for character in fold(text).text if character.isalnum()])
 
-    __slots__ = ("_length", "_raw", "_shift")
 
-    def __init__(self, raw: bytes, length: int, shift: int) -> None:
-        self._raw, self._length, self._shift = raw, length, shift
+class _Kept:
+    """Where the letters and digits of an ASCII text stand."""
+
+    __slots__ = ("_places", "_text")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._places: list[int] | None = None
+
+    def place(self, index: int) -> int:
+        """The place of the letter or digit of that number."""
+        if self._places is None:
+            numbers = _NUMBERS if len(self._text) <= len(_NUMBERS) else range(len(self._text))
+            self._places = list(compress(numbers, self._text.encode().translate(_IS_ALNUM)))
+        return self._places[index]
+
+
+class _Places(Sequence[int]):
+    """Places that are worked out when they are asked for, as most texts have no hit."""
+
+    __slots__ = ("_length", "_place")
+
+    def __init__(self, length: int, place: Callable[[int], int]) -> None:
+        self._length, self._place = length, place
 
     def __len__(self) -> int:
         return self._length
@@ -112,15 +172,12 @@ class _Kept(Sequence[int]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[int]: ...
     def __getitem__(self, index: int | slice) -> int | Sequence[int]:
-        """The place of the letter or digit of that number."""
+        """The place of the folded character of that number."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(self._length))]
         if not 0 <= index < self._length:
             raise IndexError(index)
-        return bisect_left(range(len(self._raw)), index + 1, key=self._kept_up_to) + self._shift
-
-    def _kept_up_to(self, position: int) -> int:
-        return len(self._raw[: position + 1].translate(None, _NOT_ALNUM))
+        return self._place(index)
 
 
 def _graphemes(text: str) -> Iterator[tuple[int, int, str]]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lineage.errors import WrongUsage
-from lineage.folding import fold, squeeze
+from lineage.folding import folded_text, squeezed_text
 
 if TYPE_CHECKING:
     from phonenumbers import PhoneNumber
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_REGIONS",
     "FormKind",
+    "ascii_digits",
     "canonical_identifier",
     "normal_forms",
     "normalise",
     "phone_readings",
+    "phone_runs",
     "phone_windows",
     "regions_that_may_read",
 ]
@@ -37,13 +39,17 @@ MIN_CHARS = {"name": 2, "email": 3, "account": 4}
 
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 # With the full-width signs of East Asian keyboards, and the invisible characters that are copied along from web pages.
+# It begins with the digit, which the engine can skip to, and not with the sign before it or the look behind.
 _PHONE_RUN = re.compile(
-    r"(?<!\w)[+(\uff0b\uff08]?\d"
+    r"\d(?<!\w\d)"
     r"[\d\s().\-/\u2010-\u2015\u2212\uff08\uff09\uff0d-\uff0f\u00ad\u200b\u2060\ufeff]{4,60}\d(?!\w)"
 )
 _PHONE_TOKEN = re.compile(r"[^\s/\uff0f]+")
+_SIGNS = "+(\uff0b\uff08"
+_WORD_CHARACTER = re.compile(r"\w")
 _PHONE_TOKENS = 6
 _PHONE_DIGITS = range(7, 18)
+_NOT_DIGITS = bytes(set(range(128)) - set(b"0123456789"))
 
 
 def normalise(kind: FormKind, value: str, *, regions: tuple[str, ...] = DEFAULT_REGIONS) -> str:
@@ -54,7 +60,7 @@ def normalise(kind: FormKind, value: str, *, regions: tuple[str, ...] = DEFAULT_
     """
     if kind == "phone":
         return _canonical_phone(value, regions)
-    form = squeeze(value).text if kind == "account" else fold(value).text.strip()
+    form = squeezed_text(value) if kind == "account" else folded_text(value).strip()
     if len(form) < MIN_CHARS[kind] or (kind == "email" and not _EMAIL.fullmatch(form)):
         raise WrongUsage(f"A value given as {kind} cannot be one.", hint="Check the kinds in the register file.")
     return form
@@ -92,7 +98,7 @@ def canonical_identifier(identifier: str) -> str:
             return normalise("phone", identifier)
         except WrongUsage:
             pass
-    return fold(identifier).text.strip()
+    return folded_text(identifier).strip()
 
 
 @lru_cache(maxsize=4096)
@@ -114,7 +120,9 @@ def phone_readings(value: str, regions: tuple[str, ...]) -> frozenset[str]:
 def _readings_in_order(value: str, regions: tuple[str, ...]) -> Iterator[tuple[str, PhoneNumber]]:
     import phonenumbers
 
-    value = fold(value).text.strip()  # phonenumbers knows few kinds of space and takes the others for the number's end
+    value = folded_text(
+        value
+    ).strip()  # phonenumbers knows few kinds of space and takes the others for the number's end
     for region in regions:
         try:
             number = phonenumbers.parse(value, region)
@@ -153,11 +161,21 @@ def _dialling(region: str) -> tuple[str, re.Pattern[str] | None]:
     return f"+{phonenumbers.country_code_for_region(region)}", re.compile(prefix) if prefix else None
 
 
+def phone_runs(text: str) -> Iterator[tuple[int, str]]:
+    """(start, what stands there) of every stretch of digits, and of what people write between digits.
+
+    A run is all that its windows depend on: `phone_windows(run)` are the text's windows in it.
+    """
+    for run in _PHONE_RUN.finditer(text):
+        start = _with_sign(text, run.start())
+        yield start, text[start : run.end()]
+
+
 def phone_windows(text: str) -> Iterator[tuple[int, int, str]]:
     """(start, end, ASCII digits) of every stretch of up to six groups that has as many digits as a phone number."""
-    for run in _PHONE_RUN.finditer(text):
-        groups = [(run.start() + g.start(), run.start() + g.end()) for g in _PHONE_TOKEN.finditer(run.group())]
-        digits_of = [_digits(text[start:end]) for start, end in groups]
+    for offset, run in phone_runs(text):
+        groups = [(offset + g.start(), offset + g.end()) for g in _PHONE_TOKEN.finditer(run)]
+        digits_of = [ascii_digits(text[start:end]) for start, end in groups]
         for first, (start, _) in enumerate(groups):
             digits = ""
             for (_, end), more in zip(groups[first : first + _PHONE_TOKENS], digits_of[first:], strict=False):
@@ -166,8 +184,14 @@ def phone_windows(text: str) -> Iterator[tuple[int, int, str]]:
                     yield start, end, digits
 
 
-def _digits(text: str) -> str:
+def _with_sign(text: str, start: int) -> int:
+    """Where a number starts whose first digit is here: at a + or parenthesis right before it, unless a word goes on there."""
+    before, sign = text[max(start - 2, 0) : max(start - 1, 0)], text[max(start - 1, 0) : start]
+    return start - 1 if sign and sign in _SIGNS and not _WORD_CHARACTER.match(before) else start
+
+
+def ascii_digits(text: str) -> str:
     """The decimal digits of a stretch, as ASCII."""
     if text.isascii():
-        return "".join([c for c in text if c.isdecimal()])
+        return text.encode().translate(None, _NOT_DIGITS).decode()
     return "".join([str(unicodedata.decimal(c)) for c in text if c.isdecimal()])

@@ -16,6 +16,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import ahocorasick_rs
 import rfc8785
@@ -28,10 +29,8 @@ from lineage.forms import (
     canonical_identifier,
     normal_forms,
     normalise,
-    phone_readings,
-    phone_windows,
-    regions_that_may_read,
 )
+from lineage.phonebook import PhoneBook
 
 __all__ = [
     "FormKind",
@@ -45,8 +44,6 @@ __all__ = [
     "normalise",
 ]
 
-_LAST_DIGITS = 6
-
 
 @dataclass(frozen=True, slots=True)
 class RegisterForm:
@@ -57,8 +54,7 @@ class RegisterForm:
     value: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A stretch of a text that is a form of these subjects; no subjects when it comes from the suppression list."""
 
     start: int
@@ -66,6 +62,11 @@ class Link:
     kind: FormKind
     subject_keys: frozenset[str]
     ambiguous: bool
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The half-open span in the text."""
+        return self.start, self.end_exclusive
 
 
 # (start, end_exclusive, kind, subject key or "" when only suppressed)
@@ -95,10 +96,7 @@ class RegisterIndex:
         by_kind: dict[FormKind, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for subject_key, kind, form in self._content:
             by_kind[kind][form].add(subject_key)
-        self._phones = dict(by_kind["phone"])
-        self._phones_ending: dict[str, tuple[str, ...]] = {}
-        for number in self._phones:
-            self._phones_ending[number[-_LAST_DIGITS:]] = (*self._phones_ending.get(number[-_LAST_DIGITS:], ()), number)
+        self._phones = PhoneBook(by_kind["phone"], self._regions)
         self._written = _Automaton([(k, f, s) for k in ("name", "email") for f, s in by_kind[k].items()])
         self._accounts = _Automaton([("account", f, s) for f, s in by_kind["account"].items()])
 
@@ -110,30 +108,14 @@ class RegisterIndex:
         matches = [
             *self._written.matches(text, fold),
             *self._accounts.matches(text, squeeze),
-            *self._phone_matches(text),
+            *((start, end, "phone", who) for start, end, who in self._phones.matches(text)),
         ]
-        by_subject: dict[str, list[_Match]] = defaultdict(list)
-        for match in matches:
-            by_subject[match[3]].append(match)
-        return _merged(m for own in by_subject.values() for m in leftmost_longest(own))
+        return _merged(leftmost_longest(matches))
 
     def digest(self, key: bytes) -> str:
         """HMAC-SHA256 (hex) over the canonical register: equal registers, in any order, have equal digests."""
         body = rfc8785.dumps([list(self._regions), [list(entry) for entry in self._content]])
         return hmac_module.new(key, b"lethe register v1\0" + body, hashlib.sha256).hexdigest()
-
-    def _phone_matches(self, text: str) -> Iterator[_Match]:
-        if not self._phones:
-            return
-        for start, end, digits in phone_windows(text):
-            known = self._phones_ending.get(digits[-_LAST_DIGITS:])
-            if known is None:
-                continue
-            international = text[start] in "+\uff0b"
-            regions = self._regions if international else regions_that_may_read(digits, self._regions, known)
-            for number in phone_readings(text[start:end], regions):
-                for subject_key in self._phones.get(number, ()):
-                    yield start, end, "phone", subject_key
 
 
 class _Automaton:
@@ -151,7 +133,8 @@ class _Automaton:
             kind, _, subjects = self._entries[index]
             start, end = folded.original_span(folded_start, folded_end)
             if _at_edges(text, start, end, kind):
-                yield from ((start, end, kind, subject_key) for subject_key in subjects)
+                for subject_key in subjects:
+                    yield start, end, kind, subject_key
 
 
 def form_of_identifier(subject_key: str, identifier: str) -> RegisterForm | None:
@@ -176,19 +159,23 @@ def form_of_identifier(subject_key: str, identifier: str) -> RegisterForm | None
 
 
 def leftmost_longest(matches: list[_Match]) -> Iterator[_Match]:
-    """Of one subject's matches, those that are left when the first and longest take their places."""
-    taken_until = -1
-    for match in sorted(matches, key=lambda m: (m[0], -m[1], m[2])):
-        if match[0] >= taken_until:
-            taken_until = match[1]
+    """Of each subject's matches those that stand when the first one wins, of several that start together the longest."""
+    taken_until: dict[str, int] = {}
+    for match in sorted(matches, key=_by_place):
+        if match[0] >= taken_until.get(match[3], 0):
+            taken_until[match[3]] = match[1]
             yield match
 
 
+def _by_place(match: _Match) -> tuple[int, int, FormKind]:
+    return match[0], -match[1], match[2]
+
+
 def _merged(matches: Iterable[_Match]) -> tuple[Link, ...]:
-    subjects: dict[tuple[int, int, FormKind], set[str]] = defaultdict(set)
+    subjects: dict[tuple[int, int, FormKind], set[str]] = {}
     for start, end, kind, subject_key in matches:
-        subjects[start, end, kind].update({subject_key} - {""})
-    return tuple(Link(*place, frozenset(keys), len(keys) > 1) for place, keys in sorted(subjects.items()))
+        subjects.setdefault((start, end, kind), set()).add(subject_key)
+    return tuple(Link(*place, frozenset(people), len(people) > 1) for place, people in sorted(subjects.items()))
 
 
 def _at_edges(text: str, start: int, end: int, kind: FormKind) -> bool:
@@ -205,4 +192,10 @@ def _is_dot_and_letter(after: str) -> bool:
 
 
 def _joined(left: str, right: str) -> bool:
-    return all(c.isalnum() and unicodedata.category(c) != "Lo" for c in (left or " ", right or " "))
+    """Whether two letters or digits stand side by side; most of what stands beside a form is a space, and asked first."""
+    return (
+        right.isalnum()
+        and left.isalnum()
+        and unicodedata.category(left) != "Lo"
+        and unicodedata.category(right) != "Lo"
+    )

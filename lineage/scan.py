@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import rfc8785
 
@@ -47,8 +47,7 @@ class ScanFailed(Fault):
         self.reason: Complaint = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """One finding in one segment: half-open span in code points, Presidio's score in [0, 1], no value."""
 
     entity_type: str

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import TypeAlias
 
-__all__ = ["Interval", "clusters", "difference", "moved", "overlaps", "replaced"]
+__all__ = ["Interval", "Moves", "clusters", "difference", "moved", "outside", "overlaps", "replaced"]
 
 Interval: TypeAlias = tuple[int, int]
 
@@ -28,9 +30,14 @@ def clusters(intervals: Iterable[Interval]) -> list[Interval]:
 
 def difference(interval: Interval, holes: Iterable[Interval]) -> list[Interval]:
     """What is left of the interval outside the holes, in order."""
+    return outside(interval, clusters(holes))
+
+
+def outside(interval: Interval, holes: Iterable[Interval]) -> list[Interval]:
+    """As `difference`, for holes that are `clusters` already."""
     left: list[Interval] = []
     start, end = interval
-    for hole_start, hole_end in clusters(holes):
+    for hole_start, hole_end in holes:
         if hole_start >= end or hole_end <= start:
             continue
         if start < hole_start:
@@ -53,15 +60,32 @@ def replaced(text: str, parts: Sequence[tuple[Interval, str]]) -> str:
 
 def moved(interval: Interval, parts: Sequence[tuple[Interval, str]]) -> Interval:
     """Where the interval lies in `replaced(text, parts)`; one that cuts into a part takes in the whole of its string."""
-    start, end = interval
-    return _moved(start, parts, is_end=False), _moved(end, parts, is_end=True)
+    return Moves(parts).moved(interval)
 
 
-def _moved(position: int, parts: Sequence[tuple[Interval, str]], *, is_end: bool) -> int:
-    shift = 0
-    for (start, end), string in sorted(parts):
-        if end <= position:
-            shift += len(string) - (end - start)
-        elif start < position + (not is_end):
-            return start + shift + (len(string) if is_end else 0)
-    return position + shift
+class Moves:
+    """Where things lie in `replaced(text, parts)`, for many questions about the same disjoint parts."""
+
+    def __init__(self, parts: Sequence[tuple[Interval, str]]) -> None:
+        self._parts = sorted(parts)
+        self._ends = [end for (_, end), _ in self._parts]
+        growth = (len(string) - (end - start) for (start, end), string in self._parts)
+        self._shifts = list(accumulate(growth, initial=0))  # of what lies before the first part, before the second, ...
+
+    def moved(self, interval: Interval) -> Interval:
+        """As the function `moved`."""
+        start, end = interval
+        return self._place(start, is_end=False), self._place(end, is_end=True)
+
+    def within_a_part(self, interval: Interval) -> bool:
+        """Whether one part holds the whole interval, which is not empty."""
+        part = bisect_right(self._ends, interval[0])
+        return part < len(self._parts) and self._parts[part][0][0] <= interval[0] and interval[1] <= self._ends[part]
+
+    def _place(self, position: int, *, is_end: bool) -> int:
+        part = bisect_right(self._ends, position)  # the first part that ends behind the position
+        if part < len(self._parts):
+            (start, _), string = self._parts[part]
+            if start < position + (not is_end):
+                return start + self._shifts[part] + (len(string) if is_end else 0)
+        return position + self._shifts[part]

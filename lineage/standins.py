@@ -7,8 +7,8 @@ that several declared subjects share is nobody's in particular and becomes the c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 from lineage.errors import GateClosed
@@ -16,11 +16,12 @@ from lineage.findings import KIND_OF, FoundSpan
 from lineage.policy import Policy
 from lineage.pseudonyms import Pseudonym, whole, written
 from lineage.records import Content
-from lineage.spans import Interval, clusters, difference, moved, overlaps, replaced
+from lineage.spans import Interval, Moves, clusters, outside, replaced
 
 __all__ = ["apply_redactions", "redacted"]
 
 _Parts: TypeAlias = list[tuple[Interval, str]]
+_ALNUM = re.compile(r"[^\W_]")
 
 
 def apply_redactions(
@@ -37,39 +38,48 @@ def apply_redactions(
 def redacted(
     content: Content, findings: Sequence[FoundSpan], policy: Policy, pseudonym: Pseudonym | None = None
 ) -> tuple[Content, tuple[FoundSpan, ...]]:
-    """As `apply_redactions`; and the findings, those that still stand each with its place in the new content.
+    """As `apply_redactions`; and the findings, as `findings_of` gives them, with the places of those that still stand.
 
     Raises:
         GateClosed: as `apply_redactions`.
     """
-    segments = list(content.segments())
+    if not any(found.action == "redact" for found in findings):
+        return content, tuple(findings)
+    segments = content.segments()
     parts: list[_Parts] = []
     for index, segment in enumerate(segments):
         here = [found for found in findings if found.segment == index]
         parts.append(list(_parts(segment, here, policy, pseudonym)))
     kept = content.with_segments([replaced(s, p) for s, p in zip(segments, parts, strict=True)])
+    moves = [Moves(p) for p in parts]
     return kept, tuple(
-        f if f.action == "redact" else replace(f, kept=_place(f.interval, parts[f.segment])) for f in findings
+        [f if f.action == "redact" else f._replace(kept=_place(f.interval, moves[f.segment])) for f in findings]
     )
 
 
-def _place(interval: Interval, parts: _Parts) -> Interval:
+def _place(interval: Interval, moves: Moves) -> Interval:
     """Where a finding that was not redacted stands now; an empty place if what it found was taken out by others."""
-    start, end = moved(interval, parts)
-    return (start, start if any(a <= interval[0] and interval[1] <= b for (a, b), _ in parts) else end)
+    start, end = moves.moved(interval)
+    return start, start if moves.within_a_part(interval) else end
 
 
 def _parts(
     text: str, findings: Sequence[FoundSpan], policy: Policy, pseudonym: Pseudonym | None
 ) -> Iterator[tuple[Interval, str]]:
-    kept = [f.interval for f in findings if f.declared and f.action == "allow" and f.entity_type in KIND_OF]
+    kept = clusters(f.interval for f in findings if f.declared and f.action == "allow" and f.entity_type in KIND_OF)
     redact = [(whole(text, f.interval), f) for f in findings if f.action == "redact"]
     for cluster in clusters(place for place, _ in redact):
-        members = [f for place, f in redact if overlaps(place, cluster)]
-        winner = min(members, key=lambda f: (-f.score, f.start - f.end_exclusive, f.entity_type))
-        for piece in difference(cluster, kept):
+        members = [
+            f for place, f in redact if place[0] < cluster[1] and cluster[0] < place[1]
+        ]  # `overlaps`, written out
+        winner = members[0] if len(members) == 1 else min(members, key=_rank)
+        for piece in outside(cluster, kept):
             if trimmed := _trimmed(text, piece):
                 yield trimmed, _stand_in(winner, policy, pseudonym)
+
+
+def _rank(found: FoundSpan) -> tuple[float, int, str]:
+    return -found.score, found.start - found.end_exclusive, found.entity_type
 
 
 def _stand_in(found: FoundSpan, policy: Policy, pseudonym: Pseudonym | None) -> str:
@@ -85,7 +95,7 @@ def _stand_in(found: FoundSpan, policy: Policy, pseudonym: Pseudonym | None) -> 
 def _trimmed(text: str, piece: Interval) -> Interval | None:
     """The piece without the spaces at its ends; None if no letter or digit is in it."""
     inside = text[slice(*piece)]
-    if not any(character.isalnum() for character in inside):
+    if not _ALNUM.search(inside):
         return None
     start = piece[0] + len(inside) - len(inside.lstrip())
     return start, start + len(inside.strip())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lineage_world import DEFAULT, STRICT
@@ -46,7 +44,7 @@ def said(policy: Policy, entity_type: str, rule: str) -> str:
     raise AssertionError(rule)
 
 
-ERASED = LINKS.map(lambda link: replace(link, subject_keys=frozenset(), ambiguous=False))
+ERASED = LINKS.map(lambda link: link._replace(subject_keys=frozenset(), ambiguous=False))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])

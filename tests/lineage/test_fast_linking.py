@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import pickle
+from contextlib import contextmanager
 from unittest.mock import patch
 
 import phonenumbers
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_forms import every_region, plain_fold, plain_phone_windows, plain_squeeze
+from plain_forms import every_region, plain_fold, plain_joined, plain_phone_windows, plain_squeeze, whole_text
 from plain_suppression import plain_links
 
-from lineage import register
+from lineage import phonebook, register
 from lineage.folding import fold, squeeze
 from lineage.forms import DEFAULT_REGIONS, normal_forms, phone_windows
 from lineage.keyring import Keyring
@@ -56,12 +57,19 @@ text = st.lists(st.one_of(spelt(), odd_text), max_size=8).flatmap(
 )
 
 
+@contextmanager
 def plainly():
     """Linking without its shortcuts."""
-    return patch.multiple(
-        register, fold=plain_fold, squeeze=plain_squeeze, phone_windows=plain_phone_windows,
-        regions_that_may_read=every_region,
-    )  # fmt: skip
+    with (
+        patch.multiple(
+            register, fold=plain_fold, squeeze=plain_squeeze, phone_windows=plain_phone_windows, _joined=plain_joined
+        ),
+        patch.multiple(
+            phonebook, phone_runs=whole_text, phone_windows=plain_phone_windows, regions_that_may_read=every_region,
+            _has_ending=lambda *_: True,
+        ),
+    ):  # fmt: skip
+        yield
 
 
 @settings(max_examples=600)
@@ -97,10 +105,10 @@ def test_links_of_the_suppression_list(gone, given_text):
 
 def test_the_comparison_can_fail():
     """A shortcut that leaves out the regions of a number with an international prefix is seen."""
-    index = RegisterIndex([RegisterForm("a", "phone", "+44 20 7946 0958")])
-    assert index.link("call 0044 20 7946 0958")
-    with patch.object(register, "regions_that_may_read", lambda *_: ("US",)):
-        assert not index.link("call 0044 20 7946 0958")
+    known = [RegisterForm("a", "phone", "+44 20 7946 0958")]
+    assert RegisterIndex(known).link("call 0044 20 7946 0958")
+    with patch.object(phonebook, "regions_that_may_read", lambda *_: ("US",)):
+        assert not RegisterIndex(known).link("call 0044 20 7946 0958")
 
 
 @pytest.mark.parametrize("region", DEFAULT_REGIONS)

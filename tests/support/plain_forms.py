@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
 from lineage.folding import Folded, _graphemes
-from lineage.forms import _PHONE_DIGITS, _PHONE_RUN, _PHONE_TOKEN, _PHONE_TOKENS
+from lineage.forms import _PHONE_DIGITS, _PHONE_TOKEN, _PHONE_TOKENS
+
+# As one would write it: the sign first, nothing of a word before it.
+_PLAIN_RUN = re.compile(
+    r"(?<!\w)[+(\uff0b\uff08]?\d"
+    r"[\d\s().\-/\u2010-\u2015\u2212\uff08\uff09\uff0d-\uff0f\u00ad\u200b\u2060\ufeff]{4,60}\d(?!\w)"
+)
 
 
 def plain_fold(text: str) -> Folded:
@@ -32,7 +39,7 @@ def plain_squeeze(text: str) -> Folded:
 
 
 def plain_phone_windows(text: str) -> Iterator[tuple[int, int, str]]:
-    for run in _PHONE_RUN.finditer(text):
+    for run in _PLAIN_RUN.finditer(text):
         groups = [(run.start() + g.start(), run.start() + g.end()) for g in _PHONE_TOKEN.finditer(run.group())]
         for first in range(len(groups)):
             for last in range(first, min(first + _PHONE_TOKENS, len(groups))):
@@ -42,5 +49,14 @@ def plain_phone_windows(text: str) -> Iterator[tuple[int, int, str]]:
                     yield start, end, digits
 
 
+def whole_text(text: str) -> Iterator[tuple[int, str]]:
+    """Every text is one run of digits."""
+    yield 0, text
+
+
 def every_region(digits: str, regions: tuple[str, ...], numbers: tuple[str, ...]) -> tuple[str, ...]:
     return regions
+
+
+def plain_joined(left: str, right: str) -> bool:
+    return all(c.isalnum() and unicodedata.category(c) != "Lo" for c in (left or " ", right or " "))
