@@ -79,9 +79,9 @@ def test_init_never_overwrites(empty):
     ("line", "words"),
     [
         ("shard = 3", ("shard",)),  # in the training table
-        ("[consle]\nport = 1", ("consle: unknown key; did you mean console?",)),
+        ("[consle]\nport = 1", ("consle (line", "unknown key; did you mean console?")),
         ("[console]\nport = 1\nprot = 2", ("console.prot (line", "did you mean port?")),
-        ("[banana]\nport = 1", ("banana: unknown key; known are adapters, ",)),
+        ("[banana]\nport = 1", ("banana (line", "unknown key; known are adapters, ")),
         ("[console]\nport = 'many'", ("console.port",)),
         ("= 3", ("not valid TOML",)),
     ],
@@ -169,7 +169,7 @@ def test_two_files_are_told_apart_by_their_number_and_each_has_its_report(empty,
     assert "File 2 of 2:" in said
     assert said.count("Scan report:") == 2
     assert said.count("The policy does not name their language.") == 2
-    assert "ann" not in said.replace("cannot", "")
+    assert "ann.jsonl" not in said
 
 
 def test_a_misspelt_shipped_policy_is_recognised(empty):
