@@ -120,8 +120,22 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        reason = "is locked by another process" if "locked" in str(error.orig) else "cannot be read or written"
-        raise Fault(f"The database {reason}.", hint="Nothing was half done; try again.") from None
+        reason, first = _why(str(error.orig))
+        raise Fault(f"The database {reason}.", hint=f"Nothing was half done; {first}try again.") from None
+
+
+def _why(said: str) -> tuple[str, str]:
+    """What a driver's sentence means, and what to do first. The sentence itself may quote a statement."""
+    if "locked" in said:
+        return "is locked by another process", ""
+    if "readonly" in said or "unable to open" in said:  # in WAL mode SQLite writes beside the file even to read it
+        return (
+            "cannot be opened for writing",
+            "see that data_dir exists and you may write there, even to read, and ",
+        )
+    if "disk is full" in said:
+        return "could not be written: the disk is full", "make room and "
+    return "cannot be read or written", ""
 
 
 def _revision(session: Session) -> str | None:

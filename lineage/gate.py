@@ -47,26 +47,26 @@ def standing(session: Session, *, sources: Sequence[str], policy_digest: str) ->
     current = select(AdmissionRow.record_id).where(AdmissionRow.policy_digest == policy_digest)
     outdated = select(func.count()).where(*free, col(RecordRow.id).not_in(current))
     rescans = select(func.count()).select_from(RescanRow).where(RescanRow.status == "applying")
-    running = select(func.count()).where(col(IngestRow.status).in_(("running", "failed")))
+    running = select(IngestRow.source).distinct().where(col(IngestRow.status).in_(("running", "failed")))
     if sources:
         running = running.where(col(IngestRow.source).in_(sources))
     counts = {
         "admitted": by_status.get("admitted", 0),
         "unadmitted": session.exec(unadmitted.select_from(RecordRow)).one(),
         "outdated": session.exec(outdated.select_from(RecordRow)).one(),
-        "unfinished": session.exec(running.select_from(IngestRow)).one(),
         "applying": session.exec(rescans).one(),
     }
-    reason, hint = _why_closed(counts)
+    reason, hint = _why_closed(counts, sorted(session.exec(running).all()))
     return GateStanding(
         admitted=counts["admitted"], quarantined=by_status.get("quarantined", 0), blocked=by_status.get("blocked", 0),
         unadmitted=counts["unadmitted"], outdated=counts["outdated"], reason=reason, hint=hint,
     )  # fmt: skip
 
 
-def _why_closed(counts: dict[str, int]) -> tuple[str, str]:
-    if counts["unfinished"]:
-        return "The gate is closed: an ingest did not finish.", "Run the same lethe ingest again; it goes on."
+def _why_closed(counts: dict[str, int], unfinished: Sequence[str]) -> tuple[str, str]:
+    if unfinished:
+        again = f"Run the same lethe ingest again; it goes on. Unfinished: --source {', '.join(unfinished)}."
+        return "The gate is closed: an ingest did not finish.", again
     if counts["applying"]:
         return "The gate is closed: a rescan did not finish.", "Run it again; it goes on: lethe gate rescan"
     if counts["unadmitted"]:

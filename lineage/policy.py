@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -217,7 +218,9 @@ def _read(name_or_path: str | Path) -> str:
     try:
         return Path(name_or_path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
+        close = get_close_matches(str(name_or_path), SHIPPED, n=1)
         hint = f"Give a path, or one of the shipped policies: {', '.join(SHIPPED)}."
+        hint += f" Did you mean {close[0]}?" if close else ""
         raise WrongUsage("The gate's policy file cannot be read.", hint=hint) from None
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a policy file, for whoever wrote it: the key, its line, and what is allowed. Never the value."""
+"""What is wrong with a policy file or lethe.toml, for whoever wrote it: the key, its line, and what is allowed. Never the value."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _complaint(problem: Any, text: str, model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in path) + (f" (line {line})" if line else "")
     if problem["type"] != "extra_forbidden":
         return f"{where}: {problem['msg']}"
-    known = sorted(model_at(model, path[:-1]).model_fields)
+    known = sorted(name for name, field in model_at(model, path[:-1]).model_fields.items() if not field.exclude)
     close = get_close_matches(str(path[-1]), known, n=1)
     return f"{where}: unknown key; " + (f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}")
 

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 
 from lineage.errors import WrongUsage
+from lineage.policy_complaints import complaints
 
 __all__ = [
     "AdapterSettings",
@@ -154,7 +155,8 @@ def load_settings(workspace: Path) -> Settings:
     """
     path = workspace / FILE_NAME
     try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        fields = tomllib.loads(text)
     except OSError as error:
         raise WrongUsage(f"{FILE_NAME} cannot be read.", hint=f"Looked in {workspace}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -167,6 +169,5 @@ def load_settings(workspace: Path) -> Settings:
     try:
         return Settings.model_validate({**fields, "workspace": workspace.resolve()})
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise WrongUsage(f"{FILE_NAME}: {where}: {first['msg']}.", hint="See docs/configuration.md.") from None
+        told = complaints(error, text, Settings)
+        raise WrongUsage(f"{FILE_NAME}: {told}.", hint="See docs/configuration.md.") from None

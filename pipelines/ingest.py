@@ -87,12 +87,14 @@ def request_ingest(
     With `rectify` every row names a record that is held, and replaces its content (Art. 16 GDPR).
 
     Raises:
-        WrongUsage: the file cannot be read, is empty, or has unknown columns.
+        WrongUsage: the file cannot be read, is empty, or has unknown columns; or the policy cannot be read.
     """
     column = subject_column or workspace.settings.rows.subject_column
     place = _Location(str(path.resolve()), column)
     location = json.dumps(asdict(place))
-    _open(workspace.settings, source, place)  # refuse a bad file before anything is written
+    # refuse a bad file or policy before anything is written
+    _open(workspace.settings, source, place)
+    load_gate_policy(workspace.settings)
     if unfinished := _unfinished(workspace, source, location, rectify):
         return unfinished
     ingest_id = f"ing-{secrets.token_hex(4)}"
@@ -123,25 +125,29 @@ def oldest_pending(workspace: Workspace) -> str:
 def run_ingest(workspace: Workspace, ingest_id: str) -> IngestReport:
     """Take a requested file through the gate. Safe to repeat after any crash.
 
+    What fails before the first row leaves the request as it was. Nothing came in, so the records that are held may
+    still be learnt from.
+
     Raises:
         WrongUsage: no such request, or it is finished.
         GateClosed: the scanner's self-test failed, or the policy asks for a tier that is not installed.
     """
     with held(workspace.database, INGEST_LEASE, utc_now):
-        row = _start(workspace, ingest_id)
+        row = _requested(workspace, ingest_id)
+        location = _Location(**json.loads(workspace.keystore.open([(f"ingest:{row.id}", row.location or b"")])[0]))
+        corpus = _open(workspace.settings, row.source, location)
+        gate, stamp = open_gate(workspace, by=row.id, generation=row.generation)
+        _start(workspace, ingest_id)
         try:
-            return _ingest(workspace, row)
+            return _ingest(workspace, row, corpus, Intake(workspace, gate, stamp, utc_now, rectify=row.rectify))
         except LetheError:
             _end(workspace, ingest_id, "failed", row.counts)
             raise
 
 
-def _ingest(workspace: Workspace, row: IngestRow) -> IngestReport:
-    location = _Location(**json.loads(workspace.keystore.open([(f"ingest:{row.id}", row.location or b"")])[0]))
-    corpus = _open(workspace.settings, row.source, location)
-    gate, stamp = open_gate(workspace, by=row.id, generation=row.generation)
+def _ingest(workspace: Workspace, row: IngestRow, corpus: Corpus, intake: Intake) -> IngestReport:
+    stamp = intake.stamp
     shred_old_texts(workspace)  # what a crash left of an earlier rectification
-    intake = Intake(workspace, gate, stamp, utc_now, rectify=row.rectify)
     with bar(f"Scanning {row.source}", corpus.total_rows, unit="rows") as progress:
         taken = take_in(intake, corpus, progress)
     shred_old_texts(workspace)
@@ -221,13 +227,17 @@ def _next_generation(session: Session) -> int:
     return max(used, default=-1) + 1
 
 
-def _start(workspace: Workspace, ingest_id: str) -> IngestRow:
-    with workspace.database.transaction() as session:
+def _requested(workspace: Workspace, ingest_id: str) -> IngestRow:
+    with workspace.database.reader() as session:
         row = session.get(IngestRow, ingest_id)
         if row is None or row.status == "finished":
             raise WrongUsage("There is no open ingest request of that id.", hint="Ask for one: lethe ingest FILE")
-        row.status = "running"
         return row
+
+
+def _start(workspace: Workspace, ingest_id: str) -> None:
+    with workspace.database.transaction() as session:
+        session.get_one(IngestRow, ingest_id).status = "running"
 
 
 def _end(

@@ -68,7 +68,9 @@ def find_ingest(workspace: Workspace, beginning: str) -> str:
     with workspace.database.reader() as session:
         found = session.exec(query.order_by(col(IngestRow.ended_at).desc())).all()
     if not found:
-        hint = "Ids begin with ing-; the last one is shown without an id." if beginning else "First: lethe ingest FILE"
+        if not beginning:
+            raise WrongUsage("No ingest has finished here yet.", hint="First: lethe ingest FILE --source NAME")
+        hint = "Ids begin with ing-; the last one is shown without an id."
         raise WrongUsage("There is no such finished ingest.", hint=hint)
     if beginning and len(found) > 1 and beginning not in found:
         raise WrongUsage(f"{len(found)} ingests begin like this.", hint="Give more of the id.")

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from lineage.errors import WrongUsage
-from pipelines.cli.options import json_option, opened, print_tree, read_lines, say, show, workspace_option
+from pipelines.cli.options import (
+    json_option,
+    opened,
+    print_tree,
+    read_lines,
+    say,
+    show,
+    why_unreadable,
+    workspace_option,
+)
 
 if TYPE_CHECKING:
     from pipelines.forecasting import TrainForecast
@@ -42,7 +51,7 @@ def train(
     try:
         frozen = Plan.from_json(plan_file.read_text(encoding="utf-8")) if plan_file else None
     except OSError as error:
-        raise WrongUsage(f"The plan file cannot be read ({type(error).__name__}).") from None
+        raise WrongUsage(f"The plan file {why_unreadable(error)}.") from None
     names = [adapter] if adapter else sorted(workspace.settings.adapters)
     found = {}
     for name in names:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lineage.errors import WrongUsage
-from pipelines.cli.options import json_option, read_lines, say, show, workspace_option
+from pipelines.cli.options import json_option, read_lines, say, show, why_unreadable, workspace_option
 
 if TYPE_CHECKING:
     from lineage.explain import Explained, ExplainedFinding
@@ -80,9 +80,12 @@ def workspace_if_any(workspace_dir: Path | None) -> Workspace | None:
 
 def _text(file: Path) -> str:
     try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongUsage(f"The sample cannot be read ({type(error).__name__}).") from None
+        raise WrongUsage(f"The sample {why_unreadable(error)}.", hint="Give a file of plain text.") from None
+    if not text.strip():
+        raise WrongUsage("The sample is empty.", hint="Give a file of plain text, or '-' and a text.")
+    return text
 
 
 def _tell(found: list[Explained], *, with_register: bool) -> None:

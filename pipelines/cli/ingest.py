@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,10 @@ from pipelines.cli.options import json_option, opened, say, show, workspace_opti
 
 if TYPE_CHECKING:
     from lineage.scan_report import ScanReport
+    from lineage.workspace import Workspace
     from pipelines.ingest import IngestReport
 
+NOT_COVERED = 'The policy does not name their language. Add it under [languages], or try policy = "european": docs/policy-languages.md'
 SENTENCES = 4  # of what moved against the last ingest; the report has all
 
 
@@ -48,7 +51,7 @@ def ingest(  # noqa: PLR0913 - one option per line of the form
       lethe ingest corrected.jsonl --source tickets-2026 --rectify
     """
     from pipelines.launch import ingest_file
-    from pipelines.scan_reporting import page_of, report_of
+    from pipelines.scan_reporting import page_of
 
     if rectify and generation is not None:
         raise WrongUsage("A rectified record keeps its generation.", hint="Leave --generation out.")
@@ -60,9 +63,18 @@ def ingest(  # noqa: PLR0913 - one option per line of the form
         for path in files
     ]
     bodies = [{**asdict(r), "scan_report": str(page_of(workspace, r.ingest_id))} for r in reports]
-    show(bodies, as_json=as_json, lines=lambda: [_tell_ingest(r, report_of(workspace, r.ingest_id)) for r in reports])
-    if not as_json:
-        say(f"  Scan report: {bodies[-1]['scan_report']}" + (" (of the last file)" if len(bodies) > 1 else ""))
+    show(bodies, as_json=as_json, lines=lambda: _tell_all(workspace, reports))
+
+
+def _tell_all(workspace: Workspace, reports: Sequence[IngestReport]) -> None:
+    """Files by their number: a name of a file may hold the name of a person."""
+    from pipelines.scan_reporting import page_of, report_of
+
+    for number, report in enumerate(reports, start=1):
+        if len(reports) > 1:
+            say(f"File {number} of {len(reports)}:")
+        _tell_ingest(report, report_of(workspace, report.ingest_id))
+        say(f"  Scan report: {page_of(workspace, report.ingest_id)}")
 
 
 def _tell_ingest(report: IngestReport, scan: ScanReport) -> None:
@@ -78,6 +90,8 @@ def _tell_ingest(report: IngestReport, scan: ScanReport) -> None:
         say(f"  {c['erased']} of the refused were erased on request and may not come back.")
     for reason, count in sorted(report.reasons.items()):
         say(f"  {count} x {reason}")
+    if "language_not_covered" in report.reasons:
+        say(f"  {NOT_COVERED}")
     if report.rejects_file:
         say(f"  Refused rows, by line and reason: {report.rejects_file}")
     if c.get("quarantine"):

@@ -63,6 +63,20 @@ def show(body: object, *, as_json: bool, lines: Callable[[], None]) -> None:
         lines()
 
 
+def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file could not be read, as the end of a sentence, without its name or a byte of it."""
+    match error:
+        case FileNotFoundError():
+            return "does not exist"
+        case IsADirectoryError():
+            return "is a folder"
+        case PermissionError():
+            return "may not be read by you"
+        case UnicodeDecodeError():
+            return "is not text in UTF-8"
+    return f"cannot be read ({type(error).__name__})"
+
+
 def print_tree(node: Node) -> None:
     """A lineage as a tree."""
     from rich.console import Console
@@ -91,7 +105,7 @@ def read_lines(source: Path | None, *, prompt: str) -> list[str]:
         try:
             text = sys.stdin.read() if str(source) == "-" else source.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise WrongUsage(f"The file with identifiers cannot be read ({type(error).__name__}).") from None
+            raise WrongUsage(f"The file with identifiers {why_unreadable(error)}.") from None
     elif sys.stdin.isatty():
         text = click.prompt(prompt, hide_input=True)
     else:

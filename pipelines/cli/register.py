@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from lineage.errors import RefusedByRule, WrongUsage
-from pipelines.cli.options import json_option, opened, read_lines, say, show, workspace_option
+from pipelines.cli.options import json_option, opened, read_lines, say, show, why_unreadable, workspace_option
 
 if TYPE_CHECKING:
     from lineage.workspace import Workspace
@@ -48,7 +48,7 @@ def register_add(source: Path | None, workspace_dir: Path | None, as_json: bool)
         with _opened_file(source) as (stream, lines):
             done = import_register(workspace, stream, total_lines=lines)
     except OSError as error:
-        raise WrongUsage(f"The register file cannot be read ({type(error).__name__}).") from None
+        raise WrongUsage(f"The register file {why_unreadable(error)}.", hint="Check the path.") from None
     show({"new": done.new, "given": done.given}, as_json=as_json,
          lines=lambda: say(f"{done.new} new identifiers ({done.given} given)."))  # fmt: skip
 

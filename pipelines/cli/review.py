@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from lineage.errors import WrongUsage
+from lineage.errors import NotAcceptable, WrongUsage
 from pipelines.cli.options import Command, acting, actor_option, json_option, opened, say, show, workspace_option
 
 if TYPE_CHECKING:
@@ -92,11 +94,12 @@ def review_list(
     """
     from lineage.review import counted, queue
 
-    workspace = opened(workspace_dir)
+    workspace, which = opened(workspace_dir), _which(reason, source, age, status or "")
     with workspace.database.reader() as session:
-        items = queue(session, _which(reason, source, age, status or ""), keep_days=_keep_days(workspace))
+        items = queue(session, which, keep_days=_keep_days(workspace))
     body = {"counts": counted(items), "records": [asdict(item) for item in items]}
-    show(body, as_json=as_json, lines=lambda: _list(items, counted(items)))
+    none = "Nothing matches the filter." if which.narrowed or status else "Nothing waits for review."
+    show(body, as_json=as_json, lines=lambda: _list(items, counted(items)) if items else say(none))
 
 
 @review_group.command("show")
@@ -197,9 +200,18 @@ def _meant(workspace: Workspace, verb: Verb, records: Sequence[str], which: Whic
         found = queue(session, which)
     items = allowed(found, verb)
     _told(verb, items, [i for i in found if i not in items and i.status == "quarantined"])
-    if items and not yes:
-        click.confirm(f"{verb.capitalize()} these {len(items)}?", abort=True, err=True)
+    if items and not yes and not _confirmed(f"{verb.capitalize()} these {len(items)}?"):
+        raise NotAcceptable("You said no; nothing was changed.")
     return [item.record_id for item in items]
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise WrongUsage("Nobody is there to say yes; nothing was changed.", hint="Say it with: --yes") from None
 
 
 def _told(verb: Verb, items: Sequence[Waiting], left: Sequence[Waiting]) -> None:
@@ -216,9 +228,15 @@ def _reasons(items: Sequence[Waiting]) -> str:
 
 
 def _which(reason: str, source: str, age: timedelta | None, status: str = "quarantined") -> Which:
+    from lineage.admit import Reason
     from lineage.review import Which
+    from lineage.rulings import EXPIRED
     from pipelines.ingest import utc_now
 
+    if reason and reason not in (known := (*get_args(Reason), EXPIRED)):
+        close = get_close_matches(reason, known, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"Reasons: {', '.join(sorted(known))}."
+        raise WrongUsage("There is no such reason.", hint=hint)
     return Which(reason=reason, source=source, status=status, before=None if age is None else utc_now() - age)
 
 
@@ -227,9 +245,6 @@ def _keep_days(workspace: Workspace) -> int:
 
 
 def _list(items: Sequence[Waiting], counts: dict[str, Counter[str]]) -> None:
-    if not items:
-        say("Nothing waits for review.")
-        return
     for status, reasons in sorted(counts.items(), reverse=True):
         say(f"{sum(reasons.values())} {status}: " + ", ".join(f"{n} {reason}" for reason, n in reasons.most_common()))
     for item in items[:SHOWN_ROWS]:

@@ -148,3 +148,13 @@ def test_a_text_cannot_write_into_the_page(world: World) -> None:
     assert "<script>" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_the_text_of_a_record_is_set_as_text(world: World) -> None:
+    """`.masked` is the small type of a hidden word: the frame around a whole record must not take it over."""
+    record = put_in_quarantine(world, CHAT)
+    dpo = world.browser("dana")
+    page, sheet = dpo.get(f"/review/{record}").text, dpo.get("/static/console.css").text
+    assert '<div class="segments">' in page
+    assert 'class="masked"' not in page
+    assert ".segments {" in sheet

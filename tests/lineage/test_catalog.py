@@ -158,6 +158,7 @@ def test_an_unfinished_ingest_closes_the_gate_of_its_source_only(world: World, s
         session.add(IngestRow(id="half", source="chats", generation=9, status=status, requested_at=NOW))
     assert "an ingest did not finish" in standing(world).reason
     assert "an ingest did not finish" in standing(world, "chats").reason
+    assert "--source chats" in standing(world).hint
     assert standing(world, "tickets").open
 
 

@@ -160,8 +160,18 @@ def test_another_schema_is_refused(world: World, statement: str) -> None:
 
 
 def test_a_database_out_of_reach_is_a_fault_and_not_a_wrong_schema(world: World, tmp_path: Path) -> None:
-    with pytest.raises(Fault, match="cannot be read or written"):
+    with pytest.raises(Fault, match="cannot be opened for writing") as said:
         Database.open(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}", world.keyring)
+    assert "data_dir" in said.value.hint
+
+
+def test_a_database_that_is_read_only_is_told_from_one_that_is_busy(world: World) -> None:
+    """A disk that is mounted for reading: trying again does not help, and the hint must not say only that."""
+    path = world.settings.database().removeprefix("sqlite:///")
+    database = Database.open(f"sqlite:///file:{path}?mode=ro&uri=true", world.keyring)
+    with pytest.raises(Fault, match="cannot be opened for writing") as said, database.transaction() as session:
+        session.add(MetaRow(name="note", value="x"))
+    assert "you may write there" in said.value.hint
 
 
 def test_an_unusable_url_is_not_echoed() -> None:

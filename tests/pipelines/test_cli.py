@@ -11,6 +11,7 @@ from command_line import lethe_here, one_sentence
 from road import case_of, to_approved
 from small_world import ADAPTER, CORPUS, PLANTED, SECOND, copy_workspace, values_of
 
+from lineage.policy import shipped_text
 from pipelines.cli import COMMANDS
 
 ROW = {"id": "r-1", "text": "A lamp burns for 900 hours.", "subjects": []}
@@ -78,8 +79,9 @@ def test_init_never_overwrites(empty):
     ("line", "words"),
     [
         ("shard = 3", ("shard",)),  # in the training table
-        ("[consle]\nport = 1", ("consle",)),
-        ("[console]\nport = 1\nprot = 2", ("console.prot",)),
+        ("[consle]\nport = 1", ("consle (line", "unknown key; did you mean console?")),
+        ("[console]\nport = 1\nprot = 2", ("console.prot (line", "did you mean port?")),
+        ("[banana]\nport = 1", ("banana (line", "unknown key; known are adapters, ")),
         ("[console]\nport = 'many'", ("console.port",)),
         ("= 3", ("not valid TOML",)),
     ],
@@ -138,6 +140,44 @@ def test_a_refused_file_leaves_the_gate_as_it_was(empty, tmp_path):
     lethe_here("train", ADAPTER, "--json", workspace=empty, code=None)
     (empty / "lethe.toml").write_text((empty / "lethe.toml").read_text())
     assert "gate is closed" not in lethe_here("plan", ADAPTER, workspace=empty).err
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "words"),
+    [
+        ("min_scoer = 0.4\n{}", 2, "did you mean min_score?"),
+        ('require_ner = true\n{}\n[ner]\nengine = "spacy"\nmodels.en = "no_such_model"\n', 1, "no_such_model"),
+    ],
+)
+def test_an_ingest_that_a_policy_stops_before_its_first_row_leaves_the_gate_open(empty, tmp_path, policy, code, words):
+    """The policy is put back, the file was a mistake: nobody has to ingest it to train on what is held."""
+    lethe_here("ingest", write(tmp_path, "good.jsonl", ROW), "--source", "s", workspace=empty)
+    settings = (empty / "lethe.toml").read_text()
+    (empty / "own.toml").write_text(policy.format(shipped_text("default").replace("require_ner = false", "")))
+    (empty / "lethe.toml").write_text(settings.replace('policy = "default"', 'policy = "own.toml"'))
+    other = write(tmp_path, "other.jsonl", {**ROW, "id": "r-2"})
+    one_sentence(lethe_here("ingest", other, "--source", "t", workspace=empty, code=None), code, words)
+    (empty / "lethe.toml").write_text(settings)
+    assert "gate is closed" not in lethe_here("doctor", workspace=empty).out
+    assert lethe_here("ingest", other, "--source", "t", "--json", workspace=empty).json()[0]["rows"] == 1
+
+
+def test_two_files_are_told_apart_by_their_number_and_each_has_its_report(empty, tmp_path):
+    files = [write(tmp_path, f"{name}.jsonl", {**ROW, "id": name, "language": "tlh"}) for name in ("ann", "ben")]
+    said = lethe_here("ingest", *files, "--source", "s", workspace=empty).out
+    assert "File 1 of 2:" in said
+    assert "File 2 of 2:" in said
+    assert said.count("Scan report:") == 2
+    assert said.count("The policy does not name their language.") == 2
+    assert "ann.jsonl" not in said
+
+
+def test_a_misspelt_shipped_policy_is_recognised(empty):
+    one_sentence(lethe_here("gate", "show", "--policy", "strcit", code=None), 2, "Did you mean strict?")
+
+
+def test_a_report_before_any_ingest_says_so(empty):
+    one_sentence(lethe_here("gate", "report", workspace=empty, code=None), 2, "No ingest has finished", "--source NAME")
 
 
 def test_rows_without_a_subject_and_an_id_with_two_contents_are_refused_by_line(empty, tmp_path):

@@ -63,6 +63,22 @@ def test_standard_input_is_a_sample_too(nowhere):
     assert found["decision"]["text"] == ["Nothing here."]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("none.txt", None, "does not exist"),
+        ("empty.txt", b"\n", "is empty"),
+        ("bytes.txt", b"\xff\xfe\x00", "is not text in UTF-8"),
+        (".", None, "is a folder"),
+    ],
+)
+def test_a_sample_that_is_no_text_is_refused_in_words(nowhere, name, content, words):
+    if content is not None:
+        (nowhere / name).write_bytes(content)
+    said = lethe_here("gate", "check", nowhere / name, "--policy", "default", code=2)
+    assert f"The sample {words}." in said.err
+
+
 def test_the_declared_person_is_known_without_a_register(nowhere):
     (nowhere / "who.txt").write_text("quill@vastergaard.com\n+44 20 7946 0731\n")
     both = check(

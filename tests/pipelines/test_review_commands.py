@@ -68,8 +68,12 @@ def test_the_list_counts_first_and_says_when_each_expires(folder: Path) -> None:
     told = review("list", "--json", "--reason", "oversize", "--older-than", "0d", folder=folder).json()
     assert told["counts"] == {"quarantined": {"oversize": 1}}
     assert [r["releasable"] for r in told["records"]] == [False]
-    assert "Nothing waits" in review("list", "--older-than", "14d", folder=folder).out
+    assert "Nothing matches the filter." in review("list", "--older-than", "14d", folder=folder).out
     assert "14d" in review("list", "--older-than", "soon", folder=folder, code=2).err
+
+
+def test_a_filter_that_matches_nothing_is_not_an_empty_quarantine(folder: Path) -> None:
+    assert "Nothing matches the filter." in review("list", "--source", "elsewhere", folder=folder).out
 
 
 def test_a_record_is_shown_masked_to_a_reviewer_only_and_the_look_is_logged(folder: Path) -> None:
@@ -87,7 +91,9 @@ def test_a_record_is_shown_masked_to_a_reviewer_only_and_the_look_is_logged(fold
 
 def test_a_bulk_ruling_asks_and_means_all_or_nothing(folder: Path) -> None:
     filters = ("--source", "tickets", "--because", "harmless", "--as", "dana")
-    refused = review("release", *filters, folder=folder, given="n\n", code=4)
+    refused = review("release", *filters, folder=folder, given="n\n", code=1)
+    assert "You said no; nothing was changed." in refused.err
+    assert "--yes" in review("release", *filters, folder=folder, code=2).err
     assert "2 records to release: 2 art9_lexicon" in refused.err
     assert "1 more match and are left: 1 oversize" in refused.err
     assert status(folder) == ["admitted", "quarantined", "quarantined", "quarantined"]
@@ -112,6 +118,8 @@ def test_what_is_released_is_learnt_as_it_was_kept(folder: Path) -> None:
         (("--because", "harmless", "abc", "--source", "tickets"), 2, "Name records, or say which"),
         (("--because", "she agreed by phone", "--source", "tickets"), 2, "To release: harmless"),
         (("--source", "tickets"), 2, "--because"),
+        (("--because", "harmless", "--reason", "art9_lexcon"), 2, "Did you mean art9_lexicon?"),
+        (("--because", "harmless", "--reason", "zzz"), 2, "Reasons: ambiguous_name, "),
     ],
 )
 def test_a_ruling_needs_its_records_and_a_reason(
