@@ -16,6 +16,7 @@ from probes.dossier import DecodingScheme
 __all__ = ["TokenReadings", "read_logits"]
 
 Floats = np.ndarray
+IMPOSSIBLE = -1e3  # nats: below, the float32 probability is 0, and 0 times -inf would not be
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +26,7 @@ class TokenReadings:
     positions   index of the token in the record
     log_p       log p(token | everything before)
     mean_log_p  expectation of log p under the model's own prediction: mu = sum p log p
-    sd_log_p    its standard deviation, sqrt(max(sum p log^2 p - mu^2, 1e-6))
+    sd_log_p    its standard deviation, sqrt(max(sum p (log p - mu)^2, 1e-6))
     greedy      1 where the token is the first argmax: what greedy decoding would have written
     scheme_log_p  log p(token) under the decoding scheme, -inf where top-k or top-p removes it
     """
@@ -48,13 +49,15 @@ def read_logits(logits: torch.Tensor, targets: torch.Tensor, scheme: DecodingSch
     """Logits (n, V) and target ids (n) to the five floats, shape (5, n) in the order of `TokenReadings`.
 
     float32 log-softmax whatever the model computes in. Min-K%++ statistics are expectations under the model's own
-    prediction (Zhang et al. 2024), not averages over the vocabulary.
+    prediction (Zhang et al. 2024, Section 4), not averages over the vocabulary. The variance is summed about the mean:
+    sum p log^2 p - mu^2 is the same number, but for a nearly uniform prediction its float32 rounding reaches z_t.
     """
     log_probs = torch.log_softmax(logits.float(), dim=-1)
     probs = log_probs.exp()
     index = targets[:, None]
-    mean = (probs * log_probs).sum(-1)
-    variance = (probs * log_probs.square()).sum(-1) - mean.square()
+    finite = log_probs.clamp(min=IMPOSSIBLE)
+    mean = (probs * finite).sum(-1)
+    variance = (probs * (finite - mean[:, None]).square()).sum(-1)
     rows = (
         log_probs.gather(1, index)[:, 0],
         mean,
