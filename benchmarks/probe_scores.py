@@ -97,7 +97,9 @@ def contents(count: int) -> list[Content]:
 def random_model(architecture: str, *, seed: int = 1) -> PeftModel:
     """A base with random weights and four random LoRA adapters."""
     torch.manual_seed(seed)
-    lora = LoraConfig(r=4, lora_dropout=0.3, init_lora_weights=False, target_modules="all-linear", task_type="CAUSAL_LM")
+    lora = LoraConfig(
+        r=4, lora_dropout=0.3, init_lora_weights=False, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
     with warnings.catch_warnings():  # peft 0.21 asks transformers 5.23 for a property under its old name
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False")
@@ -116,7 +118,9 @@ def table_of(model: PeftModel, items: Sequence[Tokenised], way: Way) -> Table:
     """Every score of every item, in the items' order; each item's controls for RMIA are the other items."""
     order = list(range(len(items)))
     if way.order != "given":
-        order = order[::-1] if way.order == "reversed" else [int(i) for i in np.random.default_rng(3).permutation(order)]
+        order = (
+            order[::-1] if way.order == "reversed" else [int(i) for i in np.random.default_rng(3).permutation(order)]
+        )
     target = Target(model, None, scheme=SCHEME, padding=way.padding)
     readings = {}
     for name in (BASE, SUSPECT, *OUTS):
@@ -189,13 +193,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="12 records, one tokenizer a model: a test that it runs")
     quick = parser.parse_args().quick
-    count = 12 if quick else 60
+    count = 12 if quick else 24
     worst: dict[str, dict[str, float]] = {}
     for architecture, variant in _cases(quick=quick):
         found = worst_differences(architecture, variant, count)
         kept = worst.setdefault(architecture, {})
         kept |= {name: max(value, kept.get(name, 0.0)) for name, value in found.items()}
-    costs = pass_costs(24 if quick else 400)
+    costs = pass_costs(24 if quick else 200)
     largest = max(value for found in worst.values() for value in found.values())
     _show(worst, costs, largest)
     if not quick:

@@ -104,9 +104,7 @@ def controls_needed(false_alarms: float) -> int:
     return math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-false_alarms))
 
 
-def detections(
-    members: Sequence[float], controls: Sequence[float], *, false_alarms: float
-) -> Interval | Abstained:
+def detections(members: Sequence[float], controls: Sequence[float], *, false_alarms: float) -> Interval | Abstained:
     """Share of members above a threshold whose false-alarm rate is at most `false_alarms`, with its 95% interval.
 
     The threshold is the lowest control score that so few controls exceed that Clopper and Pearson's one-sided 95% bound

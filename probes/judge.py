@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
-import numpy as np
-
 from probes.bench import Bench, Progress, lay_out
 from probes.canaries import CanaryReading, broken_by, read_canary
 from probes.companions import subject_scores
@@ -20,7 +18,6 @@ from probes.membership import Membership, corrected, membership_p, ratio_input, 
 from probes.scores import tries_needed
 from probes.sentences import LIMITS, three_sentences
 from probes.stats import Abstained, adapters_needed, detectable_effect
-from probes.target import BASE
 from probes.utility import held_out_nll
 from probes.values import ValueAssay, assay_values, exposure_p, extraction_primary, known_before
 from probes.verdict import Evidence, decide

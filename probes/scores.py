@@ -30,7 +30,7 @@ __all__ = [
     "zlib_ratio",
 ]
 
-TIE_NATS = 1e-6  # float32 rounding of a sum of log-probabilities: what lies nearer to zero has no sign
+TIE_NATS = 1e-6  # a model's float32 rounding in a sum of log-probabilities: what lies nearer to zero has no sign
 WINDOWS = (2, 3, 4, 6, 9, 13, 18, 25, 32, 40)  # the grid of the paper's experiments; its Equation 12 gives another
 ZONE_SMOOTHING = 1e-3  # nats per token
 

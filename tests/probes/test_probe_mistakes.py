@@ -105,7 +105,9 @@ def test_padding_is_not_scored():
 def test_the_first_token_is_not_scored_by_the_last_position():
     """Without BOS a completion may begin inside the first token; index -1 would score it with the record's last logits."""
     bare = AutoTokenizer.from_pretrained(TINY, bos_token=None)
-    merged = next(t for t in bare.get_vocab() if t.isalpha() and len(bare(t, add_special_tokens=False).input_ids) == 1 < len(t))
+    merged = next(
+        t for t in bare.get_vocab() if t.isalpha() and len(bare(t, add_special_tokens=False).input_ids) == 1 < len(t)
+    )
     found = tokenise(bare, Completion(merged[:1], merged[1:]), 64)
     assert found.overlapping(1, len(merged)) == (0,)
     assert found.loss_positions() == (1,)  # EOS alone
@@ -185,7 +187,9 @@ def test_a_value_is_tokenised_where_it_stands(tokenizer):
 
 
 def test_dropout_is_off_while_scoring(tokenizer):
-    model = get_peft_model(small_llama(), LoraConfig(lora_dropout=0.5, init_lora_weights=False, target_modules="all-linear"))
+    model = get_peft_model(
+        small_llama(), LoraConfig(lora_dropout=0.5, init_lora_weights=False, target_modules="all-linear")
+    )
     record = tokenise(tokenizer, PlainText("the lamp works"), 64)
     ids = torch.tensor([record.ids])
     model.train()
@@ -211,9 +215,11 @@ def test_the_adapter_is_scored_unmerged_and_in_float32(tmp_path, tokenizer):
     def scored(*, merged):
         half = AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.bfloat16)
         model = PeftModel.from_pretrained(half, tmp_path / "adapter").to(torch.bfloat16)
-        return Target(model.merge_and_unload() if merged else model, tokenizer, scheme=PLAIN).read(
-            BASE if merged else "default", [record]
-        )[0].log_p
+        return (
+            Target(model.merge_and_unload() if merged else model, tokenizer, scheme=PLAIN)
+            .read(BASE if merged else "default", [record])[0]
+            .log_p
+        )
 
     assert np.abs(scored(merged=True) - scored(merged=False)).max() > 1e-3
     target = Target.open(Panel(tmp_path / "base", {}, {}, {1: tmp_path / "adapter"}), scheme=PLAIN)
