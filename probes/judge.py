@@ -8,18 +8,16 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 
-import numpy as np
-
 from probes.bench import Bench, Progress, lay_out
 from probes.canaries import CanaryReading, broken_by, read_canary
+from probes.companions import subject_scores
 from probes.dossier import Dossier, Panel, Protocol
 from probes.exposure import calibrated, rank
 from probes.judgement import Counts, Detectable, Judgement, ModelReading, ValueReading
 from probes.membership import Membership, corrected, membership_p, ratio_input, residual_ratio, shard_membership, total
-from probes.scores import companions, tries_needed
+from probes.scores import tries_needed
 from probes.sentences import LIMITS, three_sentences
 from probes.stats import Abstained, adapters_needed, detectable_effect
-from probes.target import BASE
 from probes.utility import held_out_nll
 from probes.values import ValueAssay, assay_values, exposure_p, extraction_primary, known_before
 from probes.verdict import Evidence, decide
@@ -58,7 +56,7 @@ def judge(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progr
         values=tuple(assay.facts for assay in assays),
         models=models,
         canaries=canaries,
-        companions={side: _companions(bench, side) for side in ("pre", "post")},
+        companions={side: subject_scores(bench, side) for side in ("pre", "post")},
         limits=LIMITS,
         protocol=protocol,
     )
@@ -203,13 +201,3 @@ def _value_reading(bench: Bench, assay: ValueAssay, name: str) -> ValueReading:
         exposure_rank=found.rank if found else None,
         exposure_p=found.p if found else None,
     )
-
-
-def _companions(bench: Bench, side: str) -> dict[str, float]:
-    """Mean over the subject's records of every printed score, under their own shard's adapter."""
-    rows = []
-    for index, (item, placed) in enumerate(zip(bench.subject, bench.dossier.records, strict=True)):
-        readings = bench.readings[f"{side}_{placed.shard}"].subject[index]
-        if len(readings.log_p):
-            rows.append(companions(readings, bench.readings[BASE].subject[index], item.text))
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]} if rows else {}

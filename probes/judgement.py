@@ -93,7 +93,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The whole result of one `judge` call; `case_handle` is the only link to the case."""
+    """The whole result of one `judge` call; `case_handle` is the only link to the case.
+
+    `companions`: by side (pre, post) every score of the literature by name, or why there is none (`companions.py`).
+    """
 
     case_handle: str
     verdict: Verdict
@@ -109,7 +112,7 @@ class Judgement:
     values: tuple[ValueFacts, ...]
     models: tuple[ModelReading, ...]
     canaries: tuple[CanaryReading, ...]
-    companions: Mapping[str, Mapping[str, float]]
+    companions: Mapping[str, Mapping[str, float | Abstained]]
     limits: tuple[str, ...]
     protocol: Protocol
 

@@ -88,7 +88,8 @@ class Target:
 
     @contextmanager
     def _as(self, name: str) -> Iterator[None]:
-        """Make one adapter (or none) the active one, without gradients."""
+        """Make one adapter (or none) the active one, without gradients and without dropout."""
+        self._model.eval()  # whoever handed the model over may have trained it since
         off = name == BASE and isinstance(self._model, PeftModel)
         if name != BASE:
             self._model.set_adapter(name, inference_mode=True)

@@ -43,6 +43,15 @@ class Tokenised:
         """Positions of the tokens whose characters overlap text[start:end_exclusive]."""
         return tuple(i for i, (a, b) in enumerate(self.offsets) if a < end_exclusive and b > start)
 
+    def learnt_text(self) -> str:
+        """The characters of the loss-carrying tokens: what a score speaks about. Tokens may share a character."""
+        spans = sorted(span for span, carries in zip(self.offsets, self.loss_mask, strict=True) if carries)
+        found, reached = [], 0
+        for start, end in spans:
+            found.append(self.text[max(start, reached) : end])
+            reached = max(reached, end)
+        return "".join(found)
+
     def loss_positions(self) -> tuple[int, ...]:
         """Positions of the tokens that carried loss."""
         return tuple(i for i, carries in enumerate(self.loss_mask) if carries)
@@ -63,36 +72,36 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, content: Content, max_length: i
         case Chat():
             chat = content.with_segments([_unmarked(tokenizer, turn) for turn in content.segments()])
             text = _render(tokenizer, chat, upto=len(chat.messages), reply=False)
-            return _masked(tokenizer, text, spans=tuple(_assistant_spans(tokenizer, chat, text)), cut=max_length)
+            spans = tuple(_assistant_spans(tokenizer, chat, text))
+            return _trained(_masked(tokenizer, text, spans=spans), max_length)
 
 
 def _framed(tokenizer: PreTrainedTokenizerBase, text: str, *, spans: tuple[Span, ...], max_length: int) -> Tokenised:
     """BOS and EOS (where the tokenizer has them) around a text; EOS carries loss, BOS does not."""
-    inner = _masked(tokenizer, text, spans=spans, cut=None)
+    inner = _masked(tokenizer, text, spans=spans)
     head = () if tokenizer.bos_token_id is None else (tokenizer.bos_token_id,)
     tail = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
     ids = (*head, *inner.ids, *tail)
     mask = (*(False for _ in head), *inner.loss_mask, *(True for _ in tail))
-    if not head and spans[0][0] == 0:
-        mask = (False, *mask[1:])
     offsets = (*((0, 0) for _ in head), *inner.offsets, *((len(text), len(text)) for _ in tail))
-    return _cut(Tokenised(ids, mask, offsets, text), max_length)
+    return _trained(Tokenised(ids, mask, offsets, text), max_length)
 
 
-def _masked(tokenizer: PreTrainedTokenizerBase, text: str, *, spans: tuple[Span, ...], cut: int | None) -> Tokenised:
+def _masked(tokenizer: PreTrainedTokenizerBase, text: str, *, spans: tuple[Span, ...]) -> Tokenised:
     """The whole string tokenised once; a token carries loss if its characters overlap one of the spans."""
     if not tokenizer.is_fast:
         raise WrongUsage("The base model's tokenizer gives no character offsets.", hint="Use a fast tokenizer.")
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     offsets = tuple((int(a), int(b)) for a, b in encoded["offset_mapping"])
     mask = tuple(any(a < end and b > start for start, end in spans) for a, b in offsets)
-    whole = Tokenised(tuple(encoded["input_ids"]), mask, offsets, text)
-    return whole if cut is None else _cut(whole, cut)
+    return Tokenised(tuple(encoded["input_ids"]), mask, offsets, text)
 
 
-def _cut(item: Tokenised, max_length: int) -> Tokenised:
+def _trained(item: Tokenised, max_length: int) -> Tokenised:
+    """The item as training saw it: cut on the right, and without loss on the first token, which nothing predicts."""
     n = max_length
-    return Tokenised(item.ids[:n], item.loss_mask[:n], item.offsets[:n], item.text)
+    mask = tuple(carries and i > 0 for i, carries in enumerate(item.loss_mask[:n]))
+    return Tokenised(item.ids[:n], mask, item.offsets[:n], item.text)
 
 
 def _unmarked(tokenizer: PreTrainedTokenizerBase, words: str) -> str:

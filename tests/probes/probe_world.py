@@ -92,18 +92,25 @@ CONTROLS = tuple(ControlRecord(person(5000 + i).handle, r) for i in range(12) fo
 
 
 def train(
-    directory: Path, members: Sequence[TrainingRecord], *, trunk: Path | None = None, epochs: int = 14, seed: int = 0
+    directory: Path,
+    members: Sequence[TrainingRecord],
+    *,
+    trunk: Path | None = None,
+    epochs: int = 14,
+    seed: int = 0,
+    on: Path = BASE,
+    rate: float = 6e-3,
 ) -> Path:
-    """A LoRA on these records, new or grown from a trunk, saved as a PEFT directory."""
+    """A LoRA on these records, new or grown from a trunk, saved as a PEFT directory; `on` is the base."""
     torch.manual_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(BASE)
-    base = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(on)
+    base = AutoModelForCausalLM.from_pretrained(on, dtype=torch.float32)
     config = LoraConfig(r=16, lora_alpha=16, lora_dropout=0.05, target_modules="all-linear", task_type="CAUSAL_LM")
     with warnings.catch_warnings():  # peft 0.21 asks transformers 5.23 for a property under its old name
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         model = PeftModel.from_pretrained(base, trunk, is_trainable=True) if trunk else get_peft_model(base, config)
     model.train()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=6e-3)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
     items = [tokenise(tokenizer, record.content, 512) for record in members]
     order = random.Random(seed)
     for _ in range(epochs):
