@@ -13,7 +13,7 @@ import torch
 
 from probes.dossier import DecodingScheme
 
-__all__ = ["TokenReadings", "read_logits"]
+__all__ = ["TokenReadings", "read_logits", "scheme_log_p"]
 
 Floats = np.ndarray
 
@@ -60,12 +60,12 @@ def read_logits(logits: torch.Tensor, targets: torch.Tensor, scheme: DecodingSch
         mean,
         variance.clamp(min=1e-6).sqrt(),
         (logits.argmax(-1) == targets).float(),
-        _scheme_log_p(log_probs, index, scheme),
+        scheme_log_p(log_probs, index, scheme),
     )
     return torch.stack(rows).double().cpu().numpy()
 
 
-def _scheme_log_p(log_probs: torch.Tensor, index: torch.Tensor, scheme: DecodingScheme) -> torch.Tensor:
+def scheme_log_p(log_probs: torch.Tensor, index: torch.Tensor, scheme: DecodingScheme) -> torch.Tensor:
     """log p after temperature, top-k and top-p in that order, as samplers apply them; shape (n,)."""
     warped = torch.log_softmax(log_probs / scheme.temperature, dim=-1)
     if scheme.top_k:
