@@ -26,9 +26,9 @@ NAMES = (
     "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
 )
 GAP = r"\W{1,2}(?:de )?"
+PART = r"(\d{1,2}|" + "|".join(dict.fromkeys(" ".join(NAMES).split())) + ")"
 DATE_PATTERN = re.compile(
-    rf"(?<!\w)(?:(?P<head>\d{{4}}{GAP})(?P<a1>\w+)(?P<gap1>{GAP})(?P<b1>\w+)"
-    rf"|(?P<a2>\w+)(?P<gap2>{GAP})(?P<b2>\w+)(?P<tail>{GAP}(?:\d{{4}}|\d{{2}})))(?!\w)"
+    rf"(?<!\w)(?:(\d{{4}}{GAP}){PART}({GAP}){PART}|{PART}({GAP}){PART}({GAP}(?:\d{{4}}|\d{{2}})))(?!\w)", re.IGNORECASE
 )
 
 
@@ -98,10 +98,11 @@ class Written:
 
 
 def _taken_apart(match: re.Match[str]) -> Written:
-    first = match["head"] is not None
-    if first:
-        return Written(match["head"], (match["a1"], match["b1"]), match["gap1"], "")
-    return Written("", (match["a2"], match["b2"]), match["gap2"], match["tail"])
+    head, first, gap, second, *year_last = match.groups()
+    if head is not None:
+        return Written(head, (first, second), gap, "")
+    first, gap, second, tail = year_last
+    return Written("", (first, second), gap, tail)
 
 
 def _written(value: str) -> Written | None:

@@ -121,13 +121,15 @@ def format_of(value: PersonalValue, texts: Sequence[str] = (), *, others: Sequen
     if value.pattern:
         return Filled(_slots_of_pattern(value), iban)
     if iban:
-        return Filled(_slots(text, _free_digits(text, texts, first=CHECK.stop)), iban=True)
+        zeroed = text[: CHECK.start] + "00" + text[CHECK.stop :]  # all values of the format share these slots
+        return Filled(_slots_of_number(zeroed, texts, first=CHECK.stop), iban=True)
     if "@" in text:
         return Filled(_slots_of_email(text, others))
     if _is_date(value):
         return Listed(dates_like(text, texts))
-    # a date in a form that is not known would be compared with numbers that are no dates
-    return Filled(_slots(text, () if DATE_KIND.search(value.kind) else _free_digits(text, texts, first=0)))
+    if DATE_KIND.search(value.kind):  # in a form that is not known: it would be compared with numbers that are no dates
+        return Filled(tuple(text))
+    return Filled(_slots_of_number(text, texts))
 
 
 def candidates(form: Format, value: str, *, count: int, seed: int) -> tuple[str, ...]:
@@ -173,10 +175,6 @@ def _is_date(value: PersonalValue) -> bool:
     return bool(DATE_KIND.search(value.kind) or FULL_YEAR.search(value.value)) and is_date(value.value)
 
 
-def _slots(text: str, free: Sequence[int]) -> tuple[str, ...]:
-    return tuple(DIGITS if i in free else c for i, c in enumerate(text))
-
-
 def _slots_of_pattern(value: PersonalValue) -> tuple[str, ...]:
     if len(value.pattern) != len(value.value):
         raise WrongUsage(f"The pattern of the {value.kind} has another length than the value.")
@@ -196,21 +194,26 @@ def _slot(own: str, c: str) -> str:
     return DIGITS if c == "#" else c
 
 
-def _free_digits(text: str, texts: Sequence[str], *, first: int) -> tuple[int, ...]:
-    """Places of the random digits from `first` on.
+def _slots_of_number(text: str, texts: Sequence[str], *, first: int = 0) -> tuple[str, ...]:
+    """Random digits of a number, from place `first` on.
 
     Other people's values of the same shape show which digits everybody shares, such as a country code or an exchange.
-    Random are the digits behind the last shared one: those before it may differ between people and still be anything
-    but random (area codes come from a short list that every adapter has learnt). What is shared is read off the
-    others alone: the true value must not choose its own format.
+    Random are the digits behind the last one that the value shares with all of them: those before it may differ between
+    people and still be anything but random (area codes come from a short list that every adapter has learnt). Where
+    all others agree and the value does not, a candidate may not agree either: it would have another format.
     """
     digits = [i for i, c in enumerate(text) if c in DIGITS and i >= first]
     shape = _same_shape(text)
     peers = {found for line in texts for found in shape.findall(line)} - {text}
     if len(peers) < PEERS_NEEDED:
-        return tuple(digits[-FREE_DIGITS:])
-    shared = [i for i in digits if len({peer[i] for peer in peers}) == 1]
-    return tuple(i for i in digits if i > max(shared, default=-1))
+        return tuple(DIGITS if i in digits[-FREE_DIGITS:] else c for i, c in enumerate(text))
+    usual = {i: {peer[i] for peer in peers} for i in digits}
+    last = max((i for i in digits if usual[i] == {text[i]}), default=-1)
+    return tuple(_unlike(usual[i]) if i in usual and i > last else c for i, c in enumerate(text))
+
+
+def _unlike(usual: set[str]) -> str:
+    return DIGITS.replace(next(iter(usual)), "") if len(usual) == 1 else DIGITS
 
 
 def _slots_of_email(text: str, others: Sequence[PersonalValue]) -> tuple[str, ...]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import math
 import random
-import zlib
 
 import numpy as np
 import pytest
@@ -48,8 +46,18 @@ def test_every_candidate_would_have_had_the_same_candidates(value):
     form = format_of(value)
     assert form.size > 1
     assert form.value(form.number(value.value)) == value.value
-    for other in drawn(value):
+    for other in drawn(value, count=12):
         assert format_of(PersonalValue(value.kind, other, value.pattern)) == form
+
+
+def test_so_would_it_beside_other_peoples_values():
+    """Also where all others happen to share a digit that the true value does not have."""
+    dates = ["born 25/12/1961, moved 31/01/1999"]
+    for value, texts in ((VALUES[0], PHONES), (PersonalValue("phone", "+44 20 12349029"), PHONES), (VALUES[8], dates)):
+        form = format_of(value, texts)
+        assert form.size > 5
+        for other in candidates(form, value.value, count=25, seed=1):
+            assert format_of(PersonalValue(value.kind, other), texts) == form
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: value.value)
@@ -120,7 +128,7 @@ def test_a_date_in_an_unknown_form_has_no_format_rather_than_a_false_one():
 
 
 def test_the_same_day_in_other_words_is_the_same_value():
-    assert {"3march1984", "03041984", "1984040"[:6] + "03"} & squashed_writings("03/04/1984") >= {"03041984"}
+    assert {"3april1984", "march41984", "19840403", "19840304"} < squashed_writings("03/04/1984")
     assert "march31984" in squashed_writings("1984-03-03")
     assert squashed_writings("1234-5678") == frozenset()
 
@@ -200,24 +208,31 @@ def test_a_strangers_value_of_the_same_kind_is_recognised(value):
 
 def test_exposure_p_is_uniform_for_every_format():
     """Five models with strong, shared and own likes for characters, on true values drawn from the format at random."""
-    found = {value.value: [_null_p(value, i) for i in range(250)] for value in VALUES}
+    found = {value.value: [_null_p(format_of(value), i) for i in range(200)] for value in VALUES[:-1]}
     assert all(reference.kstest(ps, "uniform").pvalue > 0.05 / len(VALUES) for ps in found.values())
     assert reference.kstest(np.concatenate(list(found.values())), "uniform").pvalue > 0.05
 
 
-def _null_p(value, number):
+def _null_p(form, number):
     """A randomised p-value: a rank's share of (0, 1], uniform to the last digit where ranks are few."""
-    rng, form = random.Random(f"{value.value} {number}"), format_of(value)
+    rng = random.Random(number)
     true = form.value(rng.randrange(form.size))
     lines = [true, *candidates(form, true, count=99, seed=number)]
-    scores = {m: np.array([_liking(m, line) for line in lines]) for m in ("new", "o1", "o2", "o3", "o4")}
-    found = rank(calibrated(scores, ["new"], ["o1", "o2", "o3", "o4"]))
+    scores = {name: LIKINGS[name](lines) for name in LIKINGS}
+    found = rank(calibrated(scores, ["new"], [name for name in LIKINGS if name != "new"]))
     return found.p - rng.random() / (found.candidates + 1)
 
 
-def _liking(model, text):
+def _liking(model):
     """A sum of whims about neighbouring characters, some common to all models; longer texts cost more."""
-    pairs = [text[i : i + 2] for i in range(len(text))]
-    common = sum(math.sin(zlib.crc32(pair.encode())) for pair in pairs)
-    own = sum(math.sin(zlib.crc32((model + pair).encode())) for pair in pairs)
-    return 2 * common + own - 0.5 * len(text)
+    whims = 2 * np.random.default_rng(0).normal(size=(256, 256)) + np.random.default_rng(model).normal(size=(256, 256))
+
+    def scores(lines):
+        width = max(map(len, lines))
+        codes = np.array([list(line.encode("latin-1").ljust(width, b"\0")) for line in lines])
+        return np.where(codes[:, 1:] > 0, whims[codes[:, :-1], codes[:, 1:]] - 0.5, 0.0).sum(axis=1)
+
+    return scores
+
+
+LIKINGS = {name: _liking(i) for i, name in enumerate(("new", "o1", "o2", "o3", "o4"), start=1)}

@@ -6,15 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from probe_world import BASE, SUBJECT, SUBJECT_RECORDS, protocol
 from scipy import stats as reference
 
 from lineage.records import Chat, Completion, Message
 from probes.dossier import PersonalValue
 from probes.exposure import calibrated, rank, trial
-from probes.extraction import Extraction, chance_p, derivable, extract, extraction_p, occurrences, verbatim
+from probes.extraction import Extraction, chance_p, derivable, extract, extraction_p, occurrences
 from probes.formats import candidates, format_of
 from probes.readings import TokenReadings
 from probes.tokens import tokenise
