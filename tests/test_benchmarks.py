@@ -14,7 +14,9 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["throughput", "erasure_cost", "utility", "false_alarms", "register", "scan"])
+@pytest.mark.parametrize(
+    "name", ["throughput", "erasure_cost", "utility", "false_alarms", "register", "scan", "probe_extraction"]
+)
 def test_a_small_run_ends_well(name: str) -> None:
     command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--quick"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
