@@ -16,6 +16,7 @@ from lineage.records import Chat, Completion, Message, PlainText
 from probes.asking import INVENTED, MULTI_QUERY, WAYS, Asker, asks
 from probes.attacks import chance_of_any, read_asks
 from probes.dossier import AttackRules, DecodingScheme, PersonalValue
+from probes.exposure import Trial, rank, score_trials
 from probes.extraction import extract, occurrences, verbatim
 from probes.formats import format_of
 from probes.readings import TokenReadings
@@ -245,12 +246,15 @@ def test_how_much_of_a_value_has_to_be_given():
     assert extract([Place()], [reading([1, 1, 1, 1])]).hint_share == 0.0
 
 
-def test_longer_values_are_ranked_by_their_sum_not_their_mean(models, tokenizer):
-    """The mean would favour a long value whose last letters follow from the first."""
-    target = models["ignorant"]
-    prompt, endings = (5, 6), [(7,), (7, 8), (7, 8, 9)]
-    sums = target.continue_with("base", prompt, endings)
-    assert sums[0] > sums[1] > sums[2]  # each goes on from the one before, so no longer one can be likelier
+def test_longer_values_are_ranked_by_their_sum_not_their_mean(models):
+    """The mean would favour a long value whose last tokens follow from the first."""
+    target, prompt = models["knows"], (5, 6)
+    first = int(np.argmin(target.continue_with("base", prompt, [(token,) for token in range(50)])))
+    next_ = int(np.argmax(target.continue_with("base", (*prompt, first), [(token,) for token in range(300)])))
+    short, long = (first,), (first, next_)
+    sums = score_trials(target, "base", [Trial(prompt, (short, long))])
+    assert sums[1] / len(long) > sums[0] / len(short)  # by the mean the longer one would lead
+    assert (rank(sums).rank, rank(sums[::-1]).rank) == (1, 2)
 
 
 def test_rules_and_schemes_are_part_of_the_digest():
