@@ -104,12 +104,16 @@ def placed(target: Target, one: Person, value: PersonalValue) -> tuple[Tokenised
 
 
 def sampled(target: Target, model: str, sampler: PeftModel, *, samples: int, steps: int) -> Iterator[dict[str, object]]:
-    """Exact chance of the first 1 to `steps` tokens of a value, against samples of the same length."""
+    """Exact chance of the first 1 to `steps` random tokens of a value, against samples of the same length.
+
+    What all values share before them is part of the prompt: its chance is near 1 and would test nothing.
+    """
     rng = random.Random("sampled")
     for scheme in SCHEMES:
         one = person(rng)
         item, place = placed(target, one, one.values[0])
-        start = place.positions[0]
+        shared = next(i for i, slot in enumerate(format_of(one.values[0]).slots) if len(slot) > 1)
+        start = item.overlapping(place.start + shared, place.end_exclusive)[0]
         for length in range(1, steps + 1):
             end = start + length
             mask = tuple(start <= i < end for i in range(end))
@@ -121,11 +125,10 @@ def sampled(target: Target, model: str, sampler: PeftModel, *, samples: int, ste
             hits = _hits(sampler, short, start, scheme, samples)
             drawing = time.process_time() - began
             low, high = stats.binomtest(hits, samples).proportion_ci(0.99)
-            needed = 1 / max(exact, 1e-300)  # samples until it is seen once, on average
             yield {
                 "scheme": scheme.name, "tokens": length, "exact": exact, "hits": hits, "interval_99": [low, high],
                 "inside": bool(low <= exact <= high), "pass_s": one_pass, "sample_s": drawing / samples,
-                "cheaper": needed * drawing / samples / one_pass,
+                "cheaper": drawing / samples / RARE / one_pass,
             }  # fmt: skip
 
 
@@ -180,16 +183,16 @@ def main() -> int:
         by_kind = null_ps(target, names, unseen=2 if quick else UNSEEN, count=19 if quick else CANDIDATES)
     every = np.concatenate(list(by_kind.values()))
     uniform = float(stats.kstest(every, "uniform").pvalue)
-    rare = [row["cheaper"] for row in rows if row["exact"] <= RARE] or [row["cheaper"] for row in rows]
+    cheaper = [row["cheaper"] for row in rows]  # 1/RARE samples show a value of that chance once, on average
     inside = sum(row["inside"] for row in rows)
     kinds = {kind: round(float(stats.kstest(ps, "uniform").pvalue), 3) for kind, ps in by_kind.items()}
     print(f"exact p_z inside the 99% interval of samples: {inside} of {len(rows)} (bar: all but 1 in 100)")
-    print(f"cheaper than sampling at p_z <= {RARE}: {min(rare):,.0f} to {max(rare):,.0f} times (bar: 1,000)")
+    print(f"cheaper than sampling at p_z = {RARE}: {min(cheaper):,.0f} to {max(cheaper):,.0f} times (bar: 1,000)")
     print(f"exposure of {len(every)} values never seen, KS p {uniform:.3f} (bar: over .05); by kind {kinds}")
     if not quick:
         figures = {"samples": SAMPLES, "rows": rows, "ks_p": uniform, "values": len(every), "ks_p_by_kind": kinds}
         write_result("probe-extraction", figures)
-    met = inside >= len(rows) - 1 and min(rare) >= 1000 and uniform > 0.05
+    met = inside >= len(rows) - 1 and min(cheaper) >= 1000 and uniform > 0.05
     return 0 if met or quick else 1
 
 
