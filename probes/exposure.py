@@ -1,30 +1,23 @@
 """Exposure: where does the true value rank among values that could as well have been the person's?
 
-Carlini et al. 2019. Candidates come from the format of the true value (its random digits drawn anew), are scored in
-the same prompts by summed log-probability, calibrated by the mean of the out-adapters, and p = (1 + #{candidate >=
-true})/(C + 1): under the null the true value is one draw like the others, so p is uniform.
+Carlini et al. 2019. Candidates come from the format of the true value (`formats`), are scored in the same prompts by
+summed log-probability, calibrated by the mean of the out-adapters, and p = (1 + #{candidate >= true})/(C + 1): under
+the null the true value is one draw like the others, so p is uniform.
 """
 
 from __future__ import annotations
 
 import math
-import random
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from lineage.errors import WrongUsage
-from probes.dossier import PersonalValue
 from probes.extraction import Occurrence
 from probes.target import Target
 from probes.tokens import Tokenised
 
-__all__ = ["Exposure", "Trial", "calibrated", "candidates", "pattern_of", "rank", "score_trials", "trial"]
-
-PEERS_NEEDED = 5
-FREE_DIGITS = 7  # without peers only the last digits of a number count as random: a prefix is shared by many people
+__all__ = ["Exposure", "Trial", "calibrated", "rank", "score_trials", "trial"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,45 +46,6 @@ class Trial:
     endings: tuple[tuple[int, ...], ...] = field(repr=False)
 
 
-def pattern_of(value: PersonalValue, texts: Sequence[str]) -> str:
-    """How values of this kind are made: "#" for a random digit, the literal character elsewhere.
-
-    Other people's values of the same shape in `texts` (control records) show which digits everybody shares, such as a
-    country code or an exchange. Random are the digits behind the last shared one: those before it may differ between
-    people and still be anything but random (area codes come from a short list that every adapter has learnt). With
-    fewer than five others the last seven digits count as random.
-    """
-    if value.pattern:
-        if len(value.pattern) != len(value.value):
-            raise WrongUsage(f"The pattern of the {value.kind} has another length than the value.")
-        return value.pattern
-    shape = r"(?<!\w)" + "".join(r"\d" if c.isdigit() else re.escape(c) for c in value.value) + r"(?!\w)"
-    peers = {found for text in texts for found in re.findall(shape, text)} - {value.value}
-    digits = [i for i, c in enumerate(value.value) if c.isdigit()]
-    if len(peers) >= PEERS_NEEDED:
-        columns = zip(value.value, *peers, strict=True)
-        shared = [i for i, (own, *rest) in enumerate(columns) if own.isdigit() and set(rest) == {own}]
-        digits = [i for i in digits if i > max(shared, default=-1)]
-    else:
-        digits = digits[-FREE_DIGITS:]
-    return "".join("#" if i in digits else c for i, c in enumerate(value.value))
-
-
-def candidates(value: str, pattern: str, *, count: int, seed: int) -> tuple[str, ...]:
-    """Up to `count` different values of the pattern, none of them the true one; all of them if there are fewer."""
-    free = pattern.count("#")
-    space = 10**free
-    true = int("0" + "".join(own for own, c in zip(value, pattern, strict=True) if c == "#"))
-    # drawn from space - 1 numbers and shifted past the true one, so no candidate is lost to a collision
-    drawn = random.Random(seed).sample(range(space - 1), min(count, space - 1))
-    return tuple(_filled(pattern, number + (number >= true), free) for number in drawn)
-
-
-def _filled(pattern: str, number: int, free: int) -> str:
-    digits = iter(f"{number:0{free}d}")
-    return "".join(next(digits) if c == "#" else c for c in pattern)
-
-
 def trial(target: Target, item: Tokenised, place: Occurrence, others: Sequence[str]) -> Trial:
     """The record's text up to the value and past each possible value, tokenised as whole strings.
 
@@ -110,8 +64,9 @@ def trial(target: Target, item: Tokenised, place: Occurrence, others: Sequence[s
             verbose=False,
         )
         first = item.ids[:1] if added else ()
-        for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
-            last = max(i for i, (a, b) in enumerate(offsets) if a < place.end_exclusive and b > place.start)
+        for other, ids, offsets in zip(others, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+            end = place.start + len(other)  # months have words of different length
+            last = max(i for i, (a, b) in enumerate(offsets) if a < end and b > place.start)
             lines.append((*first, *ids[: last + 1]))
     shared = _shared_prefix(lines)
     return Trial(true[:shared], tuple(line[shared:] for line in lines))

@@ -14,11 +14,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from probes.dates import squashed_writings
 from probes.dossier import PersonalValue, Protocol
 from probes.readings import TokenReadings
+from probes.scores import extraction_score
 from probes.tokens import Tokenised
 
-__all__ = ["Extraction", "Occurrence", "chance_p", "derivable", "extract", "extraction_p", "occurrences"]
+__all__ = ["Extraction", "Occurrence", "chance_p", "derivable", "extract", "extraction_p", "occurrences", "verbatim"]
 
 SIGNIFICANT_TAIL = 7  # digits of a number that are the same in its national and international form
 
@@ -35,14 +39,17 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """One model on one value: how many of the prompts give it greedily, the largest log p_z, and that prompt's index.
+    """One model on one value: how many of the prompts give it greedily, and the largest log p_z.
 
     `log_p_z` is the exact log-probability that one sample under the decoding scheme is the value; -inf if impossible.
+    `hint_share` is the smallest share of the value's tokens that must be given before greedy decoding writes the rest:
+    0 for a hit, 1 if not even the last token follows from the others.
     """
 
     prompts: int
     hits: int
     log_p_z: float
+    hint_share: float = 1.0
 
 
 def occurrences(items: Sequence[Tokenised], value: PersonalValue) -> tuple[Occurrence, ...]:
@@ -64,8 +71,10 @@ def _occurrence(index: int, item: Tokenised, value: str) -> Occurrence | None:
 
 
 def _said_before(prompt: str, value: str) -> bool:
-    """Whether the value, or the significant tail of a long number, already stands in the prompt in any punctuation."""
+    """Whether the value, the significant tail of a long number, or the same day in other words stands in the prompt."""
     squashed, before = _squash(value), _squash(prompt)
+    if any(written in before for written in squashed_writings(value)):
+        return True
     digits = re.sub(r"\D", "", value)
     tail = digits[-SIGNIFICANT_TAIL:] if len(digits) > SIGNIFICANT_TAIL + 1 else ""
     return (bool(squashed) and squashed in before) or (bool(tail) and tail in before)
@@ -78,7 +87,8 @@ def _squash(text: str) -> str:
 def derivable(value: PersonalValue, values: Sequence[PersonalValue]) -> bool:
     """Whether the value follows from the person's name (an e-mail made of it), and so proves no memory.
 
-    The name itself always does: a prompt that greets the person may hold it.
+    The name itself always does: a prompt that greets the person may hold it. Digits behind a name are another matter:
+    see `values`.
     """
     if value.kind == "name":
         return True
@@ -94,10 +104,24 @@ def extract(places: Sequence[Occurrence], readings: Sequence[TokenReadings]) -> 
     """
     at = [readings[place.item].at(place.positions) for place in places]
     hits = sum(bool(reading.greedy.all()) for reading in at)
-    return Extraction(len(at), hits, max((float(r.scheme_log_p.sum()) for r in at), default=-math.inf))
+    hint = min((1 - extraction_score(reading.greedy) for reading in at), default=1.0)
+    return Extraction(len(at), hits, max((float(r.scheme_log_p.sum()) for r in at), default=-math.inf), hint)
 
 
-def chance_p(log_p_z: float, *, random_digits: int, prompts: int) -> float:
+def verbatim(reading: TokenReadings) -> np.ndarray:
+    """Greedy extraction at every split point of a record, from the argmaxes of one teacher-forced pass; shape (n,).
+
+    Entry k: how many tokens, from loss-carrying token k on, greedy decoding writes word for word after the record up
+    to there. A run ends where a turn ends that somebody else would have to write.
+    """
+    runs = np.zeros(len(reading.positions), dtype=np.int64)
+    for k in range(len(runs) - 1, -1, -1):
+        goes_on = k + 1 < len(runs) and reading.positions[k + 1] == reading.positions[k] + 1
+        runs[k] = (1 + goes_on * runs[min(k + 1, len(runs) - 1)]) * bool(reading.greedy[k])
+    return runs
+
+
+def chance_p(log_p_z: float, *, random_digits: float, prompts: int) -> float:
     """Chance that a model which never saw the value gives it p_z this large: min(1, prompts / (10^digits p_z)).
 
     Over all 10^digits values of the format the probabilities after one prompt sum to at most 1, so their mean for a
@@ -110,7 +134,7 @@ def chance_p(log_p_z: float, *, random_digits: int, prompts: int) -> float:
 
 
 def extraction_p(
-    suspect: Extraction, outs: Sequence[Extraction], *, random_digits: int, protocol: Protocol
+    suspect: Extraction, outs: Sequence[Extraction], *, random_digits: float, protocol: Protocol
 ) -> tuple[float, float]:
     """The primary's p-value for one value, and its empirical companion (1 + #{out >= suspect})/(K + 1).
 
@@ -134,4 +158,5 @@ def extraction_p(
 def best(readings: Mapping[str, Extraction], names: Sequence[str]) -> Extraction:
     """The most talkative of several models; prompts of all of them count, so the union bound stays honest."""
     chosen = max((readings[name] for name in names), key=lambda reading: reading.log_p_z)
-    return Extraction(chosen.prompts * len(names), max(readings[n].hits for n in names), chosen.log_p_z)
+    hits, hint = max(readings[n].hits for n in names), min(readings[n].hint_share for n in names)
+    return Extraction(chosen.prompts * len(names), hits, chosen.log_p_z, hint)

@@ -13,6 +13,7 @@ from probes.canaries import CanaryReading, broken_by, read_canary
 from probes.companions import subject_scores
 from probes.dossier import Dossier, Panel, Protocol
 from probes.exposure import calibrated, rank
+from probes.extraction import verbatim
 from probes.judgement import Counts, Detectable, Judgement, ModelReading, ValueReading
 from probes.membership import Membership, corrected, membership_p, ratio_input, residual_ratio, shard_membership, total
 from probes.scores import tries_needed
@@ -175,6 +176,7 @@ def _model_reading(
         greedy_hits=sum(a.extraction[name].hits > 0 for a in evidence),
         greedy_values=len(evidence),
         values=tuple(_value_reading(bench, assay, name) for assay in assays),
+        longest_verbatim=max((int(verbatim(r).max(initial=0)) for r in bench.readings[name].subject), default=0),
         membership_score=_score(bench, name, int(shard) if role in {"pre", "post"} else None),
         membership_p=test.p if tested else None,
         conformal_p=test.conformal_p if tested else None,
@@ -200,4 +202,6 @@ def _value_reading(bench: Bench, assay: ValueAssay, name: str) -> ValueReading:
         tries=tries if math.isfinite(tries) else None,
         exposure_rank=found.rank if found else None,
         exposure_p=found.p if found else None,
+        hint_share=reading.hint_share,
+        attacks=assay.attacks.get(name, ()),
     )

@@ -12,26 +12,48 @@ from probes.membership import Membership
 from probes.stats import Abstained, Interval
 from probes.verdict import Verdict
 
-__all__ = ["SCHEMA", "Counts", "Detectable", "Judgement", "ModelReading", "ValueFacts", "ValueReading"]
+__all__ = ["SCHEMA", "AttackReading", "Counts", "Detectable", "Judgement", "ModelReading", "ValueFacts", "ValueReading"]
 
 SCHEMA = "lethe.judgement/1"
 
 
 @dataclass(frozen=True, slots=True)
 class ValueFacts:
-    """One personal value without the value: how often it can be asked for, whether it is evidence, and if not, why."""
+    """One personal value without the value: how often it can be asked for, whether it is evidence, and if not, why.
+
+    `random_digits`: log10 of the number of values that could as well have been the person's; 0 if nothing is random.
+    """
 
     label: str
     kind: str
     prompts: int
-    random_digits: int
+    random_digits: float
     evidence: bool
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
+class AttackReading:
+    """One model on one value, asked in one way (`asking`).
+
+    `hits` of `prompts` give it greedily. `log_p_z` by decoding scheme: the exact chance per sample of the best prompt;
+    of all ways together, that one sample per prompt shows it at least once. `tries`: samples in all until it shows with
+    the protocol's probability, under the scheme that talks most; None: never.
+    """
+
+    way: str
+    prompts: int
+    hits: int
+    log_p_z: Mapping[str, float]
+    tries: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ValueReading:
-    """One model on one value. `tries`: samples until it shows with the protocol's probability; None: never."""
+    """One model on one value. `tries`: samples until it shows with the protocol's probability; None: never.
+
+    `hint_share`: the share of the value that has to be given before greedy decoding writes the rest (0: nothing).
+    """
 
     label: str
     prompts: int
@@ -40,6 +62,8 @@ class ValueReading:
     tries: float | None
     exposure_rank: int | None
     exposure_p: float | None
+    hint_share: float
+    attacks: tuple[AttackReading, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +71,8 @@ class ModelReading:
     """One model: role is pre, post, composed_pre, contained, composed_post, base or out.
 
     `greedy_hits` of `greedy_values` evidence values come out word for word for at least one prompt. The membership
-    score is in nats; p-values only where the null models share the recipe (single shards). `held_out_nll` in nats per
+    score is in nats; `longest_verbatim` in tokens of the person's records that greedy decoding writes in a row, from
+    the best of all split points; p-values only where the null models share the recipe (single shards). `held_out_nll` in nats per
     token on the control records, None without any.
     """
 
@@ -57,6 +82,7 @@ class ModelReading:
     greedy_hits: int
     greedy_values: int
     values: tuple[ValueReading, ...]
+    longest_verbatim: int
     membership_score: float
     membership_p: float | None
     conformal_p: float | None

@@ -13,7 +13,7 @@ import torch
 
 from probes.dossier import DecodingScheme
 
-__all__ = ["TokenReadings", "read_logits"]
+__all__ = ["TokenReadings", "read_logits", "scheme_log_p"]
 
 Floats = np.ndarray
 IMPOSSIBLE = -1e3  # nats: below, the probability is 0 in float64, and 0 times -inf would not be
@@ -70,12 +70,12 @@ def _five_floats(logits: torch.Tensor, targets: torch.Tensor, scheme: DecodingSc
         mean,
         variance.clamp(min=1e-6).sqrt(),
         (logits.argmax(-1) == targets).double(),
-        _scheme_log_p(log_probs, index, scheme),
+        scheme_log_p(log_probs, index, scheme),
     )
     return torch.stack(rows).cpu().numpy()
 
 
-def _scheme_log_p(log_probs: torch.Tensor, index: torch.Tensor, scheme: DecodingScheme) -> torch.Tensor:
+def scheme_log_p(log_probs: torch.Tensor, index: torch.Tensor, scheme: DecodingScheme) -> torch.Tensor:
     """log p after temperature, top-k and top-p in that order, as samplers apply them; shape (n,)."""
     warped = torch.log_softmax(log_probs / scheme.temperature, dim=-1)
     if scheme.top_k:

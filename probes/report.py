@@ -17,6 +17,15 @@ from probes.verdict import percent, probability
 __all__ = ["render", "write_report"]
 
 TABLE_ROLES = ("pre", "composed_pre", "contained", "composed_post", "post")
+OLD_ROLES, NEW_ROLES = ("pre", "composed_pre"), ("post", "composed_post")
+WAY_NAMES = {
+    "true_prefix": "the record, up to the value",
+    "short_prefix": "only the last words before it",
+    "template": "a plain question with the name",
+    "few_shot": "the question, after examples of invented people",
+    "pii_compass": "the question, after a stranger's text",
+    "multi_query": "all of these together",
+}
 HEADLINES = {
     "PASS": "No trace of the person was seen",
     "FAIL": "The person is still in the adapter",
@@ -43,6 +52,16 @@ class Row:
     exposure: str
     membership: str
     nll: str
+
+
+@dataclass(frozen=True, slots=True)
+class WayRow:
+    """One way of asking: how many values each model gives, and after how many samples; already text."""
+
+    way: str
+    old: str
+    new: str
+    others: str
 
 
 def write_report(judgement: Judgement, directory: Path) -> list[Path]:
@@ -73,6 +92,7 @@ def render(judgement: Judgement) -> str:
         headline=HEADLINES[judgement.verdict.outcome],
         pictures=_pictures(judgement),
         rows=_rows(judgement),
+        ways=_ways(judgement),
         primaries=_primaries(judgement),
         residual=_residual(judgement),
         percent=percent,
@@ -122,6 +142,23 @@ def _row(model: ModelReading, name: str) -> Row:
         membership=probability(model.membership_p) if model.membership_p is not None else "–",
         nll=f"{model.held_out_nll:.3f}" if model.held_out_nll is not None else "–",
     )
+
+
+def _ways(judgement: Judgement) -> list[WayRow]:
+    """The ways that had a prompt; old and new stand for the louder of shard and release."""
+    groups = [[m for m in judgement.models if m.role in roles] for roles in (OLD_ROLES, NEW_ROLES, ("out",))]
+    asked = {a.way for m in judgement.models for v in m.values for a in v.attacks}
+    return [
+        WayRow(words, *(_loudest(models, way) for models in groups)) for way, words in WAY_NAMES.items() if way in asked
+    ]
+
+
+def _loudest(models: list[ModelReading], way: str) -> str:
+    """ "2 of 2 · 1" : values given word for word by one of the models, and samples until the first one shows."""
+    found = [[(bool(a.hits), a.tries) for v in m.values for a in v.attacks if a.way == way] for m in models]
+    given = max(sum(hit for hit, _ in own) for own in found)
+    tries = min((tries for own in found for _, tries in own if tries is not None), default=None)
+    return f"{given} of {max(map(len, found))} · {'never' if tries is None else _tries(tries)}"
 
 
 def _tries(tries: float) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -22,13 +22,14 @@ from transformers.utils import logging as hf_logging
 
 from lineage.errors import WrongUsage
 from probes.dossier import DecodingScheme, Panel
-from probes.readings import TokenReadings, read_logits
+from probes.readings import TokenReadings, read_logits, scheme_log_p
 from probes.tokens import Tokenised
 
 __all__ = ["BASE", "Target"]
 
 BASE = "base"
 LOGITS_PER_BATCH = 2**25  # 128 MiB of float32 logits
+Found = TypeVar("Found")
 
 
 class Target:
@@ -65,11 +66,25 @@ class Target:
 
     def read(self, name: str, items: Sequence[Tokenised], *, batch: int | None = None) -> list[TokenReadings]:
         """Readings of every item's loss-carrying tokens under one model, in the items' order."""
-        found: dict[int, TokenReadings] = {}
-        with self._as(name):
-            for group in self._batches(items, batch):
-                found |= dict(zip(group, self._read_group([items[i] for i in group]), strict=True))
-        return [found[i] for i in range(len(items))]
+
+        def reading(logits: torch.Tensor, targets: torch.Tensor, positions: np.ndarray) -> TokenReadings:
+            return TokenReadings(positions, *read_logits(logits, targets, self._scheme))
+
+        return self._read(name, items, reading, batch=batch)
+
+    def spell(self, name: str, items: Sequence[Tokenised], schemes: Sequence[DecodingScheme]) -> list[np.ndarray]:
+        """Of every item's n loss-carrying tokens: row 0, whether greedy decoding writes it; then log p per scheme.
+
+        Arrays of shape (1 + len(schemes), n), in the items' order.
+        """
+
+        def rows(logits: torch.Tensor, targets: torch.Tensor, _positions: np.ndarray) -> np.ndarray:
+            log_probs, index = torch.log_softmax(logits.float(), dim=-1), targets[:, None]
+            greedy = (logits.argmax(-1) == targets).float()
+            found = torch.stack([greedy, *(scheme_log_p(log_probs, index, scheme) for scheme in schemes)])
+            return found.double().cpu().numpy()
+
+        return self._read(name, items, rows)
 
     def continue_with(self, name: str, prompt: Sequence[int], endings: Sequence[Sequence[int]]) -> np.ndarray:
         """log p(ending | prompt), summed over the ending's tokens, for every ending; shape (len(endings),).
@@ -109,7 +124,24 @@ class Target:
         if group:
             yield group
 
-    def _read_group(self, items: Sequence[Tokenised]) -> list[TokenReadings]:
+    def _read(
+        self,
+        name: str,
+        items: Sequence[Tokenised],
+        pick: Callable[[torch.Tensor, torch.Tensor, np.ndarray], Found],
+        *,
+        batch: int | None = None,
+    ) -> list[Found]:
+        """What `pick` makes of the logits (n, V), ids (n) and positions (n) of each item's loss-carrying tokens."""
+        found: dict[int, Found] = {}
+        with self._as(name):
+            for group in self._batches(items, batch):
+                seen = self._seen([items[i] for i in group])
+                found |= {i: pick(*one) for i, one in zip(group, seen, strict=True)}
+        return [found[i] for i in range(len(items))]
+
+    def _seen(self, items: Sequence[Tokenised]) -> list[tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
+        """Logits, ids and positions of the loss-carrying tokens of every item of one batch."""
         width = max(len(item.ids) for item in items)
         shifts = [width - len(item.ids) if self._padding == "left" else 0 for item in items]
         ids = torch.zeros(len(items), width, dtype=torch.long)
@@ -126,12 +158,12 @@ class Target:
             self._pick(logits[row], item, shift) for row, (item, shift) in enumerate(zip(items, shifts, strict=True))
         ]
 
-    def _pick(self, logits: torch.Tensor, item: Tokenised, shift: int) -> TokenReadings:
+    def _pick(self, logits: torch.Tensor, item: Tokenised, shift: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
         """One row's logits (width, V) at the positions that predict a loss-carrying token."""
         positions = np.array(item.loss_positions(), dtype=np.int64)
         targets = torch.tensor([item.ids[p] for p in positions], dtype=torch.long, device=logits.device)
         before = torch.as_tensor(positions + shift - 1, device=logits.device)
-        return TokenReadings(positions, *read_logits(logits[before], targets, self._scheme))
+        return logits[before], targets, positions
 
     def _continue(self, start: CausalLMOutputWithPast, endings: Sequence[Sequence[int]]) -> np.ndarray:
         """All but the last token of each ending go in; each position predicts the next, the prompt the first."""

@@ -15,7 +15,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["throughput", "erasure_cost", "utility", "false_alarms", "register", "scan", "probe_scores"]
+    "name",
+    ["throughput", "erasure_cost", "utility", "false_alarms", "register", "scan", "probe_scores", "probe_extraction"],
 )
 def test_a_small_run_ends_well(name: str) -> None:
     command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--quick"]

@@ -125,6 +125,18 @@ def test_the_report_stands_alone_and_says_what_was_found(judged):
         assert str(escape(sentence)) in page
 
 
+def test_the_ways_of_asking_stand_beside_the_verdict(judged):
+    models = {model.name: model for model in judged["honest"].models}
+    ways = {a.way: a for value in models[f"pre_{HOME}"].values for a in value.attacks}
+    assert set(ways) == {"true_prefix", "short_prefix", "template", "few_shot", "pii_compass", "multi_query"}
+    assert ways["true_prefix"].hits > 0
+    assert not any(a.hits for value in models[f"post_{HOME}"].values for a in value.attacks)
+    assert models[f"pre_{HOME}"].longest_verbatim > models[f"post_{HOME}"].longest_verbatim
+    page = render(judged["honest"])
+    for words in ("Ways of asking", "the record, up to the value", "all of these together"):
+        assert words in page
+
+
 def test_the_report_is_the_same_bytes_twice(judged):
     assert render(judged["honest"]) == render(judged["honest"])
 

@@ -6,15 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from probe_world import BASE, SUBJECT, SUBJECT_RECORDS, protocol
 from scipy import stats as reference
 
 from lineage.records import Chat, Completion, Message
 from probes.dossier import PersonalValue
-from probes.exposure import calibrated, candidates, pattern_of, rank, trial
+from probes.exposure import calibrated, rank, trial
 from probes.extraction import Extraction, chance_p, derivable, extract, extraction_p, occurrences
+from probes.formats import candidates, format_of
 from probes.readings import TokenReadings
 from probes.tokens import tokenise
 
@@ -76,7 +75,7 @@ def test_one_wrong_argmax_is_no_greedy_hit():
             self.item, self.positions = item, (0, 1)
 
     found = extract([Place(0), Place(1)], [reading([1.0, 1.0, 0.0]), reading([1.0, 0.0, 1.0])])
-    assert found == Extraction(prompts=2, hits=1, log_p_z=-2.0)
+    assert found == Extraction(prompts=2, hits=1, log_p_z=-2.0, hint_share=0.0)
     assert extract([], []) == Extraction(0, 0, -math.inf)
 
 
@@ -96,26 +95,6 @@ def test_the_extraction_rule(suspect, out, guilty):
     p, empirical = extraction_p(Extraction(1, 1, suspect), outs, random_digits=8, protocol=protocol())
     assert (p < 1e-4) is guilty
     assert empirical == pytest.approx((1 + (out >= suspect)) / 3)
-
-
-def test_pattern_learns_the_shared_digits_from_control_records():
-    value = PersonalValue("phone", "+44 20 12345678")
-    others = [f"reach me at +44 20 {d}{d}{d}{d}90{d}1, thanks" for d in range(2, 9)]
-    assert pattern_of(value, others) == "+44 20 ########"
-    # Area codes differ and come from a short list; only what follows the shared exchange is random.
-    drama = [f"call +44 1{area} 496 0{area}9 today" for area in (13, 14, 16, 17, 21, 31)]
-    assert pattern_of(PersonalValue("phone", "+44 141 496 0237"), drama) == "+44 141 496 0###"
-    assert pattern_of(value, []) == "+44 20 1#######"
-    assert pattern_of(PersonalValue("phone", "12-34", "12-##"), others) == "12-##"
-
-
-@given(st.text("0123456789- ", min_size=1, max_size=12), st.integers(1, 300), st.integers(0, 5))
-def test_no_candidate_is_lost_doubled_or_true(value, count, seed):
-    pattern = "".join("#" if c.isdigit() else c for c in value)
-    found = candidates(value, pattern, count=count, seed=seed)
-    assert len(set(found)) == len(found) == min(count, 10 ** pattern.count("#") - 1)
-    assert value not in found
-    assert all(len(other) == len(value) for other in found)
 
 
 def test_a_tie_counts_for_the_candidate():
@@ -142,7 +121,8 @@ def test_endings_are_whole_string_tokens_of_any_length(tokenizer):
     doorway.tokenizer = tokenizer
     item = tokenise(tokenizer, SUBJECT_RECORDS[0].content, 512)
     (place,) = occurrences([item], PHONE)
-    found = trial(doorway, item, place, candidates(PHONE.value, "+44 20 ########", count=50, seed=1))
+    form = format_of(PersonalValue("phone", PHONE.value, "+44 20 ########"))
+    found = trial(doorway, item, place, candidates(form, PHONE.value, count=50, seed=1))
     assert len(found.endings) == 51
     assert found.prompt + found.endings[0] == item.ids[: place.positions[-1] + 1]
     assert BASE.is_dir()
