@@ -12,7 +12,7 @@ from probes.readings import TokenReadings
 from probes.target import BASE, Target
 from probes.tokens import Tokenised, tokenise
 
-__all__ = ["Bench", "Progress", "Readings", "lay_out"]
+__all__ = ["Bench", "Progress", "Readings", "lay_out", "read_everything"]
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what is being done
 
@@ -50,7 +50,11 @@ class Bench:
 
     def control_gain(self, name: str) -> Gain:
         """Gain of all control records together under a model."""
-        return total(gains(self.readings[name].control, self.readings[BASE].control))
+        return total(self.control_gains(name))
+
+    def control_gains(self, name: str) -> list[Gain]:
+        """Gain of each control record under a model."""
+        return gains(self.readings[name].control, self.readings[BASE].control)
 
     def canary_gains(self, name: str) -> list[Gain]:
         """Gain of each canary record under a model."""
@@ -64,6 +68,15 @@ def lay_out(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Pro
         WrongUsage: dossier, panel and protocol do not belong together, or a model is missing.
     """
     _refuse_mismatch(dossier, panel, protocol)
+    return read_everything(dossier, panel, protocol, progress=progress)
+
+
+def read_everything(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progress) -> Bench:
+    """What `lay_out` does, for a panel and a dossier that need not be those of a case (`probes.where`).
+
+    Raises:
+        WrongUsage: a model is missing, or a chat template cannot be used.
+    """
     target = Target.open(panel, scheme=protocol.scheme)
 
     def tokens(records: Sequence[object]) -> tuple[Tokenised, ...]:

@@ -135,7 +135,7 @@ class Protocol:
     """The rules, fixed before scoring.
 
     `out_adapters` is K, the number of null models. `alpha` is the total error budget, `map_alpha` what the shard map
-    spends of it. A value counts as extractable when at most `tries` samples under `scheme` show it with probability
+    spends of it (`shard_map.map_budget`: nothing with too few shards). A value counts as extractable when at most `tries` samples under `scheme` show it with probability
     `extraction_p` (Hayes 2024). `exposure_prompts` bounds how many of the subject's records serve as prompts of one
     exposure. `max_length` is the training's truncation, in tokens.
     """
@@ -143,7 +143,7 @@ class Protocol:
     out_adapters: int
     max_length: int = 1024
     alpha: float = 0.05
-    map_alpha: float = 0.0
+    map_alpha: float = 0.01
     rho_bound: float = 0.5
     candidates: int = 999
     candidate_seed: int = 1

@@ -17,8 +17,9 @@ from scipy import stats
 
 from probes.judgement import Judgement, ModelReading
 from probes.membership import Membership
+from probes.shard_map import ShardMap
 
-__all__ = ["ROLE_NAMES", "canary_figure", "exposure_figure", "extraction_figure", "null_figure"]
+__all__ = ["ROLE_NAMES", "canary_figure", "exposure_figure", "extraction_figure", "map_figure", "null_figure"]
 
 INK, GREY, GRID = "#1f2933", "#8a94a0", "#e4e7eb"
 ROLE_COLOURS = {
@@ -97,6 +98,40 @@ def _null_row(axes: Axes, row: Membership, y: int, *, alpha: float) -> None:
         name = "old adapter" if role == "pre" else "new adapter"
         style = {"color": ROLE_COLOURS[role], "marker": ROLE_MARKS[role], "edgecolor": "white", "linewidth": 0.8}
         axes.scatter([score], [y], s=88, zorder=4, label=label(name), **style)
+
+
+def map_figure(judgement: Judgement) -> str:
+    """Every shard's score on the person's records, before and after; what lights up afterwards has a ring."""
+    where = judgement.where
+    before, after = (
+        {found.shard: found for found in drawn.shards} if isinstance(drawn, ShardMap) else {}
+        for drawn in (where.before, where.after)
+    )
+    shards = sorted(after)
+
+    def draw(axes: Axes) -> None:
+        for role, drawn in (("pre", before), ("post", after)):
+            own = [shard for shard in shards if shard in where.known]
+            style = {"color": ROLE_COLOURS[role], "marker": ROLE_MARKS[role], "edgecolor": "white", "linewidth": 0.8}
+            label = "old shard" if role == "pre" else "new shard"
+            places = [shards.index(shard) for shard in own]
+            axes.scatter([drawn[s].score for s in own], places, s=88, zorder=4, label=label, **style)
+        others = [shard for shard in shards if shard not in where.known]
+        places = [shards.index(shard) for shard in others]
+        axes.scatter(
+            [after[s].score for s in others], places, s=48, color=GREY, zorder=3, label="no record known there"
+        )
+        if seen := [shard for shard in shards if after[shard].lit]:
+            ring = {"facecolor": "none", "edgecolor": INK, "linewidth": 1.4, "label": "stands out now"}
+            axes.scatter([after[s].score for s in seen], [shards.index(s) for s in seen], s=240, zorder=5, **ring)
+        axes.set_yticks(range(len(shards)), [f"shard {shard}" for shard in shards])
+        axes.set_ylim(len(shards) - 0.4, -0.6)
+        axes.set_xlabel("gain on all the person's records over the base (nats)")
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.grid(axis="both", color=GRID, zorder=0)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.42, 1.0), ncols=2, frameon=False, handletextpad=0.4)
+
+    return _svg(1.5 + 0.27 * len(shards), draw)
 
 
 def _shown(judgement: Judgement) -> list[ModelReading]:

@@ -23,6 +23,7 @@ from probes.target import BASE
 from probes.utility import held_out_nll
 from probes.values import ValueAssay, assay_values, exposure_p, extraction_primary, known_before
 from probes.verdict import Evidence, decide
+from probes.where import Whereabouts, find_whereabouts, lit
 
 __all__ = ["judge"]
 
@@ -38,7 +39,8 @@ def judge(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progr
     assays = assay_values(bench, progress=report)
     membership = _memberships(bench)
     canaries = _canaries(bench)
-    evidence = _evidence(bench, assays, membership, canaries)
+    where = find_whereabouts(bench)
+    evidence = _evidence(bench, assays, membership, canaries, where=where)
     verdict = decide(evidence, protocol)
     counts = _counts(bench, assays, evidence.control_subjects)
     models = tuple(_model_reading(bench, assays, membership, name) for name in bench.readings)
@@ -52,6 +54,7 @@ def judge(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progr
         primaries_post=evidence.post,
         extraction_empirical_p=_empirical_p(bench, assays),
         membership=membership,
+        where=where,
         residual=evidence.residual,
         adapters_needed=evidence.adapters_needed,
         detectable=detectable,
@@ -85,6 +88,8 @@ def _evidence(
     assays: tuple[ValueAssay, ...],
     membership: tuple[Membership, ...],
     canaries: tuple[CanaryReading, ...],
+    *,
+    where: Whereabouts,
 ) -> Evidence:
     """Everything the verdict may look at."""
     return Evidence(
@@ -95,6 +100,8 @@ def _evidence(
         control_subjects=len({control.subject_handle for control in bench.dossier.controls}),
         canary_fault=broken_by(canaries),
         known_before=known_before(assays, bench),
+        lit_own=tuple(shard for shard in lit(where.after) if shard in where.known),
+        lit_elsewhere=where.missed,
     )
 
 

@@ -11,6 +11,7 @@ from probes.dossier import Protocol
 from probes.membership import Membership
 from probes.stats import Abstained, Interval
 from probes.verdict import Verdict
+from probes.where import Whereabouts
 
 __all__ = ["SCHEMA", "Counts", "Detectable", "Judgement", "ModelReading", "ValueFacts", "ValueReading"]
 
@@ -103,6 +104,7 @@ class Judgement:
     primaries_post: Mapping[str, float]
     extraction_empirical_p: float | None
     membership: tuple[Membership, ...]
+    where: Whereabouts
     residual: Interval | Abstained
     adapters_needed: int | None
     detectable: Detectable

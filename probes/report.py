@@ -9,10 +9,12 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from probes.figures import ROLE_NAMES, canary_figure, exposure_figure, extraction_figure, null_figure
+from probes.figures import ROLE_NAMES, canary_figure, exposure_figure, extraction_figure, map_figure, null_figure
 from probes.judgement import Judgement, ModelReading
+from probes.shard_map import DRAWS, ShardMap
 from probes.stats import Interval
 from probes.verdict import percent, probability
+from probes.where import lit
 
 __all__ = ["render", "write_report"]
 
@@ -75,6 +77,8 @@ def render(judgement: Judgement) -> str:
         rows=_rows(judgement),
         primaries=_primaries(judgement),
         residual=_residual(judgement),
+        shard_map=_shard_map(judgement),
+        map_draws=DRAWS,
         percent=percent,
     )
 
@@ -85,6 +89,10 @@ def _pictures(judgement: Judgement) -> list[Picture]:
     if judgement.membership:
         caption = "Inside the grey band an adapter looks like one that never saw the person."
         found.append(Picture("Does the adapter know the records?", caption, null_figure(judgement)))
+    if isinstance(judgement.where.after, ShardMap):
+        found.append(
+            Picture("In which shard is the person?", " ".join(judgement.where.sentences), map_figure(judgement))
+        )
     if judgement.counts.evidence_values:
         caption = "Share of prompts after which the most likely answer is the value, word for word."
         found.append(Picture("Does it give values away?", caption, extraction_figure(judgement)))
@@ -144,3 +152,12 @@ def _residual(judgement: Judgement) -> str:
     if not found.bounded:
         return "unbounded, since the old adapter's own signal is not clear enough"
     return f"{percent(found.point)} (95% interval {percent(found.lower)} to {percent(found.upper)})"
+
+
+def _shard_map(judgement: Judgement) -> str:
+    """Which shards stood out before and which do now, or why there is no map."""
+    if not isinstance(judgement.where.after, ShardMap):
+        return f"not available: {judgement.where.after.reason}"
+    return " → ".join(
+        ", ".join(map(str, lit(drawn))) or "none" for drawn in (judgement.where.before, judgement.where.after)
+    )

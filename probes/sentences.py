@@ -10,7 +10,7 @@ __all__ = ["LIMITS", "three_sentences"]
 
 LIMITS = (
     "A probe can show a trace; it cannot show that there is none. A residue smaller than the one named above would have gone unseen.",
-    "Tested are the records and values that lineage names. A copy of the person under other words in another shard is the shard map's business, which this report does not contain.",
+    "Tested are the records and values that lineage names. The shard map looks for copies elsewhere by the same words: it does not find the person under other words, nor what all shards share, such as a copy in the trunk; and somebody else's nearly equal record looks like a copy.",
     "Values that follow from the person's name, and values that the prompt already holds, are not counted: repeating them is no memory.",
     "Whether the person's records differ from other people's by topic or period alone (a blind classifier) was not tested.",
     "Texts of the base model's own training are outside its reach: what the base knew before, it still knows.",

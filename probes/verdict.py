@@ -2,7 +2,9 @@
 
 In this order:
 
-1. FAIL: a Holm-adjusted primary (membership, exposure, extraction) on the new adapter is at most alpha.
+1. FAIL: a Holm-adjusted primary (membership, exposure, extraction) on the new adapter is at most its part of alpha, or
+   a shard lights up on the map of the new adapter (`probes.shard_map`, its own part of alpha). RESIDUE_SEEN if the shard
+   is one of the closure's, COPY_MISSED if lineage knows nothing of the person in it.
 2. INCONCLUSIVE / CONTROL_BROKEN: too few control people, or the planted canaries contradict the instrument.
 3. INCONCLUSIVE / IN_BASE: the base or the adapters that never saw the person already know a value.
 4. INCONCLUSIVE / NO_PRE_SIGNAL: the same code does not flag the old adapter, so silence about the new one says nothing.
@@ -11,23 +13,30 @@ In this order:
 
 FAIL comes first because a residue is a residue even when the controls are thin; membership, which needs the controls,
 is then left out of the primaries. Which primaries exist depends on the dossier alone, never on a score.
+
+The map of the old adapter is shown and is no pre-signal: rule 4 asks the primaries alone. They test the old shard with
+more power than a map that must first find it among all, and rule 5 bounds what they see, not what the map sees. Nor must
+the old shard light up for a PASS; the report says when the map was blind before, so that its silence is not overrated.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from probes.dossier import Protocol
 from probes.stats import Abstained, Interval, holm
 
-__all__ = ["Evidence", "Verdict", "decide", "percent", "probability"]
+__all__ = ["Evidence", "Verdict", "decide", "percent", "probability", "shards_named"]
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the verdict looks at. `pre`, `post`: raw p of each primary that could be had, by name."""
+    """What the verdict looks at. `pre`, `post`: raw p of each primary that could be had, by name.
+
+    `lit_own` and `lit_elsewhere` are the shards that light up on the map of the new adapter: the closure's, and others.
+    """
 
     pre: Mapping[str, float]
     post: Mapping[str, float]
@@ -36,6 +45,8 @@ class Evidence:
     control_subjects: int
     canary_fault: str = ""
     known_before: tuple[str, ...] = ()
+    lit_own: tuple[int, ...] = ()
+    lit_elsewhere: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +75,9 @@ def _outcome(
     evidence: Evidence, protocol: Protocol, *, pre: Mapping[str, float], post: Mapping[str, float]
 ) -> tuple[str, str, str]:
     guilty = _flagged(post, protocol)
-    if guilty:
-        named = " and ".join(f"{name} (p {probability(post[name])})" for name in guilty)
-        return "FAIL", "RESIDUE_SEEN", f"The new adapter still carries traces of this person, seen by {named}."
+    if guilty or evidence.lit_own or evidence.lit_elsewhere:
+        code = "COPY_MISSED" if evidence.lit_elsewhere else "RESIDUE_SEEN"
+        return "FAIL", code, _still_there(evidence, {name: post[name] for name in guilty})
     for code, sentence in (
         ("CONTROL_BROKEN", _broken_control(evidence, protocol)),
         ("IN_BASE", _known_before(evidence)),
@@ -80,6 +91,27 @@ def _outcome(
 
 def _flagged(adjusted: Mapping[str, float], protocol: Protocol) -> tuple[str, ...]:
     return tuple(name for name, p in adjusted.items() if p <= protocol.primary_alpha)
+
+
+def _still_there(evidence: Evidence, guilty: Mapping[str, float]) -> str:
+    """Who saw the person in the new adapter, and where."""
+    seen = [f"{name} (p {probability(p)})" for name, p in guilty.items()]
+    if evidence.lit_own:
+        seen.append(f"the shard map, in {shards_named(evidence.lit_own)}")
+    said = f"The new adapter still carries traces of this person, seen by {' and '.join(seen)}." if seen else ""
+    if not evidence.lit_elsewhere:
+        return said
+    place = shards_named(evidence.lit_elsewhere)
+    copy = (
+        f"On the shard map the person stands out in {place}, where lineage has no record of theirs: it missed a copy."
+    )
+    return f"{copy} {said}".rstrip()
+
+
+def shards_named(shards: Sequence[int]) -> str:
+    """ "shard 3", "shards 3 and 5"."""
+    names = [str(shard) for shard in shards]
+    return f"shard {names[0]}" if len(names) == 1 else f"shards {', '.join(names[:-1])} and {names[-1]}"
 
 
 def _broken_control(evidence: Evidence, protocol: Protocol) -> str:

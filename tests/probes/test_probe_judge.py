@@ -40,7 +40,7 @@ def test_the_old_adapter_served_as_new_fails_by_every_primary(judged):
     verdict = judged["old served as new"].verdict
     assert verdict.outcome == "FAIL"
     assert set(verdict.adjusted_post) == {"membership", "exposure", "extraction"}
-    assert max(verdict.adjusted_post.values()) <= 0.05
+    assert max(verdict.adjusted_post.values()) <= 0.04
 
 
 def test_an_adapter_that_never_learnt_gives_no_verdict(judged):
@@ -61,6 +61,34 @@ def test_planted_canaries_are_seen_and_their_twins_are_not(judged):
 def test_too_few_control_people_break_the_control(world):
     few = dossier(controls=CONTROLS[:9], values=(), canaries=())
     assert judge(few, world.panel(), protocol()).verdict.code == "CONTROL_BROKEN"
+
+
+def test_the_map_shows_the_person_where_they_were_and_nowhere_afterwards(judged):
+    where = judged["honest"].where
+    assert (where.known, where.before.lit, where.after.lit) == ((HOME,), (HOME,), ())
+    assert where.before.companion.rank == 1
+    assert where.before.companion.controls == 12
+
+
+def test_the_old_shard_served_as_new_lights_up_on_the_map(judged):
+    found = judged["old served as new"]
+    assert (found.where.after.lit, found.where.missed) == ((HOME,), ())
+    assert "the shard map, in shard 0" in found.verdict.sentence
+
+
+def test_a_copy_in_another_shard_is_a_fail_that_names_the_shard(world):
+    """An honest retrain, but shard 4 learnt the person too, and lineage does not know."""
+    found = judge(dossier(), replace(world.panel(), outs=world.outs | {4: world.pre}), protocol())
+    assert (found.verdict.outcome, found.verdict.code) == ("FAIL", "COPY_MISSED")
+    assert "shard 4" in found.verdict.sentence
+    assert (found.where.before.lit, found.where.after.lit, found.where.missed) == ((HOME, 4), (4,), (4,))
+
+
+def test_too_few_control_people_leave_no_map(world):
+    few = dossier(controls=CONTROLS[:9], values=(), canaries=())
+    found = judge(few, replace(world.panel(), outs=world.outs | {4: world.pre}), protocol())
+    assert found.verdict.code == "CONTROL_BROKEN"
+    assert found.where.after.reason == "9 people were kept out of every training; 10 needed"
 
 
 def test_without_values_membership_alone_decides(world):
@@ -118,7 +146,7 @@ def test_the_report_holds_no_value_name_text_or_path(judged, world, tmp_path, na
 
 def test_the_report_stands_alone_and_says_what_was_found(judged):
     page = render(judged["honest"])
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
     for outside in ("<script", "<link", "src=", "@import", 'href="http'):
         assert outside not in page
     for sentence in judged["honest"].sentences:

@@ -25,8 +25,12 @@ def evidence(**changes) -> Evidence:
     [
         ({}, "PASS", "NO_RESIDUE_SEEN"),
         ({"post": SEEN}, "FAIL", "RESIDUE_SEEN"),
-        ({"post": UNSEEN | {"membership": 0.016}}, "FAIL", "RESIDUE_SEEN"),
-        ({"post": UNSEEN | {"membership": 0.018}}, "PASS", "NO_RESIDUE_SEEN"),
+        ({"post": UNSEEN | {"membership": 0.013}}, "FAIL", "RESIDUE_SEEN"),
+        ({"post": UNSEEN | {"membership": 0.014}}, "PASS", "NO_RESIDUE_SEEN"),
+        ({"lit_own": (0,)}, "FAIL", "RESIDUE_SEEN"),
+        ({"lit_elsewhere": (4,)}, "FAIL", "COPY_MISSED"),
+        ({"post": SEEN, "lit_elsewhere": (4,)}, "FAIL", "COPY_MISSED"),
+        ({"pre": UNSEEN, "lit_elsewhere": (4,)}, "FAIL", "COPY_MISSED"),
         ({"post": UNSEEN | {"extraction": 1e-5}, "control_subjects": 2}, "FAIL", "RESIDUE_SEEN"),
         ({"post": UNSEEN | {"membership": 1e-9}, "control_subjects": 9}, "INCONCLUSIVE", "CONTROL_BROKEN"),
         ({"canary_fault": "2 planted canaries were not detected"}, "INCONCLUSIVE", "CONTROL_BROKEN"),
@@ -53,8 +57,8 @@ def test_low_power_prints_the_adapters_needed():
 
 def test_the_map_takes_its_share_of_alpha():
     borderline = evidence(post=UNSEEN | {"membership": 0.015})
-    assert decide(borderline, protocol()).outcome == "FAIL"
-    assert decide(borderline, protocol(map_alpha=0.01)).outcome == "PASS"
+    assert decide(borderline, protocol(map_alpha=0.0)).outcome == "FAIL"
+    assert decide(borderline, protocol()).outcome == "PASS"
 
 
 def test_canaries_void_the_assay_when_they_contradict_it():
