@@ -55,6 +55,7 @@ EVENT_WORDS = {
     "case.purge_approved": "Purge approved", "case.purged": "Purged", "case.signed_off": "Certificate signed",
     "probe.registered": "Probe protocol fixed", "case.refused": "Refused", "case.failed": "A job failed", "case.extended": "Time limit extended",
     "case.held": "Legal hold placed", "case.hold_lifted": "Legal hold lifted", "record.viewed": "A record was opened",
+    "lineage.audited": "Lineage audited on the weights", "lineage.copy_missed": "The weights know a person where lineage does not",
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from lineage.policy_complaints import complaints
 
 __all__ = [
     "AdapterSettings",
+    "AuditSettings",
     "ConsoleSettings",
     "GateSettings",
     "RowSettings",
@@ -52,6 +53,17 @@ class GateSettings(_Section):
     record_limit_s: int = Field(120, ge=1, le=3600, description="Longest scan of one record in a scan process.")
     quarantine_days: int = Field(
         90, ge=0, le=36_500, description="Days after which what nobody reviewed is blocked and shredded; 0: never."
+    )
+
+
+class AuditSettings(_Section):
+    """Whether the weights are asked from time to time if lineage is complete."""
+
+    subjects: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="People a weekly audit draws for each adapter and looks for in every shard; 0: no audit.",
     )
 
 
@@ -93,6 +105,7 @@ class Settings(_Section):
     gate: GateSettings = GateSettings()
     rows: RowSettings = RowSettings()
     console: ConsoleSettings = ConsoleSettings()
+    audit: AuditSettings = AuditSettings()
     adapters: dict[AdapterName, AdapterSettings] = Field(default_factory=lambda: {"support": AdapterSettings()})
 
     @field_validator("data_dir")

@@ -7,9 +7,11 @@ Without a workspace (in the repository root, say) it shows the family of one ada
 from dagster import AssetSelection, Definitions, define_asset_job, in_process_executor
 
 from pipelines.assets import adapter_assets, asset_key, gate_assets
+from pipelines.audit_job import audit_job, weekly_audit
 from pipelines.checks import adapter_checks, gate_is_open
 from pipelines.housekeeping import daily_expiry, quarantine_expiry, store_collection
 from pipelines.jobs import case_erasure, case_preview, case_purge
+from pipelines.probe_job import person_probe
 from pipelines.rescan_job import gate_rescan
 from pipelines.resources import WindowResource, WorkspaceResource, settings_of_location
 from pipelines.study_job import study_job
@@ -42,6 +44,7 @@ def _jobs_of(adapter: str) -> list[object]:
 
 def _definitions() -> Definitions:
     names = adapter_names()
+    audits = {name: audit_job(name) for name in names}
     ingest = define_asset_job("ingest", AssetSelection.assets("corpus", "findings", "admissions"))
     return Definitions(
         assets=[gate_assets, *(asset for name in names for asset in adapter_assets(name))],
@@ -54,10 +57,12 @@ def _definitions() -> Definitions:
             store_collection,
             quarantine_expiry,
             gate_rescan,
+            person_probe,
+            *audits.values(),
             *(job for name in names for job in _jobs_of(name)),
         ],
         sensors=[case_sensor, failure_sensor, cancel_sensor, *(shard_sensor(name) for name in names)],
-        schedules=[daily_expiry],
+        schedules=[daily_expiry, *(weekly_audit(name, audit) for name, audit in audits.items())],
         resources={"workspace": WorkspaceResource(), "window": WindowResource()},
         executor=in_process_executor,
     )

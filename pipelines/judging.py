@@ -17,11 +17,10 @@ from sqlmodel import Session, col, select
 from lineage import builds, ledger, plans
 from lineage.case import CaseFile, Stage
 from lineage.catalog import contents_of
-from lineage.errors import NotAcceptable, WrongUsage
+from lineage.errors import NotAcceptable
 from lineage.evidence import add_evidence, evidence, evidence_digest
 from lineage.plans import Placed
 from lineage.register import RegisterForm
-from lineage.subjects import load_forms
 from lineage.tables import PlacementRow, RecordRow
 from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from probes.dossier import CanaryRecord, ControlRecord, Dossier, Panel, Protocol
     from probes.judgement import Judgement
 
-__all__ = ["probe_case", "probe_subject", "probe_window"]
+__all__ = ["controls_of", "dossier_of", "extracted", "probe_case", "probe_window"]
 
 CANARY_PURPOSE = "canary"
 GRAVITY = ("PASS", "INCONCLUSIVE", "FAIL")
@@ -95,6 +94,7 @@ def _probe_adapter(
     from probes.dossier import Protocol
     from probes.judge import judge
     from probes.report import write_report
+    from probes.shard_map import map_budget
 
     atelier = open_atelier(workspace, adapter)
     rebuilt = {int(shard) for shard in after["shards"]}  # type: ignore[attr-defined]
@@ -102,9 +102,10 @@ def _probe_adapter(
     panel = _panel(atelier, before, after, sorted(home or rebuilt))
     if len(panel.outs) < LEAST_OUT_ADAPTERS:
         return None
-    protocol = Protocol(out_adapters=len(panel.outs), max_length=atelier.plan.max_length)
+    budget = map_budget(len(panel.outs) + len(panel.pre))
+    protocol = Protocol(out_adapters=len(panel.outs), max_length=atelier.plan.max_length, map_alpha=budget)
     forms = values_that_go(workspace, case_id)
-    dossier = _dossier(atelier, case_id, [placed.record_id for placed in own], forms, tuple(panel.pre))
+    dossier = dossier_of(atelier, case_id, [placed.record_id for placed in own], forms, tuple(panel.pre))
     _register(workspace, case_id, adapter, protocol)
     with bar(f"Probing {adapter}", None, unit="readings") as progress:
         judgement = judge(dossier, panel, protocol, progress=lambda _done, _steps, _what: progress.advance())
@@ -152,9 +153,10 @@ def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, o
     )
 
 
-def _dossier(
+def dossier_of(
     atelier: Atelier, handle: str, record_ids: Sequence[str], forms: Sequence[RegisterForm], shards: tuple[int, ...]
 ) -> Dossier:
+    """The records among these that are in a shard, the values asked for, controls, and canaries of the given shards."""
     from probes.dossier import Dossier, PersonalValue, PlacedRecord
 
     workspace = atelier.workspace
@@ -162,7 +164,7 @@ def _dossier(
         found = plans.placements_of(session, atelier.plan.digest, record_ids)
         placed = {p.record_id: p for p in found if p.kind == "shard"}
         records = contents_of(session, sorted(placed), keystore=workspace.keystore)
-        controls = _controls(session, atelier, handle)
+        controls = controls_of(session, atelier, handle)
         canaries = _canaries(session, atelier, handle, shards)
     values = dict.fromkeys((form.kind, form.value) for form in forms)
     return Dossier(
@@ -174,7 +176,8 @@ def _dossier(
     )
 
 
-def _controls(session: Session, atelier: Atelier, case_id: str) -> tuple[ControlRecord, ...]:
+def controls_of(session: Session, atelier: Atelier, case_id: str) -> tuple[ControlRecord, ...]:
+    """Records of the people nobody trains on, their subjects by handles of the case."""
     from probes.dossier import ControlRecord
 
     workspace = atelier.workspace
@@ -228,9 +231,21 @@ def _summary(judgement: Judgement, paths: list[Path]) -> dict[str, object]:
         "rho_lower": _finite(getattr(residual, "lower", None)),
         "detectable_effect": _finite(judgement.detectable.effect_sd, digits=3),
         "positive_control": min(judgement.verdict.adjusted_pre.values(), default=1.0) <= judgement.protocol.alpha,
-        "extraction": {model.name: _extracted(judgement, model.name) for model in judgement.models},
+        "shard_map": _map_summary(judgement),
+        "extraction": {model.name: extracted(judgement, model.name) for model in judgement.models},
         "exposure": {model.name: _exposed(judgement, model.name) for model in judgement.models},
     }
+
+
+def _map_summary(judgement: Judgement) -> dict[str, object]:
+    """The shards that lineage names, those that stood out before and do now, and what the maps show in words."""
+    from probes.where import lit
+
+    where = judgement.where
+    return {
+        "known": list(where.known), "before": list(lit(where.before)), "after": list(lit(where.after)),
+        "missed": list(where.missed), "sentences": list(where.sentences),
+    }  # fmt: skip
 
 
 def _finite(value: float | None, *, digits: int = 6) -> float | None:
@@ -238,7 +253,7 @@ def _finite(value: float | None, *, digits: int = 6) -> float | None:
     return round(value, digits) if value is not None and math.isfinite(value) else None
 
 
-def _extracted(judgement: Judgement, name: str) -> dict[str, str]:
+def extracted(judgement: Judgement, name: str) -> dict[str, str]:
     """Per kind of value: how many prompts gave it greedily, of how many."""
     kinds = {facts.label: facts.kind for facts in judgement.values if facts.evidence}
     model = judgement.model(name)
@@ -252,48 +267,3 @@ def _exposed(judgement: Judgement, name: str) -> dict[str, int | None]:
     model = judgement.model(name)
     readings = model.values if model else ()
     return {kinds[v.label]: v.exposure_rank for v in readings if v.label in kinds}
-
-
-def probe_subject(workspace: Workspace, adapter: str, subject_key: str) -> dict[str, object]:
-    """Look for a person outside a case: the tests of a case, on the adapters in service as they are.
-
-    Raises:
-        WrongUsage: none of the person's records was trained on.
-    """
-    from probes.dossier import Protocol
-    from probes.judge import judge
-
-    atelier = open_atelier(workspace, adapter)
-    with workspace.database.reader() as session:
-        forms = load_forms(session, workspace.keystore, subject_key)
-        own = select(RecordRow.id).where(RecordRow.primary_subject == subject_key)
-        record_ids = sorted(session.exec(own).all())
-        found = plans.placements_of(session, atelier.plan.digest, record_ids)
-        adapters = builds.shard_adapters(session, adapter)
-    home = sorted({p.shard for p in found if p.shard is not None})
-    if not home:
-        raise WrongUsage(
-            "None of this person's records was trained on.", hint="lethe lineage subject KEY says where they are."
-        )
-    panel = _standing_panel(atelier, adapters, home)
-    protocol = Protocol(out_adapters=len(panel.outs), max_length=atelier.plan.max_length)
-    judgement = judge(_dossier(atelier, "probe", record_ids, forms, tuple(home)), panel, protocol)
-    seen = judgement.verdict.outcome == "FAIL"
-    sentence = (
-        "The adapter knows this person." if seen else "The adapter shows no sign of this person that was tested for."
-    )
-    return {
-        "seen": seen, "sentence": sentence, "shards": home, "p": dict(judgement.primaries_pre),
-        "extraction": {f"shard {shard}": _extracted(judgement, f"pre_{shard}") for shard in home},
-    }  # fmt: skip
-
-
-def _standing_panel(atelier: Atelier, adapters: Mapping[int, str], home: Sequence[int]) -> Panel:
-    """The adapters as they are: the person's own shards stand on both sides, the others are the null models."""
-    from probes.dossier import Panel
-
-    paths = {shard: atelier.workspace.store.directory("adapters", digest) for shard, digest in adapters.items()}
-    inside = {shard: paths[shard] for shard in home}
-    outs = {shard: path for shard, path in paths.items() if shard not in home}
-    revision = atelier.settings.revision or None
-    return Panel(base=base_for_probes(atelier.settings), revision=revision, pre=inside, post=inside, outs=outs)

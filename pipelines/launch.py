@@ -15,15 +15,19 @@ from pipelines.assets import partition_key
 from pipelines.ingest import IngestReport, report_of, request_ingest
 from pipelines.instance import run_job, workspace_instance
 from pipelines.placing import PlaceReport, freeze_and_place
+from pipelines.probe_job import probe_config
+from pipelines.probing import request_probe
 from pipelines.progress import bar
 from pipelines.study_job import study_config
 from unlearn.plan import Plan
 
 __all__ = [
     "TrainReport",
+    "audit_adapter",
     "collect_garbage",
     "expire_quarantine",
     "ingest_file",
+    "probe_person",
     "rescan_gate",
     "run_case_job",
     "study_adapter",
@@ -111,6 +115,22 @@ def expire_quarantine(workspace: Workspace) -> int:
         result = run_job(_job(workspace, "quarantine_expiry"), instance)
     expired: int = result.output_for_node("expire_quarantine")
     return expired
+
+
+def audit_adapter(workspace: Workspace, adapter: str) -> str:
+    """Run the audit job of an adapter; returns the audit's id. What it saw is in the ledger."""
+    workspace.settings.adapter(adapter)
+    with workspace_instance(workspace.home) as instance:
+        return run_job(_job(workspace, f"{adapter}_audit"), instance).run_id
+
+
+def probe_person(workspace: Workspace, adapter: str, subject_key: str, *, whole_map: bool) -> dict[str, Any]:
+    """Request a probe outside a case and run its job; returns what it saw."""
+    request_id = request_probe(workspace, adapter, subject_key, whole_map=whole_map)
+    with workspace_instance(workspace.home) as instance:
+        result = run_job(_job(workspace, "person_probe"), instance, run_config=probe_config(request_id))
+    found: dict[str, Any] = result.output_for_node("look")
+    return found
 
 
 def rescan_gate(workspace: Workspace) -> str:

@@ -113,20 +113,22 @@ def test_make_targets_named_on_pages_exist() -> None:
 
 
 def settings_fields() -> Iterator[str]:
-    from lineage.settings import AdapterSettings, ConsoleSettings, GateSettings, RowSettings, Settings
+    from lineage.settings import AdapterSettings, AuditSettings, ConsoleSettings, GateSettings, RowSettings, Settings
     from unlearn.plan import TrainSettings
 
-    for section in (Settings, GateSettings, RowSettings, ConsoleSettings, AdapterSettings):
+    for section in (Settings, GateSettings, RowSettings, ConsoleSettings, AuditSettings, AdapterSettings):
         yield from section.model_fields
     yield from (field.name for field in fields(TrainSettings))
 
 
-@pytest.mark.parametrize("name", sorted({*settings_fields()} - {"gate", "rows", "console", "adapters", "workspace"}))
+@pytest.mark.parametrize(
+    "name", sorted({*settings_fields()} - {"gate", "rows", "console", "audit", "adapters", "workspace"})
+)
 def test_every_setting_is_described(name: str) -> None:
     assert f"| `{name}` |" in page("configuration.md")
 
 
-@pytest.mark.parametrize("name", ["gate", "rows", "console", "adapters"])
+@pytest.mark.parametrize("name", ["gate", "rows", "console", "audit", "adapters"])
 def test_every_section_of_the_settings_is_described(name: str) -> None:
     assert f"## `[{name}" in page("configuration.md")
 

@@ -30,7 +30,7 @@ COMMANDS = {
     "review": ("pipelines.cli.review", "review_group", "The quarantine: list, show, release, block."),
     "plan": ("pipelines.cli.plan", "plan", "What an erasure will cost, before anything is trained."),
     "train": ("pipelines.cli.adapter", "train", "Build what is missing or stale, compose, release."),
-    "probe": ("pipelines.cli.adapter", "probe", "Look for a person in an adapter, outside a case."),
+    "probe": ("pipelines.cli.probe", "probe", "Look for a person in an adapter, outside a case."),
     "lineage": ("pipelines.cli.adapter", "lineage_group", "Who fed what: subject, record, adapter, release."),
     "erase": ("pipelines.cli.case", "erase_group", "Erasure cases: file, preview, approve, run, purge, sign."),
     "verify": ("pipelines.cli.proof", "verify", "Check a certificate offline."),

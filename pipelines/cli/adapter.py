@@ -1,4 +1,4 @@
-"""`lethe train`, `lethe probe`, `lethe lineage`: adapters and what is in them."""
+"""`lethe train`, `lethe lineage`: adapters and what is in them."""
 
 from __future__ import annotations
 
@@ -102,26 +102,6 @@ def _say_trained(name: str, report: TrainReport) -> None:
             "raise max_length in a new adapter if that matters.")  # fmt: skip
     if report.silenced_records:
         say(f"  Of {report.silenced_records} of them nothing was learnt: the whole answer lies behind max_length.")
-
-
-@click.command()
-@click.argument("adapter")
-@click.option("--subject", required=True, help="Subject key, from: lethe register find")
-@workspace_option
-@json_option
-def probe(adapter: str, subject: str, workspace_dir: Path | None, as_json: bool) -> None:
-    """Look for a person in ADAPTER outside a case: membership, exposure and extraction in the shards that hold them."""
-    from pipelines.judging import probe_subject
-
-    found = probe_subject(opened(workspace_dir), adapter, subject)
-
-    def lines() -> None:
-        say(f"{adapter}: {found['sentence']}")
-        say("  " + ", ".join(f"{test} p = {p:.2g}" for test, p in found["p"].items()))
-        for shard, given in found["extraction"].items():
-            say(f"  {shard}, word for word: " + ", ".join(f"{kind} {hits}" for kind, hits in given.items()))
-
-    show(found, as_json=as_json, lines=lines)
 
 
 @click.group("lineage")

@@ -157,7 +157,7 @@ def telling_plan(workspace: Workspace) -> Plan:
     proposed = propose(workspace, ADAPTER)
     for number in range(10_000):
         plan = replace(proposed, nonce=f"{number:032x}")
-        where = {person.customer_id: _placed(workspace, plan, person) for person in CORPUS.people}
+        where = {person.customer_id: placed_by(workspace, plan, person) for person in CORPUS.people}
         planted, second = where.pop(PLANTED.customer_id), where.pop(SECOND.customer_id)
         shards = {p.shard for p in where.values() if p.kind == "shard"}
         same = {p.slice for p in where.values() if p.shard == planted.shard}
@@ -168,7 +168,8 @@ def telling_plan(workspace: Workspace) -> Plan:
     raise AssertionError("no such plan")
 
 
-def _placed(workspace: Workspace, plan: Plan, person: Person) -> Placement:
+def placed_by(workspace: Workspace, plan: Plan, person: Person) -> Placement:
+    """Where a plan puts the records of a person."""
     key = workspace.keyring.subject_key(canonical_identifier(person.customer_id))
     return place(
         plan, plan_key(workspace.keyring.workspace_secret, plan), record_id="", primary_subject=key, generation=0,

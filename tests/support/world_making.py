@@ -11,12 +11,13 @@ from small_world import SOURCE, TRAINING
 
 
 def make_world(
-    folder: Path, *, corpus: Path | None, people: Path | None, secret: Path, ingest: Callable[..., Said] = lethe_here
-) -> Path:
+    folder: Path, *, corpus: Path | None, people: Path | None, secret: Path, training: str = TRAINING,
+    ingest: Callable[..., Said] = lethe_here,
+) -> Path:  # fmt: skip
     """`lethe init`, settings, staff and register; then the corpus goes through the gate, if there is one."""
     lethe_here("init", folder, "--controller", "Test GmbH", "--workspace-secret", secret)
     with (folder / "lethe.toml").open("a", encoding="utf-8") as settings:
-        settings.write(TRAINING)
+        settings.write(training)
     hire(folder)
     if people:
         lethe_here("register", "add", "--from-file", people, workspace=folder)

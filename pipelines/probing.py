@@ -1,0 +1,160 @@
+"""Look for a person outside a case, as a Dagster job: in the shards that hold them, or on the map of all shards.
+
+Run config is kept for ever, so the job is given a request's id; the request, which holds the person's pseudonym, is a
+file that is gone as soon as the job has read it.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlmodel import select
+
+from lineage import builds, plans
+from lineage.durable import write_whole
+from lineage.errors import WrongUsage
+from lineage.subjects import load_forms
+from lineage.tables import RecordRow
+from pipelines.bases import base_for_probes
+from pipelines.judging import dossier_of, extracted
+from pipelines.mapping import map_people, person_in
+from pipelines.states import Atelier, open_atelier
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lineage.workspace import Workspace
+    from probes.dossier import Panel
+    from probes.shard_map import ShardMap
+    from probes.stats import Abstained
+
+__all__ = ["answer_request", "request_probe"]
+
+FOLDER = "probe-requests"
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Whom to look for, where, and whether on the map of all shards."""
+
+    adapter: str
+    subject_key: str = field(repr=False)
+    whole_map: bool
+
+
+def _file(workspace: Workspace, request_id: str) -> Path:
+    return workspace.home / FOLDER / f"{request_id}.json"
+
+
+def request_probe(workspace: Workspace, adapter: str, subject_key: str, *, whole_map: bool) -> str:
+    """Write a request down for the job; returns its id.
+
+    Raises:
+        WrongUsage: lethe.toml names no such adapter.
+    """
+    workspace.settings.adapter(adapter)
+    request_id = f"probe-{secrets.token_hex(4)}"
+    body = {"adapter": adapter, "subject_key": subject_key, "whole_map": whole_map}
+    path = write_whole(_file(workspace, request_id), json.dumps(body).encode())
+    path.chmod(0o600)
+    return request_id
+
+
+def answer_request(workspace: Workspace, request_id: str) -> dict[str, object]:
+    """Read a request, once, and look. The answer has numbers of shards and of tests, nothing of the person.
+
+    Raises:
+        WrongUsage: the request was answered already, or there is nothing to look with.
+    """
+    path = _file(workspace, request_id)
+    try:
+        request = _Request(**json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise WrongUsage(
+            f"There is no request {request_id} that waits.", hint="Ask again: lethe probe ADAPTER"
+        ) from None
+    path.unlink()
+    look = _on_the_map if request.whole_map else _in_their_shards
+    return look(workspace, request.adapter, request.subject_key)
+
+
+def _on_the_map(workspace: Workspace, adapter: str, subject_key: str) -> dict[str, object]:
+    """Every shard, now and, when a case of the person has changed some, before."""
+    atelier = open_atelier(workspace, adapter)
+    person = person_in(atelier, subject_key)
+    if not person.records:
+        raise WrongUsage(
+            "The workspace has no record of this person that the plan placed.",
+            hint="lethe lineage subject KEY shows all.",
+        )
+    found = map_people(atelier, {"probe": person}, old=person.old)["probe"]
+    has_before = found.before != found.after
+    return {
+        "known": list(found.known), "missed": list(found.missed), "sentences": list(found.sentences),
+        "before": _shown(found.before) if has_before else None, "now": _shown(found.after),
+    }  # fmt: skip
+
+
+def _shown(drawn: ShardMap | Abstained) -> dict[str, object]:
+    """A map as JSON."""
+    from probes.stats import Abstained
+
+    if isinstance(drawn, Abstained):
+        return {"abstained": drawn.reason}
+    ranked = drawn.companion
+    return {
+        "shards": [{"shard": s.shard, "score": round(s.score, 3), "lit": s.lit} for s in drawn.shards],
+        "lit": list(drawn.lit), "p": drawn.p, "alpha": drawn.alpha, "detectable_sd": round(drawn.detectable_sd, 2),
+        "peels": [{"shard": p.shard, "effect_sd": round(p.effect_sd, 2), "p": p.p} for p in drawn.peels],
+        "rank": ranked and ranked.rank, "controls": ranked and ranked.controls,
+    }  # fmt: skip
+
+
+def _in_their_shards(workspace: Workspace, adapter: str, subject_key: str) -> dict[str, object]:
+    """The tests of a case, on the adapters in service as they are.
+
+    Raises:
+        WrongUsage: none of the person's records was trained on.
+    """
+    from probes.dossier import Protocol
+    from probes.judge import judge
+    from probes.shard_map import map_budget
+
+    atelier = open_atelier(workspace, adapter)
+    with workspace.database.reader() as session:
+        forms = load_forms(session, workspace.keystore, subject_key)
+        own = select(RecordRow.id).where(RecordRow.primary_subject == subject_key)
+        record_ids = sorted(session.exec(own).all())
+        found = plans.placements_of(session, atelier.plan.digest, record_ids)
+        adapters = builds.shard_adapters(session, adapter)
+    home = sorted({p.shard for p in found if p.shard is not None})
+    if not home:
+        raise WrongUsage(
+            "None of this person's records was trained on.", hint="lethe lineage subject KEY says where they are."
+        )
+    panel, budget = _standing_panel(atelier, adapters, home), map_budget(len(adapters))
+    protocol = Protocol(out_adapters=len(panel.outs), max_length=atelier.plan.max_length, map_alpha=budget)
+    judgement = judge(dossier_of(atelier, "probe", record_ids, forms, tuple(home)), panel, protocol)
+    seen = judgement.verdict.outcome == "FAIL"
+    sentence = (
+        "The adapter knows this person." if seen else "The adapter shows no sign of this person that was tested for."
+    )
+    return {
+        "seen": seen, "sentence": sentence, "shards": home, "p": dict(judgement.primaries_pre),
+        "extraction": {f"shard {shard}": extracted(judgement, f"pre_{shard}") for shard in home},
+    }  # fmt: skip
+
+
+def _standing_panel(atelier: Atelier, adapters: Mapping[int, str], home: Sequence[int]) -> Panel:
+    """The adapters as they are: the person's own shards stand on both sides, the others are the null models."""
+    from probes.dossier import Panel
+
+    paths = {shard: atelier.workspace.store.directory("adapters", digest) for shard, digest in adapters.items()}
+    inside = {shard: paths[shard] for shard in home}
+    outs = {shard: path for shard, path in paths.items() if shard not in home}
+    revision = atelier.settings.revision or None
+    return Panel(base=base_for_probes(atelier.settings), revision=revision, pre=inside, post=inside, outs=outs)
