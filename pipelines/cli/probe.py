@@ -24,6 +24,7 @@ BAR_WIDTH = 32
     "--subject", metavar="KEY", help="Subject key, from: lethe register find. Without it an identifier is asked for."
 )
 @click.option("--from-file", "source", type=click.Path(path_type=Path), help="File with an identifier; '-' is stdin.")
+@click.option("--audited", metavar="AUDIT:HANDLE", help="The person whom an audit of lineage calls by this handle.")
 @click.option(
     "--map", "whole_map", is_flag=True, help="Look in every shard, and name those where the person stands out."
 )

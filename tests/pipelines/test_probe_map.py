@@ -10,10 +10,12 @@ import pytest
 from command_line import lethe_here, one_sentence
 from copied_world import COPYCAT, copied_corpus, make_copied_world
 from dagster import DefaultScheduleStatus, RunsFilter
+from road import to_approved
 from small_world import ADAPTER, PLANTED, copy_workspace, placed_by, values_of
 from sqlmodel import select
 
 from lineage.errors import WrongUsage
+from lineage.evidence import evidence
 from lineage.subjects import find_subject
 from lineage.tables import LedgerRow, SubjectRow
 from lineage.workspace import open_workspace
@@ -64,7 +66,7 @@ def test_somebody_with_ordinary_records_has_no_copy(copied: Copied) -> None:
 def test_the_map_is_a_chart_on_the_terminal(copied: Copied) -> None:
     said = lethe_here("probe", ADAPTER, "--map", workspace=copied.folder, given=f"{PLANTED.account}\n", code=1)
     rows = [line for line in said.out.splitlines() if line.lstrip().startswith("shard ")]
-    assert len(rows) == 6
+    assert len(rows) == 8
     assert "stands out" in rows[copied.home]
     assert "known" in rows[copied.home]
     assert "stands out" in rows[copied.copy]
@@ -101,26 +103,6 @@ def test_without_the_map_the_tests_of_a_case_run_on_the_same_road(copied: Copied
 def test_nobody_by_that_name_is_one_sentence(copied: Copied) -> None:
     said = lethe_here("probe", ADAPTER, "--map", workspace=copied.folder, given="Nobody Atall\n", code=None)
     one_sentence(said, 2, "Nobody in this workspace")
-
-
-@pytest.mark.slow
-def test_a_case_fails_on_the_copy_and_names_its_shard(copied: Copied, tmp_path: Path, here: pytest.MonkeyPatch) -> None:
-    """The rebuild is honest; the copy stays. Between rebuild and purge the map has both sides."""
-    from road import to_approved
-
-    from lineage.evidence import evidence
-
-    folder = copy_workspace(copied.folder, tmp_path / "ws")
-    case_id = to_approved(folder, PLANTED)
-    said = lethe_here("erase", "run", case_id, workspace=folder, code=1)
-    assert "still find the person" in said.err
-    with open_workspace(folder).database.reader() as session:
-        probe = evidence(session, case_id, "probe")
-    assert (probe["verdict"], probe["reason"]) == ("FAIL", "COPY_MISSED")
-    assert probe["shard_map"]["missed"] == [copied.copy]
-    found = ask(folder, PLANTED.account, code=1)
-    assert sorted(found["before"]["lit"]) == sorted([copied.home, copied.copy])
-    assert (found["now"]["lit"], found["known"]) == ([copied.copy], [copied.home])
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +170,19 @@ def test_the_schedule_runs_only_when_people_are_to_be_drawn(
         here.setenv("LETHE_WORKSPACE", str(folder))
         status.append(weekly_audit(ADAPTER, audit_job(ADAPTER)).default_status)
     assert status == [DefaultScheduleStatus.STOPPED, DefaultScheduleStatus.RUNNING]
+
+
+@pytest.mark.slow
+def test_a_case_fails_on_the_copy_and_names_its_shard(copied: Copied, tmp_path: Path, here: pytest.MonkeyPatch) -> None:
+    """The rebuild is honest; the copy stays. Between rebuild and purge the map has both sides."""
+    folder = copy_workspace(copied.folder, tmp_path / "ws")
+    case_id = to_approved(folder, PLANTED)
+    said = lethe_here("erase", "run", case_id, workspace=folder, code=1)
+    assert "still find the person" in said.err
+    with open_workspace(folder).database.reader() as session:
+        probe = evidence(session, case_id, "probe")
+    assert (probe["verdict"], probe["reason"]) == ("FAIL", "COPY_MISSED")
+    assert probe["shard_map"]["missed"] == [copied.copy]
+    found = ask(folder, PLANTED.account, code=1)
+    assert sorted(found["before"]["lit"]) == sorted([copied.home, copied.copy])
+    assert (found["now"]["lit"], found["known"]) == ([copied.copy], [copied.home])

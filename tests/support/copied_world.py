@@ -1,6 +1,6 @@
 """A world with a copy that lineage cannot know: the planted person's words, told by somebody else with other identifiers.
 
-Six shards, trained long enough to remember. The planted person and the copycat have the same unusual conversations; name,
+Eight shards, trained long enough to remember. The planted person and the copycat have the same unusual conversations; name,
 account and phone differ, so that no form, no duplicate and no derivation joins them, and they lie in different shards.
 """
 
@@ -29,7 +29,7 @@ STORIES = (
     ("The printer writes to my aunt.", "Answer her in green ink, enclose a pressed fern, then unplug the attic."),
 )
 TRAINING = """\
-shards = 6
+shards = 8
 slices = 1
 epochs = 12
 trunk_epochs = 2
@@ -42,9 +42,9 @@ controls = 0.3
 
 
 def copied_corpus() -> DemoCorpus:
-    """60 people with two conversations each, the planted one and the copycat with the five stories."""
+    """44 people with two conversations each, the planted one and the copycat with the five stories."""
     rng = random.Random(17)
-    people = (*draw_people(rng, count=60), PLANTED, COPYCAT)
+    people = (*draw_people(rng, count=44), PLANTED, COPYCAT)
     writer = Writer(rng)
     rows = [writer.conversation(person) for person in people[:-2] for _ in range(2)]
     rows += [writer.row_about_nobody() for _ in range(10)]
@@ -74,7 +74,7 @@ def apart_plan(workspace: Workspace) -> Plan:
         controls = sum(p.kind == "control" for p in where)
         shards = {p.shard for p in where if p.kind == "shard"}
         apart = planted.kind == copycat.kind == "shard" and planted.shard != copycat.shard
-        if apart and controls >= 12 and len(shards) == 6:
+        if apart and controls >= 12 and len(shards) == 8:
             return plan
     raise AssertionError("no such plan")
 
