@@ -32,6 +32,7 @@ from pipelines.demo_writer import Writer, draw_people
 from probes.dossier import ControlRecord, Dossier, Panel, PersonalValue, PlacedRecord, Protocol
 from probes.judge import judge
 from probes.judgement import Judgement
+from probes.shard_map import map_budget
 from unlearn.adapters import adapter_files, write_adapter
 from unlearn.base import Base, base_spec, load_base
 from unlearn.determinism import pin_environment
@@ -165,7 +166,10 @@ def _judged(world: World, person: Person) -> Judgement:
             for record in world.records[p]
         ),
     )
-    protocol = Protocol(out_adapters=len(panel.outs), max_length=world.plan.max_length, candidates=CANDIDATES)
+    protocol = Protocol(
+        out_adapters=len(panel.outs), max_length=world.plan.max_length, candidates=CANDIDATES,
+        map_alpha=map_budget(len(panel.outs) + len(panel.pre)),
+    )  # fmt: skip
     return judge(dossier, panel, protocol)
 
 

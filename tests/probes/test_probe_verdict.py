@@ -77,7 +77,7 @@ def test_every_rule_changes_the_protocol_digest():
     one = Protocol(out_adapters=7)
     changed = [
         Protocol(out_adapters=8),
-        Protocol(7, alpha=0.01),
+        Protocol(7, alpha=0.1),
         Protocol(7, candidates=199),
         Protocol(7, candidate_seed=2),
     ]
