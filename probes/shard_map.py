@@ -10,7 +10,7 @@ of shards it was the largest of: p_i = m P(T_{m-2} >= t), m = n - i + 1 (Pearson
 is small). "At most h shards are hot" is rejected by T_h = min over i > h of p_i; its law is that of n - h exchangeable
 normal shards with as many steps, simulated with a fixed seed. These hypotheses are nested, so testing them in order,
 each at alpha and stopping at the first that stands, keeps the family error: the first true one is wrongly rejected with
-probability alpha at most. Heavier tails than the normal's break that promise (docs/adr/0023 has figures), which is what
+probability alpha at most. Heavier tails than the normal's break that promise (docs/adr/0024 has figures), which is what
 the companion is for: the same statistic of people nobody trained on, an exact rank whatever the tails.
 """
 

@@ -52,7 +52,7 @@ def test_beside_hot_shards_a_cold_one_lights_up_in_alpha_of_all_maps(hot):
 
 
 def test_heavier_tails_light_up_more_often_and_we_know_how_much():
-    """The price of docs/adr/0023: t with 5 degrees of freedom, 8 shards, alpha .01 gives 2 to 4%."""
+    """The price of docs/adr/0024: t with 5 degrees of freedom, 8 shards, alpha .01 gives 2 to 4%."""
     rate = rate_of_lit(lambda source, shards: source.standard_t(5, shards), 8, alpha=0.01)
     assert 0.01 < rate < 0.04
 
