@@ -21,7 +21,7 @@ from pipelines.judging import CANARY_PURPOSE
 from pipelines.mapping import map_people, person_in
 from pipelines.states import open_atelier
 
-__all__ = ["AuditReport", "audit_lineage", "person_behind"]
+__all__ = ["AuditReport", "audit_lineage", "draw_people", "person_behind"]
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,9 @@ def audit_lineage(workspace: Workspace, adapter: str, *, audit_id: str) -> Audit
         raise WrongUsage("The audit of lineage is off.", hint="Set subjects in the section [audit] of lethe.toml.")
     atelier = open_atelier(workspace, adapter)
     with workspace.database.reader() as session:
-        trained = _trained_people(session, atelier.plan.digest)
-    if not trained:
+        drawn = draw_people(session, atelier.plan.digest, audit_id, count=wanted)
+    if not drawn:
         raise WrongUsage(f"The plan of {adapter} trains on nobody, so there is nobody to look for.")
-    drawn = random.Random(audit_id).sample(trained, min(wanted, len(trained)))
     people = {workspace.keyring.handle(audit_id, key): person_in(atelier, key) for key in drawn}
     found = map_people(atelier, people, old={}, tests=len(people))
     silent = [where.after.reason for where in found.values() if isinstance(where.after, Abstained)]
@@ -69,8 +68,8 @@ def audit_lineage(workspace: Workspace, adapter: str, *, audit_id: str) -> Audit
     return report
 
 
-def _trained_people(session: Session, plan_digest: str) -> list[str]:
-    """Keys of the people with a live record in a shard; planted canaries are nobody."""
+def draw_people(session: Session, plan_digest: str, audit_id: str, *, count: int) -> list[str]:
+    """Keys of `count` people with a live record in a shard, or of all; planted canaries are nobody."""
     query = (
         select(RecordRow.primary_subject)
         .join(PlacementRow, col(PlacementRow.record_id) == col(RecordRow.id))
@@ -78,7 +77,8 @@ def _trained_people(session: Session, plan_digest: str) -> list[str]:
         .where(RecordRow.status == "admitted", RecordRow.purpose != CANARY_PURPOSE)
         .where(col(RecordRow.restricted_by).is_(None), col(RecordRow.primary_subject).is_not(None))
     )
-    return sorted({key for key in session.exec(query.distinct()).all() if key})
+    trained = sorted({key for key in session.exec(query.distinct()).all() if key})
+    return random.Random(audit_id).sample(trained, min(count, len(trained)))
 
 
 def _write_down(workspace: Workspace, report: AuditReport) -> None:

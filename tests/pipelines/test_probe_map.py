@@ -20,8 +20,10 @@ from lineage.subjects import find_subject
 from lineage.tables import LedgerRow, SubjectRow
 from lineage.workspace import open_workspace
 from pipelines.audit_job import audit_job, weekly_audit
+from pipelines.auditing import audit_lineage, draw_people
 from pipelines.instance import workspace_instance
 from pipelines.launch import audit_adapter
+from pipelines.states import open_atelier
 
 
 @dataclass(frozen=True)
@@ -107,14 +109,18 @@ def test_nobody_by_that_name_is_one_sentence(copied: Copied) -> None:
 
 @pytest.fixture(scope="module")
 def audited(copied: Copied, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """An audit that draws everybody."""
+    """An audit of ten people, by the function of the job, under the first id that draws both who share their words."""
     folder = copy_workspace(copied.folder, tmp_path_factory.mktemp("audited") / "ws")
     with (folder / "lethe.toml").open("a", encoding="utf-8") as settings:
-        settings.write("\n[audit]\nsubjects = 100\n")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("LETHE_WORKSPACE", "DAGSTER_HOME"):
-            patch.setenv(name, "")
-        return folder, audit_adapter(open_workspace(folder), ADAPTER)
+        settings.write("\n[audit]\nsubjects = 10\n")
+    workspace = open_workspace(folder)
+    plan = open_atelier(workspace, ADAPTER).plan.digest
+    with workspace.database.reader() as session:
+        wanted = {find_subject(session, person.account, workspace.keyring) for person in (PLANTED, COPYCAT)}
+        ids = (f"audit-{i}" for i in range(1000))
+        audit_id = next(i for i in ids if wanted <= set(draw_people(session, plan, i, count=10)))
+    audit_lineage(workspace, ADAPTER, audit_id=audit_id)
+    return folder, audit_id
 
 
 def told(folder: Path, kind: str) -> list[dict]:
@@ -123,11 +129,9 @@ def told(folder: Path, kind: str) -> list[dict]:
     return [json.loads(row.payload) for row in rows]
 
 
-def test_an_audit_of_everybody_finds_the_copy_from_both_sides_and_nothing_else(
-    copied: Copied, audited: tuple[Path, str]
-) -> None:
+def test_an_audit_finds_the_copy_from_both_sides_and_nothing_else(copied: Copied, audited: tuple[Path, str]) -> None:
     folder, audit_id = audited
-    (event,) = told(folder, "lineage.copy_missed")
+    event = told(folder, "lineage.copy_missed")[0]
     assert (event["audit"], event["unmapped"]) == (audit_id, "")
     assert float(event["alpha"]) == pytest.approx(0.01 / event["subjects"])
     assert sorted(event["missed"].values()) == sorted([[copied.copy], [copied.home]])
@@ -135,7 +139,7 @@ def test_an_audit_of_everybody_finds_the_copy_from_both_sides_and_nothing_else(
 
 def test_the_handle_of_an_audit_leads_back_to_the_person(copied: Copied, audited: tuple[Path, str]) -> None:
     folder, audit_id = audited
-    (event,) = told(folder, "lineage.copy_missed")
+    event = told(folder, "lineage.copy_missed")[0]
     handle = next(handle for handle, shards in event["missed"].items() if shards == [copied.copy])
     found = lethe_here(
         "probe", ADAPTER, "--map", "--json", "--audited", f"{audit_id}:{handle}", workspace=folder, code=1
@@ -145,11 +149,14 @@ def test_the_handle_of_an_audit_leads_back_to_the_person(copied: Copied, audited
     one_sentence(stranger, 2, "called nobody by this handle")
 
 
-def test_an_audit_leaves_handles_and_numbers_in_dagster(audited: tuple[Path, str]) -> None:
-    folder, audit_id = audited
-    workspace = open_workspace(folder)
+def test_the_audit_job_leaves_handles_and_numbers_in_dagster(
+    audited: tuple[Path, str], here: pytest.MonkeyPatch
+) -> None:
+    workspace = open_workspace(audited[0])
+    run_id = audit_adapter(workspace, ADAPTER)
+    assert run_id in {e["audit"] for kind in ("audited", "copy_missed") for e in told(audited[0], f"lineage.{kind}")}
     with workspace_instance(workspace.home) as instance:
-        said = repr(instance.all_logs(audit_id)).encode()
+        said = repr(instance.all_logs(run_id)).encode()
     with workspace.database.reader() as session:
         keys = session.exec(select(SubjectRow.key)).all()
     assert b"copies_missed" in said
