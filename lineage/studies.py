@@ -26,7 +26,6 @@ from lineage.tables import AdmissionRow, RecordRow, StudyWeightRow
 
 __all__ = [
     "KIND", "StudyWeight", "Use", "announce", "destroy_leftovers", "destroy_weights", "extras_id", "learnable", "lease_name",
-    "undestroyed",
 ]  # fmt: skip
 
 KIND = "study"
@@ -83,11 +82,6 @@ def announce(session: Session, weights: Iterable[StudyWeight], now: datetime) ->
         for w in weights
     )  # fmt: skip
     session.flush()
-
-
-def undestroyed(session: Session) -> int:
-    """How many weights are written down as not destroyed, of living and of dead processes."""
-    return len(session.exec(select(StudyWeightRow.digest).where(col(StudyWeightRow.destroyed_at).is_(None))).all())
 
 
 def _left(adapter: str, use: Use) -> SelectOfScalar[StudyWeightRow]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lineage import ledger
+from lineage.dossier import SECOND_STAGE
 from lineage.evidence import add_evidence, case_records, digest_of, evidence, has_evidence
 from pipelines.extras import ExtrasWanted, extra_adapters
 from pipelines.ingest import utc_now
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Trial", "judge_in_stages", "report_directory", "stage_kind"]
 
-SECOND_FOLDER = "second-stage"
 Facts = dict[str, object]
 
 
@@ -146,4 +146,4 @@ def report_directory(trial: Trial, *, stage: int) -> Path:
     workspace, adapter = trial.atelier.workspace, trial.atelier.adapter
     folder = workspace.case_directory(trial.case_id)
     folder = folder if adapter == sorted(workspace.settings.adapters)[0] else folder / adapter
-    return folder if stage == 1 else folder / SECOND_FOLDER
+    return folder if stage == 1 else folder / SECOND_STAGE

@@ -113,10 +113,17 @@ def test_make_targets_named_on_pages_exist() -> None:
 
 
 def settings_fields() -> Iterator[str]:
-    from lineage.settings import AdapterSettings, ConsoleSettings, GateSettings, RowSettings, Settings
+    from lineage.settings import (
+        AdapterSettings,
+        ConsoleSettings,
+        GateSettings,
+        ProbeSettings,
+        RowSettings,
+        Settings,
+    )
     from unlearn.plan import TrainSettings
 
-    for section in (Settings, GateSettings, RowSettings, ConsoleSettings, AdapterSettings):
+    for section in (Settings, GateSettings, RowSettings, ConsoleSettings, ProbeSettings, AdapterSettings):
         yield from section.model_fields
     yield from (field.name for field in fields(TrainSettings))
 
