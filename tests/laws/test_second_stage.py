@@ -20,10 +20,10 @@ from crashes import Killed, count, let_die
 from road import approved_case, to_purge_approved
 from small_world import ADAPTER, SECOND, copy_workspace
 
-from lineage import ledger, plans, studies
+from lineage import builds, ledger, plans, studies
 from lineage.case import CaseFile, Stage
 from lineage.certificate import read_half_signed, read_statement
-from lineage.errors import Fault
+from lineage.errors import Fault, NotAcceptable
 from lineage.evidence import case_records, evidence, has_evidence
 from lineage.lease import held
 from lineage.trusted import load_public_key
@@ -101,6 +101,7 @@ def registered(workspace: Workspace, case_id: str) -> list[dict[str, Any]]:
 # --- the verdict --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_false_fail_is_freed_by_the_second_stage_and_both_results_stand(decided) -> None:
     folder, case_id, body = decided
     judged = body["adapters"][ADAPTER]
@@ -114,6 +115,7 @@ def test_a_false_fail_is_freed_by_the_second_stage_and_both_results_stand(decide
         assert evidence(session, case_id, "probe") == body
 
 
+@pytest.mark.slow
 def test_both_stages_are_registered_before_the_first_score_and_the_second_again_before_its_own(decided) -> None:
     first, *again = registered(open_workspace(decided[0]), decided[1])
     second = decided[2]["adapters"][ADAPTER]
@@ -124,6 +126,7 @@ def test_both_stages_are_registered_before_the_first_score_and_the_second_again_
     assert [payload["stage"] for payload in (first, *again)] == [1, *[2] * len(again)]
 
 
+@pytest.mark.slow
 def test_each_stage_has_its_own_report(decided) -> None:
     folder, case_id, body = decided
     second = body["adapters"][ADAPTER]
@@ -158,9 +161,30 @@ def test_both_stages_stand_in_the_certificate(decided, tmp_path: Path, here) -> 
     assert "second stage, which decides" in said
 
 
+@pytest.mark.slow
+def test_the_old_shard_in_service_fails_twice_and_there_is_no_third_time(verifying, tmp_path: Path) -> None:
+    """The fault: what stands for the rebuilt shard is the old one, which still holds the person."""
+    folder = copy_workspace(verifying[0], tmp_path / "ws")
+    workspace, case_id = open_workspace(folder), verifying[1]
+    with workspace.database.reader() as session:
+        old = evidence(session, case_id, "containment")["adapters"][ADAPTER]["shard_adapters"]
+    with pytest.MonkeyPatch.context() as fault:
+        fault.setattr(builds, "shard_adapters", lambda *_: {int(shard): digest for shard, digest in old.items()})
+        for _ in range(2):
+            with pytest.raises(NotAcceptable, match="still find the person"):
+                judging.probe_case(workspace, case_id)
+    with workspace.database.reader() as session:
+        judged = evidence(session, case_id, "probe")["adapters"][ADAPTER]
+    assert [judged["first_stage"]["verdict"], judged["verdict"]] == ["FAIL", "FAIL"]
+    assert [payload["stage"] for payload in registered(workspace, case_id)] == [1, 2], "what was said is not said anew"
+    assert count(folder, EVER) == 19
+    assert entries(workspace) == set()
+
+
 # --- never said anew ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_crash_between_the_stages_leaves_the_first_result_as_it_was(killed, decided) -> None:
     with open_workspace(killed[0]).database.reader() as session:
         assert not has_evidence(session, killed[1], "probe")
@@ -170,6 +194,7 @@ def test_a_crash_between_the_stages_leaves_the_first_result_as_it_was(killed, de
     assert [payload["stage"] for payload in registered(open_workspace(killed[0]), killed[1])] == [1, 2]
 
 
+@pytest.mark.slow
 def test_whoever_comes_again_gets_what_was_filed(decided, tmp_path: Path) -> None:
     folder, case_id, body = decided
     workspace = open_workspace(copy_workspace(folder, tmp_path / "ws"))
@@ -194,6 +219,7 @@ def case_at(workspace: Workspace, case_id: str, stage: Stage) -> Stage:
 # --- weights for a while ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_nothing_of_the_extra_adapters_is_left(decided) -> None:
     folder = decided[0]
     assert entries(open_workspace(folder)) == set()
