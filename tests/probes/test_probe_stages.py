@@ -15,7 +15,7 @@ from probes.dossier import LEAST_SECOND, Panel, Protocol
 from probes.judge import judge
 from probes.stats import Abstained
 
-FEW = protocol().second_stage()
+FEW = protocol(candidates=99, exposure_prompts=1).second_stage()  # cheaper: 28 models are asked
 
 
 def quiet(done, steps, what):
