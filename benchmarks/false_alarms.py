@@ -2,7 +2,8 @@
 
 In every trial a shard is retrained without one person, which is all an erasure does (its bytes equal those of a training
 that never saw the person: tests/laws/test_never_ingested.py). Whatever the judge then says of the new adapter is chance.
-It is asked as in a case: the other shards are the null models, people who were never trained on the controls.
+It is asked as in a case: the other shards are the null models, people who were never trained on the controls, and a FAIL
+leads to a second stage with extra out-adapters, whose verdict counts.
 
 A plan is drawn anew for each world, and trials of one world share its null models; so intervals are clustered by world.
 """
@@ -18,7 +19,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,10 @@ from probes.shard_map import map_budget
 from unlearn.adapters import adapter_files, write_adapter
 from unlearn.base import Base, base_spec, load_base
 from unlearn.determinism import pin_environment
+from unlearn.extras import draw_extra, train_extra
 from unlearn.plan import CorpusShape, Placement, Plan, TrainSettings, place, plan_key, propose_plan
+from unlearn.states import BuiltState
+from unlearn.study import StudyMember
 from unlearn.tiny_base import TINY_BASE
 from unlearn.train import State, initial_state, train_slice
 
@@ -79,6 +83,7 @@ class World:
     records: Mapping[Person, Sequence[TrainingRecord]] = field(repr=False)
     where: Mapping[Person, Placement] = field(repr=False)
     states: Mapping[int, Sequence[State]] = field(repr=False)
+    ground: BuiltState = field(repr=False)
     folder: Path
 
     def chain(self, shard: int, *, start: State, first: int = 0, without: Person | None = None) -> list[State]:
@@ -121,11 +126,19 @@ def make_world(kind: Kind, number: int, folder: Path) -> World:
     ground = train_slice(base, plan, key, shard=None, slice=0, records=trunk, parent=start)
     where = {p: _place(plan, key, p) for p in people}
     states: dict[int, list[State]] = {}
-    world = World(plan, key, base, records, where, states, folder)
+    world = World(plan, key, base, records, where, states, _as_trunk(ground), folder)
     for shard in range(plan.shards):
         states[shard] = world.chain(shard, start=ground)
         world.publish(f"shard-{shard}", states[shard][-1])
     return world
+
+
+def _as_trunk(state: State) -> BuiltState:
+    """A trunk's state as a chain starts from it; nothing here is looked up by its recipe."""
+    return BuiltState(
+        state=state, recipe_digest="0" * 64, parent_recipe=None, parent_digest="", shard=None, slice=0, manifest_digest="",
+        fingerprint_digest="", reused=True, steps=0, tokens=0, truncated_records=0,
+    )  # fmt: skip
 
 
 def _place(plan: Plan, key: bytes, person: Person) -> Placement:
@@ -138,14 +151,47 @@ def _record(row: DemoRow) -> TrainingRecord:
     return TrainingRecord(row.row_id, Chat(tuple(Message(turn.role, turn.text()) for turn in row.turns)))
 
 
-def trials(world: World, *, count: int, number: int) -> Iterator[Judgement]:
+@dataclass(frozen=True)
+class Outcome:
+    """What the first stage said of a trial, and after its FAIL the second."""
+
+    first: Judgement
+    second: Judgement | None
+
+    @property
+    def outcome(self) -> str:
+        """The case's verdict."""
+        return (self.second or self.first).verdict.outcome
+
+
+def trials(world: World, *, count: int, number: int) -> Iterator[Outcome]:
     """Erase one person after the other, each from the world as it was, and judge."""
     trained = [p for p, placed in world.where.items() if placed.kind == "shard"]
     for person in random.Random(f"trials {number}").sample(trained, min(count, len(trained))):
         yield _judged(world, person)
 
 
-def _judged(world: World, person: Person) -> Judgement:
+def _extras(world: World, person: Person, *, count: int) -> dict[int, Path]:
+    """Extra out-adapters that never saw the person, as `pipelines.extras` trains them for a case."""
+    texts = {
+        record.record_id: record
+        for other, placed in world.where.items()
+        if placed.kind == "shard" and other != person
+        for record in world.records[other]
+    }
+    owners = {record.record_id: p.customer_id for p, own in world.records.items() for record in own}
+    members = [StudyMember(r, hashlib.sha256(r.encode()).hexdigest(), owners[r], 0, False) for r in sorted(texts)]
+    found = {}
+    for number in range(count):
+        extra = draw_extra(world.plan, world.key, members, salt=f"{person.customer_id}/2", number=number)
+        state = train_extra(
+            world.base, world.plan, extra, load=lambda own: [texts[m.record_id] for m in own], trunk=world.ground
+        )
+        found[number] = world.publish(f"extra-{number}", state)
+    return found
+
+
+def _judged(world: World, person: Person) -> Outcome:
     home = world.where[person]
     chain = world.chain(
         home.shard, start=world.states[home.shard][home.slice], first=home.slice, without=person
@@ -170,11 +216,22 @@ def _judged(world: World, person: Person) -> Judgement:
         out_adapters=len(panel.outs), max_length=world.plan.max_length, candidates=CANDIDATES,
         map_alpha=map_budget(len(panel.outs) + len(panel.pre)),
     )  # fmt: skip
-    return judge(dossier, panel, protocol)
+    first = judge(dossier, panel, protocol)
+    if first.verdict.outcome != "FAIL":
+        return Outcome(first, None)
+    rules = protocol.second_stage()
+    extra = _extras(world, person, count=rules.extra_adapters)
+    return Outcome(first, judge(dossier, replace(panel, extra=extra), rules))
 
 
-def summarise(worlds: Sequence[Sequence[Judgement]]) -> dict[str, object]:
-    """Rates of p <= alpha by test, of FAIL, and what the old adapter showed; with 95% intervals clustered by world."""
+def summarise(worlds: Sequence[Sequence[Outcome]]) -> dict[str, object]:
+    """Rates of p <= alpha by test, of FAIL, and what the old adapter showed; with 95% intervals clustered by world.
+
+    "FAIL" is the first stage's, "FAIL_twice" the case's.
+    """
+    twice = clustered([[o.outcome == "FAIL" for o in world] for world in worlds])
+    seconds = Counter(f"{o.second.verdict.outcome} {o.second.verdict.code}" for w in worlds for o in w if o.second)
+    worlds = [[outcome.first for outcome in world] for world in worlds]
     every = [judgement for world in worlds for judgement in world]
     found: dict[str, object] = {"worlds": len(worlds), "trials": len(every), "alpha": ALPHA}
     for test in ("membership", "exposure"):
@@ -188,6 +245,7 @@ def summarise(worlds: Sequence[Sequence[Judgement]]) -> dict[str, object]:
             "old_adapter_flagged": round(float(np.mean(np.array(before) <= ALPHA)), 3),
         }
     found["FAIL"] = clustered([[j.verdict.outcome == "FAIL" for j in world] for world in worlds])
+    found["FAIL_twice"], found["second_stage"] = twice, dict(seconds)
     found["verdicts"] = dict(Counter(f"{j.verdict.outcome} {j.verdict.code}" for j in every))
     return found
 
@@ -239,6 +297,10 @@ def _show(name: str, found: Mapping[str, object]) -> None:
               f"the old adapter {part['old_adapter_flagged']:.0%}")  # fmt: skip
     fail = found["FAIL"]
     print(f"  verdict FAIL {fail['rate']:.1%} ({fail['lower']:.1%} to {fail['upper']:.1%}); {found['verdicts']}")
+    last = found["FAIL_twice"]
+    print(
+        f"  after a second stage {last['rate']:.1%} ({last['lower']:.1%} to {last['upper']:.1%}); {found['second_stage']}"
+    )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ def case(request: Request) -> Response:
     found = dossier.read_case(workspace_of(request), case_id, now=request.app.state.clock())
     links = {
         "report": f"/cases/{case_id}/report" if found.report else None,
+        "second_report": f"/cases/{case_id}/report/second-stage" if found.second_report else None,
         "certificate": f"/cases/{case_id}/certificate" if found.certificate else None,
     }
     return JSONResponse({**found.as_json(), **links})

@@ -81,6 +81,7 @@ def _routes() -> list[Route | Mount]:
         Route("/keys/{role}.pub", pages.public_key),
         Route("/cases/{case_id}", pages.case),
         Route("/cases/{case_id}/report", pages.report),
+        Route("/cases/{case_id}/report/second-stage", pages.second_report),
         Route("/cases/{case_id}/certificate", pages.certificate),
         Route("/cases/{case_id}/records/{handle}", records.ask),
         Route("/cases/{case_id}/records/{handle}", records.show, methods=["POST"]),

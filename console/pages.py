@@ -20,7 +20,9 @@ from lineage.chain import Intact
 from lineage.review import REVIEWERS
 from lineage.verify import Verification
 
-__all__ = ["case", "case_id_of", "certificate", "decide", "file_form", "healthz", "inbox", "login", "render", "report"]
+__all__ = [
+    "case", "case_id_of", "certificate", "decide", "file_form", "healthz", "inbox", "login", "render", "report", "second_report",
+]  # fmt: skip
 
 ROOM = Path(__file__).parent
 REFRESH_S = 5
@@ -152,8 +154,20 @@ def verify_page(request: Request, browser: BrowserSession, *, result: Verificati
 
 def report(request: Request) -> Response:
     """The probe report, as it lies in the case's folder."""
+    return _report_page(_dossier_of(request).report)
+
+
+def second_report(request: Request) -> Response:
+    """The report of the probes' second stage, where there was one."""
+    return _report_page(_dossier_of(request).second_report)
+
+
+def _dossier_of(request: Request) -> dossier.CaseDossier:
     signed_in(request)
-    path = dossier.read_case(workspace_of(request), case_id_of(request), now=request.app.state.clock()).report
+    return dossier.read_case(workspace_of(request), case_id_of(request), now=request.app.state.clock())
+
+
+def _report_page(path: Path | None) -> Response:
     if path is None:
         raise HTTPException(404)
     return FileResponse(path, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})

@@ -11,7 +11,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-__all__ = ["adapter_difference", "proof_holds", "summary_lines"]
+__all__ = ["adapter_difference", "proof_holds", "stages_belong_together", "summary_lines"]
 
 TOLERATED = frozenset({"README.md"})  # the model card: no loader reads it as weights or configuration
 
@@ -105,6 +105,21 @@ def _sha256(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
+# --- the stages of the probes -----------------------------------------------------------------------------------------
+
+
+def stages_belong_together(probes: Sequence[Mapping[str, Any]]) -> bool:
+    """Does every second stage stand behind the FAIL of a first one of the same level, and every first before a second?
+
+    Without this, a FAIL could be left out of a certificate and only the friendlier second answer shown.
+    """
+    staged: dict[str, list[tuple[object, object]]] = {}
+    for probe in probes:
+        staged.setdefault(probe["level"], []).append((probe.get("stage"), probe["verdict"]))
+    told = [found for found in staged.values() if any(stage is not None for stage, _ in found)]
+    return all(len(found) == 2 and found[0] == (1, "FAIL") and found[1][0] == 2 for found in told)
+
+
 # --- summary -----------------------------------------------------------------------------------------------------------
 
 
@@ -113,7 +128,7 @@ def summary_lines(predicate: Mapping[str, Any]) -> Iterator[str]:
     request, slices, adapters = predicate["request"], predicate["slices"], predicate["adapters"]
     decisions = [entry["decision"] for entry in predicate["decisions"]]
     counts = ", ".join(f"{decisions.count(name)} {name}" for name in sorted(set(decisions))) or "none"
-    verdicts = ", ".join(f"{probe['verdict']} ({probe['level']})" for probe in predicate["probes"]) or "no probe"
+    verdicts = ", ".join(_verdict(probe) for probe in predicate["probes"]) or "no probe"
     grades = sorted({adapter["rederivation"]["grade"] for adapter in adapters}, reverse=True) or ["none"]
     destroyed = ", ".join(f"{entry['count']} {entry['kind']}" for entry in predicate["destroyed"]) or "nothing"
     before, after = (sum(change[f"records_{when}"] for change in slices) for when in ("before", "after"))
@@ -131,6 +146,11 @@ def summary_lines(predicate: Mapping[str, Any]) -> Iterator[str]:
     yield f"To be told: {len(predicate['to_be_told'])}; backups that still expire: {len(predicate['backups'])}"
     yield f"Ledger: {predicate['ledger']['length']} events, head {predicate['ledger']['digest'][:16]}"
     yield from (f"Limit of the claim: {limit}" for limit in predicate["limits"])
+
+
+def _verdict(probe: Mapping[str, Any]) -> str:
+    stage = {1: ", first stage", 2: ", second stage, which decides"}.get(probe.get("stage", 0), "")
+    return f"{probe['verdict']} ({probe['level']}{stage})"
 
 
 def _tier(scanner: Mapping[str, Any]) -> str:

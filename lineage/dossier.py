@@ -24,11 +24,13 @@ from lineage.tables import CaseRow, CaseRunRow
 from lineage.workspace import Workspace
 
 __all__ = [
-    "DECIDERS", "EVIDENCE_KINDS", "FILERS", "RETRIERS", "CaseDossier", "CaseRun", "NextStep", "Standing", "case_row", "has_case",
-    "inbox", "may", "next_steps", "read_case",
+    "DECIDERS", "EVIDENCE_KINDS", "FILERS", "RETRIERS", "SECOND_STAGE", "CaseDossier", "CaseRun", "NextStep", "Standing",
+    "case_row", "has_case", "inbox", "may", "next_steps", "read_case",
 ]  # fmt: skip
 
 EVIDENCE_KINDS = ("contract", "sightings", "forecast", "containment", "rebuild", "rederivation", "probe", "destruction")
+SECOND_STAGE = "second-stage"
+"""The folder of a case in which the report of a second stage lies."""
 FILERS, DECIDERS, RETRIERS = (Role.INTAKE, Role.ADMIN), (Role.DPO,), (Role.ML, Role.DPO)
 WAITS_FOR = {
     Stage.RECEIVED: "the preview job",
@@ -80,7 +82,10 @@ class CaseRun:
 
 @dataclass(frozen=True)
 class CaseDossier:
-    """Everything about a case. `evidence` maps a kind of `EVIDENCE_KINDS` to its newest body; absent kinds are left out."""
+    """Everything about a case. `evidence` maps a kind of `EVIDENCE_KINDS` to its newest body; absent kinds are left out.
+
+    `second_report` is the probes' second stage, which decides where there is one; `report` is then the first one's FAIL.
+    """
 
     standing: Standing
     ground: str
@@ -89,6 +94,7 @@ class CaseDossier:
     runs: tuple[CaseRun, ...]
     next_steps: tuple[NextStep, ...]
     report: Path | None
+    second_report: Path | None
     certificate: Path | None
 
     @property
@@ -133,6 +139,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
             runs=tuple(CaseRun(row.run_id, row.job, row.at) for row in session.exec(query).all()),
             next_steps=next_steps(case),
             report=_if_file(folder / "report.html"),
+            second_report=_if_file(folder / SECOND_STAGE / "report.html"),
             certificate=_if_file(folder / "certificate.json") if case.stage == Stage.SIGNED_OFF else None,
         )
 

@@ -216,9 +216,10 @@ class DerivedFile:
 class Probe:
     """One judgement of the new adapter under a protocol that was fixed, and its digest written down, before scoring.
 
-    `records`: n; `controls`: control records; `out_adapters`: K, models that never saw the person; `positive_control`: did
-    the same code find the person in the old adapter; `p_value` one-sided; `detectable_effect`: the smallest effect that
-    would have been seen.
+    `records`: n; `controls`: control records; `out_adapters`: K, models that never saw the person, of which
+    `extra_out_adapters` were trained for this judgement and destroyed after it; `positive_control`: did the same code find
+    the person in the old adapter; `p_value` one-sided; `detectable_effect`: the smallest effect that would have been seen.
+    `stage` stands only where there were two, listed in this order: 1 said FAIL, 2 decides.
     """
 
     protocol_digest: Digest
@@ -236,6 +237,8 @@ class Probe:
     verdict: Literal["PASS", "FAIL", "INCONCLUSIVE"]
     reason: Text
     report_digest: Digest
+    stage: int | None = None
+    extra_out_adapters: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

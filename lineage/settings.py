@@ -22,6 +22,7 @@ __all__ = [
     "AuditSettings",
     "ConsoleSettings",
     "GateSettings",
+    "ProbeSettings",
     "RowSettings",
     "Settings",
     "find_workspace",
@@ -77,8 +78,17 @@ class ConsoleSettings(_Section):
     dagster_port: int = Field(3321, ge=0, le=65535, description="Port of the Dagster UI.")
 
 
+class ProbeSettings(_Section):
+    """How the probes of a case judge an adapter."""
+
+    out_adapters: int = Field(
+        0, ge=0, le=400, description="Models to compare a new adapter with, at least: other shards, then extra ones."
+    )
+
+
 class AdapterSettings(_Section):
-    """One LoRA adapter: its base model, which sources feed it, and its training table (typed by `unlearn.plan`)."""
+    """One LoRA adapter: its base model, which sources feed it, how it is judged, and its training table (typed by
+    `unlearn.plan`)."""
 
     base_model: str = Field("tiny", description='"tiny" (embedded), a local path, or a hub id.')
     revision: str = Field("", description="Hub revision; empty for a local path.")
@@ -87,6 +97,7 @@ class AdapterSettings(_Section):
     compose: Literal["average", "none"] = Field(
         "average", description='"average": one adapter of all shards. "none": each shard its own adapter, side by side.'
     )
+    probes: ProbeSettings = ProbeSettings()
     training: dict[str, TrainingValue] = Field(default_factory=dict, description="Settings of `lethe plan`.")
 
 

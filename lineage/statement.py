@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -24,7 +24,7 @@ import rfc8785
 from lineage import merkle
 from lineage.chain import timestamp
 from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
-from lineage.facts import AdapterChange, CertificateFacts, NonInclusion, ProofLeaf, Rederivation
+from lineage.facts import AdapterChange, CertificateFacts, NonInclusion, Probe, ProofLeaf, Rederivation
 
 __all__ = ["PREDICATE_TYPE", "STATEMENT_TYPE", "build_statement", "measured", "non_inclusion", "read_statement"]
 
@@ -243,8 +243,20 @@ def _contradictions(facts: CertificateFacts) -> Iterator[str]:
     for change in facts.slices:
         if not all(_proof_holds(proof, change.root_after) for proof in change.proofs):
             yield "A proof of non-inclusion does not hold."
+    yield from _probe_contradictions(facts.probes)
     for adapter in facts.adapters:
         yield from _adapter_contradictions(adapter)
+
+
+def _probe_contradictions(probes: Sequence[Probe]) -> Iterator[str]:
+    if any((probe.extra_out_adapters or 0) > probe.out_adapters for probe in probes):
+        yield "A probe has more extra out-adapters than out-adapters."
+    for level in {probe.level for probe in probes if probe.stage is not None}:
+        match [(probe.stage, probe.verdict) for probe in probes if probe.level == level]:
+            case [(1, "FAIL"), (2, _)]:
+                continue
+            case _:
+                yield "A second stage of the probes stands beside the first one's FAIL, and the first beside the second."
 
 
 def _adapter_contradictions(adapter: AdapterChange) -> Iterator[str]:

@@ -39,6 +39,7 @@ CONSENT_LIMIT = (
 POLICY_LIMIT = (
     "Nobody asked: the controller's gate policy withdrew these records. The search was for them and not for a person."
 )
+SECOND_RULE = "; exposure must also be rare among the out-adapters"
 KEPT_BASIS = "Art. 17(3)(b), Art. 6(1)(c) GDPR"
 BACKUP_DAYS = 30
 
@@ -215,18 +216,22 @@ def _destroyed(destruction: Mapping[str, Any]) -> tuple[f.Destroyed, ...]:
 
 
 def _probes(probe: Mapping[str, Any]) -> tuple[f.Probe, ...]:
+    """Every judgement; where there were two stages, the first one's FAIL before the second, which decides."""
     return tuple(
         f.Probe(
+            stage=p["stage"] if len(stages) > 1 else None, extra_out_adapters=p.get("extra_adapters") or None,
             protocol_digest=p["protocol_digest"], judged_by="lethe-probes:1", at=datetime.fromisoformat(p["at"]),
             level=f"shards {'and composition ' if 'composed_post' in p['extraction'] else ''}of {adapter}", records=p["n_records"], controls=p["controls"],
             out_adapters=p["K"],
-            thresholds=f"alpha {p['alpha']}, Holm over membership, exposure and extraction; residual ratio below 0.5",
+            thresholds=f"alpha {p['alpha']}, Holm over membership, exposure and extraction; residual ratio below 0.5{SECOND_RULE if p is not stages[0] else ''}",
             positive_control="the old adapter gave the person away" if p["positive_control"] else "nothing found before either",
             p_value=measured(p["p_post"]["membership"]) if "membership" in p["p_post"] else None,
             interval=_interval(p), detectable_effect=_detectable(p),
             verdict=p["verdict"], reason=f"{p['reason']}: {p['sentence']}", report_digest=p["report_digest"],
         )
-        for adapter, p in probe["adapters"].items()
+        for adapter, last in probe["adapters"].items()
+        for stages in [[*([last["first_stage"]] if "first_stage" in last else []), last]]
+        for p in stages
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from lineage import garbage, ledger, plans
+from lineage import garbage, ledger, plans, studies
 from lineage.errors import Fault, NotAcceptable
 from lineage.garbage import Garbage, Roots
 from lineage.lease import all_held, held_free
@@ -56,7 +56,8 @@ def survey(workspace: Workspace, *, now: datetime | None = None) -> CollectRepor
     limit = (now or utc_now()) - LEAST_AGE
     found = _decide(workspace, limit)
     entries = _entries(workspace, found, limit)
-    return CollectReport(len(found.recipes), len(found.adapters), len(entries), workspace.store.leftovers(limit))
+    dead = len(workspace.store.digests(studies.KIND))  # of the living too: while they run, nothing is collected
+    return CollectReport(len(found.recipes), len(found.adapters), len(entries) + dead, workspace.store.leftovers(limit))
 
 
 def collect(workspace: Workspace, *, now: datetime | None = None) -> CollectReport:
@@ -70,6 +71,7 @@ def collect(workspace: Workspace, *, now: datetime | None = None) -> CollectRepo
         limit = now - LEAST_AGE
         found = _decide(workspace, limit)
         entries = sum(workspace.store.destroy(*entry) for entry in _entries(workspace, found, limit))
+        entries += studies.destroy_leftovers(workspace.database, workspace.store, adapters=(), clock=utc_now)
         report = CollectReport(len(found.recipes), len(found.adapters), entries, workspace.store.sweep(limit))
         if any(asdict(report).values()):
             with workspace.database.transaction() as session:

@@ -1,20 +1,18 @@
 """Hand the judge its dossier and panel, file what it says, and move the case to EVIDENCE_READY.
 
-The protocol's digest goes into the ledger before anything is scored. A verdict of FAIL stops the case: what the probes
-still see must be explained by a human before anything is destroyed or signed.
+A verdict of FAIL that a second stage repeats (`pipelines.stages`) stops the case: what the probes still see must be
+explained by a human before anything is destroyed or signed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sqlmodel import Session, col, select
 
-from lineage import builds, ledger, plans
+from lineage import builds, plans
 from lineage.case import CaseFile, Stage
 from lineage.catalog import contents_of
 from lineage.errors import NotAcceptable
@@ -25,18 +23,17 @@ from lineage.tables import PlacementRow, RecordRow
 from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
 from pipelines.ingest import utc_now
-from pipelines.progress import bar
-from pipelines.questions import LEAST_OUT_ADAPTERS, nobody_to_compare_with, nothing_to_ask, own_records, values_that_go
+from pipelines.questions import nobody_to_compare_with, nothing_to_ask, own_records, values_that_go
+from pipelines.stages import Trial, judge_in_stages
 from pipelines.states import Atelier, open_atelier
 from pipelines.windows import Window
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from probes.dossier import CanaryRecord, ControlRecord, Dossier, Panel, Protocol
-    from probes.judgement import Judgement
+    from probes.dossier import CanaryRecord, ControlRecord, Dossier, Panel
 
-__all__ = ["controls_of", "dossier_of", "extracted", "probe_case", "probe_window"]
+__all__ = ["controls_of", "dossier_of", "probe_case", "probe_window"]
 
 CANARY_PURPOSE = "canary"
 GRAVITY = ("PASS", "INCONCLUSIVE", "FAIL")
@@ -90,40 +87,14 @@ def _probe_adapter(
     workspace: Workspace, case_id: str, adapter: str, before: Mapping[str, object], after: Mapping[str, object],
     own: Sequence[Placed],
 ) -> dict[str, object] | None:  # fmt: skip
-    """What the judge says of one adapter; None if too few of its shards never saw the records."""
-    from probes.dossier import Protocol
-    from probes.judge import judge
-    from probes.report import write_report
-    from probes.shard_map import map_budget
-
+    """What the judge says of one adapter; None if too few models never saw the records."""
     atelier = open_atelier(workspace, adapter)
     rebuilt = {int(shard) for shard in after["shards"]}  # type: ignore[attr-defined]
     home = {placed.shard for placed in own if placed.kind == "shard"} & rebuilt
     panel = _panel(atelier, before, after, sorted(home or rebuilt))
-    if len(panel.outs) < LEAST_OUT_ADAPTERS:
-        return None
-    budget = map_budget(len(panel.outs) + len(panel.pre))
-    protocol = Protocol(out_adapters=len(panel.outs), max_length=atelier.plan.max_length, map_alpha=budget)
     forms = values_that_go(workspace, case_id)
     dossier = dossier_of(atelier, case_id, [placed.record_id for placed in own], forms, tuple(panel.pre))
-    _register(workspace, case_id, adapter, protocol)
-    with bar(f"Probing {adapter}", None, unit="readings") as progress:
-        judgement = judge(dossier, panel, protocol, progress=lambda _done, _steps, _what: progress.advance())
-    paths = write_report(judgement, report_directory(workspace, case_id, adapter))
-    return _summary(judgement, paths)
-
-
-def report_directory(workspace: Workspace, case_id: str, adapter: str) -> Path:
-    """Where a report lies: the case's own directory for the first adapter, a folder in it for further ones."""
-    folder = workspace.case_directory(case_id)
-    return folder if adapter == sorted(workspace.settings.adapters)[0] else folder / adapter
-
-
-def _register(workspace: Workspace, case_id: str, adapter: str, protocol: Protocol) -> None:
-    """Pre-registration: the rules stand in the ledger before the first score exists."""
-    with workspace.database.transaction() as session:
-        payload = {"adapter": adapter, "protocol": protocol.digest, "out_adapters": protocol.out_adapters}
-        ledger.append(session, at=utc_now(), kind="probe.registered", payload=payload, case_id=case_id)
+    return judge_in_stages(Trial(atelier, case_id, panel, dossier))
 
 
 def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, object], hit: Sequence[int]) -> Panel:
@@ -206,64 +177,3 @@ def _canaries(session: Session, atelier: Atelier, case_id: str, shards: tuple[in
         CanaryRecord(keyring.handle(case_id, subject or ""), shard, doses[subject], records[record_id])
         for record_id, subject, shard in rows
     )
-
-
-def _summary(judgement: Judgement, paths: list[Path]) -> dict[str, object]:
-    """What the case, the console and the certificate say of a judgement."""
-    report = next(path for path in paths if path.suffix == ".json")
-    residual = judgement.residual
-    return {
-        "verdict": judgement.verdict.outcome,
-        "reason": judgement.verdict.code,
-        "sentence": judgement.verdict.sentence,
-        "sentences": list(judgement.sentences),
-        "protocol_digest": judgement.protocol.digest.removeprefix("sha256:"),
-        "report_digest": hashlib.sha256(report.read_bytes()).hexdigest(),
-        "at": utc_now().isoformat(timespec="seconds"),
-        "n_records": judgement.counts.records,
-        "controls": judgement.counts.control_records,
-        "control_subjects": judgement.counts.control_subjects,
-        "K": judgement.counts.out_adapters,
-        "alpha": judgement.protocol.alpha,
-        "p_pre": dict(judgement.primaries_pre),
-        "p_post": dict(judgement.primaries_post),
-        "rho_upper": _finite(getattr(residual, "upper", None)),
-        "rho_lower": _finite(getattr(residual, "lower", None)),
-        "detectable_effect": _finite(judgement.detectable.effect_sd, digits=3),
-        "positive_control": min(judgement.verdict.adjusted_pre.values(), default=1.0) <= judgement.protocol.alpha,
-        "shard_map": _map_summary(judgement),
-        "extraction": {model.name: extracted(judgement, model.name) for model in judgement.models},
-        "exposure": {model.name: _exposed(judgement, model.name) for model in judgement.models},
-    }
-
-
-def _map_summary(judgement: Judgement) -> dict[str, object]:
-    """The shards that lineage names, those that stood out before and do now, and what the maps show in words."""
-    from probes.where import lit
-
-    where = judgement.where
-    return {
-        "known": list(where.known), "before": list(lit(where.before)), "after": list(lit(where.after)),
-        "missed": list(where.missed), "sentences": list(where.sentences),
-    }  # fmt: skip
-
-
-def _finite(value: float | None, *, digits: int = 6) -> float | None:
-    """A number that JSON can hold; None for an interval without an end, or a test too small to see anything."""
-    return round(value, digits) if value is not None and math.isfinite(value) else None
-
-
-def extracted(judgement: Judgement, name: str) -> dict[str, str]:
-    """Per kind of value: how many prompts gave it greedily, of how many."""
-    kinds = {facts.label: facts.kind for facts in judgement.values if facts.evidence}
-    model = judgement.model(name)
-    readings = model.values if model else ()
-    return {kinds[v.label]: f"{v.hits}/{v.prompts}" for v in readings if v.label in kinds}
-
-
-def _exposed(judgement: Judgement, name: str) -> dict[str, int | None]:
-    """Per kind of value: its rank among the candidates."""
-    kinds = {facts.label: facts.kind for facts in judgement.values if facts.evidence}
-    model = judgement.model(name)
-    readings = model.values if model else ()
-    return {kinds[v.label]: v.exposure_rank for v in readings if v.label in kinds}

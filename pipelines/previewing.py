@@ -20,6 +20,7 @@ from lineage.withdrawal import withdrawn_closure
 from lineage.workspace import Workspace
 from pipelines.chains import drifted_shards
 from pipelines.ingest import open_gate, utc_now
+from pipelines.pricing import extra_costs
 from unlearn.erase import ErasurePlan, SliceLoad, plan_erasure
 from unlearn.plan import Placement, Plan
 
@@ -78,6 +79,7 @@ def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[
                 "controls": cost.control_records, "steps": cost.steps, "full_steps": cost.full_steps,
                 "fraction": round(cost.fraction, 4), "release": builds.current_release(session, adapter) or "",
                 "seconds_estimate": round(_seconds(session, plan, cost), 1),
+                "probes": _extras(session, workspace, plan, hit=len(cost.affected)),
             }  # fmt: skip
     tier, blind_spots = summary(scanned_by(session))
     return {"adapters": adapters, "searched": closure.searched, "tier": tier, "blind_spots": blind_spots}
@@ -100,6 +102,16 @@ def erasure_plan(
     closure = [Placement(p.kind, p.shard, p.slice) for p in placed]  # type: ignore[arg-type]
     trained = [p for p in closure if p.kind == "control" or (p.shard, p.slice) in held]
     return plan_erasure(plan, trained, loads=loads, drifted=drifted)
+
+
+def _extras(session: Session, workspace: Workspace, plan: Plan, *, hit: int) -> dict[str, object]:
+    """What the probes train besides: in the first stage, and in a second one after a FAIL."""
+    generations = -(-plans.slice_count(session, plan.digest) // plan.slices)
+    costs = extra_costs(plan, workspace.settings.adapter(plan.adapter), hit=hit, generations=max(1, generations))
+    return {
+        stage: {"extra_adapters": cost.adapters, "steps": cost.steps}
+        for stage, cost in zip(("first", "if_fail"), costs, strict=True)
+    }
 
 
 def _seconds(session: Session, plan: Plan, cost: ErasurePlan) -> float:

@@ -16,18 +16,19 @@ from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
 from pipelines.placing import propose
 from pipelines.study_report import Files, StudyReport, files_of, read_report
-from unlearn.costs import GridRow, cost_grid, estimated_state_bytes
+from unlearn.costs import ExtraCost, GridRow, cost_grid, estimated_state_bytes, extra_cost
 from unlearn.erase import ExpectedCost, expected_cost
 from unlearn.plan import Plan
 
-__all__ = ["Price", "price_of"]
+__all__ = ["Price", "extra_costs", "price_of"]
 
 
 @dataclass(frozen=True)
 class Price:
     """A plan with its costs. `state_bytes` is one state's size, None if the base is not on this machine;
     `state_measured` says that it was read off a stored state. `seconds` and `steps` are what was trained so far,
-    `study` is the newest study."""
+    `study` is the newest study. `extras` is what the probes of one case may train besides: in the first stage, and in a
+    second one after a FAIL."""
 
     plan: Plan
     frozen: bool
@@ -39,6 +40,7 @@ class Price:
     steps: int
     study: StudyReport | None
     study_files: Files
+    extras: tuple[ExtraCost, ExtraCost]
 
 
 def price_of(workspace: Workspace, adapter: str) -> Price:
@@ -53,7 +55,19 @@ def price_of(workspace: Workspace, adapter: str) -> Price:
         plan=plan, frozen=frozen, costs=tuple(expected_cost(plan, requests=k) for k in (1, 5, 20)),
         grid=cost_grid(plan, bytes_per_state=size), state_bytes=size, state_measured=measured is not None,
         seconds=seconds, steps=steps, study=read_report(workspace.home, adapter), study_files=files_of(workspace.home, adapter),
+        extras=extra_costs(plan, workspace.settings.adapter(adapter), hit=1),
     )  # fmt: skip
+
+
+def extra_costs(
+    plan: Plan, settings: AdapterSettings, *, hit: int, generations: int = 1
+) -> tuple[ExtraCost, ExtraCost]:
+    """The extra out-adapters of a first and of a second stage for a closure in `hit` shards; the second only after a FAIL."""
+    from probes.dossier import LEAST_SECOND
+
+    wanted = settings.probes.out_adapters
+    first = max(0, wanted - (plan.shards - hit))
+    return tuple(extra_cost(plan, n, generations=generations) for n in (first, max(LEAST_SECOND, wanted)))  # type: ignore[return-value]
 
 
 def _measured_bytes(workspace: Workspace, session: Session, plan: Plan) -> int | None:

@@ -20,7 +20,8 @@ from lineage.errors import WrongUsage
 from lineage.subjects import load_forms
 from lineage.tables import RecordRow
 from pipelines.bases import base_for_probes
-from pipelines.judging import dossier_of, extracted
+from pipelines.judged import extracted
+from pipelines.judging import dossier_of
 from pipelines.mapping import map_people, person_in
 from pipelines.states import Atelier, open_atelier
 

@@ -26,6 +26,7 @@ from unlearn.plan import Plan, plan_key
 if TYPE_CHECKING:
     from unlearn.base import Base
     from unlearn.states import BuiltState, SliceInput, State
+    from unlearn.study import StudyMember
 
 __all__ = ["Atelier", "WorkspaceStates", "open_atelier", "peft_files", "state_bytes"]
 
@@ -60,13 +61,13 @@ class Atelier:
             SliceInput(
                 slice=index,
                 manifest_digest=slice_manifest([(m.record_id, m.content_hmac) for m in members]),
-                load=lambda members=members: self._read(members),
+                load=lambda members=members: self.read(members),
             )
             for index, members in self.members(shard).items()
             if index >= first
         ]
 
-    def _read(self, members: Sequence[Member]) -> list[TrainingRecord]:
+    def read(self, members: Sequence[Member | StudyMember]) -> list[TrainingRecord]:
         """The texts of a manifest.
 
         Raises:

@@ -76,7 +76,9 @@ def run_study(workspace: Workspace, adapter: str, *, study_id: str, full: bool) 
         WrongUsage: nobody is held out, so there is nothing to measure with.
         Fault: another study of this adapter is running.
     """
-    studies.destroy_leftovers(workspace.database, workspace.store, adapters=[adapter], clock=utc_now)
+    studies.destroy_leftovers(
+        workspace.database, workspace.store, adapters=[adapter], clock=utc_now, skip_running=True
+    )  # a living study of this adapter is met by the next line
     with held(workspace.database, studies.lease_name(adapter), utc_now):
         corpus = _corpus(workspace, adapter)  # read under the lease: a purge waits until nothing of it is in memory
         plans = [_plan_of(corpus, shards, slices) for shards, slices in grid_of(corpus.plan, full=full)]

@@ -102,7 +102,10 @@ def _refuse_mismatch(dossier: Dossier, panel: Panel, protocol: Protocol) -> None
         raise WrongUsage("The panel needs the old and the new adapter of the same shards.")
     if set(panel.outs) & set(panel.pre):
         raise WrongUsage("A shard of the closure cannot be an out-adapter.")
-    if len(panel.outs) != protocol.out_adapters:
-        raise WrongUsage(f"The protocol names {protocol.out_adapters} out-adapters, the panel has {len(panel.outs)}.")
+    if len(panel.out_names()) != protocol.out_adapters or len(panel.extra) != protocol.extra_adapters:
+        raise WrongUsage(
+            f"The protocol names {protocol.out_adapters} out-adapters, {protocol.extra_adapters} of them extra; "
+            f"the panel has {len(panel.out_names())} and {len(panel.extra)}."
+        )
     if not {placed.shard for placed in dossier.records} <= set(panel.pre):
         raise WrongUsage("A record of the closure lies in a shard that the panel does not hold.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import rfc8785
@@ -18,6 +18,7 @@ from lineage.errors import WrongUsage
 from lineage.records import TrainingRecord
 
 __all__ = [
+    "LEAST_SECOND",
     "AttackRules",
     "CanaryRecord",
     "ControlRecord",
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 PROTOCOL_SCHEMA = "lethe.protocol/2"
+LEAST_SECOND = 19
+"""Extra out-adapters of a second stage, at least: with fewer, no conformal p can reach .05."""
+SECOND_SEED = 1_000_003  # what a second stage adds to the seed of the candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,8 @@ class Panel:
     """The models: a base (path or hub id) and PEFT directories, read only.
 
     `pre` and `post` hold the closure's shards before and after the erasure, `outs` every shard without any record of
-    the closure: the null models. The composed adapters are what is in service before, during and after.
+    the closure: the null models. `extra` are further null models by a number of their own, trained for this judgement
+    alone. The composed adapters are what is in service before, during and after.
     """
 
     base: str | Path
@@ -99,18 +104,21 @@ class Panel:
     composed_pre: Path | None = None
     contained: Path | None = None
     composed_post: Path | None = None
+    extra: Mapping[int, Path] = field(default_factory=dict)
 
     def adapters(self) -> dict[str, Path]:
-        """Every adapter under the name the judge uses for it: pre_3, post_3, out_0, composed_pre, contained, ..."""
+        """Every adapter under the judge's name for it: pre_3, post_3, out_0, extra_0, composed_pre, contained, ..."""
         named = {f"pre_{shard}": path for shard, path in sorted(self.pre.items())}
         named |= {f"post_{shard}": path for shard, path in sorted(self.post.items())}
         named |= {f"out_{shard}": path for shard, path in sorted(self.outs.items())}
+        named |= {f"extra_{number}": path for number, path in sorted(self.extra.items())}
         composed = {"composed_pre": self.composed_pre, "contained": self.contained, "composed_post": self.composed_post}
         return named | {name: path for name, path in composed.items() if path is not None}
 
     def out_names(self) -> tuple[str, ...]:
-        """The null models' names, in shard order."""
-        return tuple(f"out_{shard}" for shard in sorted(self.outs))
+        """The null models' names: the other shards in their order, then the extra ones."""
+        extra = (f"extra_{number}" for number in sorted(self.extra))
+        return (*(f"out_{shard}" for shard in sorted(self.outs)), *extra)
 
     def suspects(self, side: str) -> tuple[str, ...]:
         """The models that must have forgotten (`side` "post") or must still know ("pre")."""
@@ -181,6 +189,10 @@ class Protocol:
     `extraction_p` (Hayes 2024). `exposure_prompts` bounds how many of the subject's records serve as prompts of one
     exposure. `max_length` is the training's truncation, in tokens. Under `other_schemes` and in the ways of `attacks`
     values are asked for as well; neither enters a p-value.
+
+    `extra_adapters` of the K were trained for this judgement; the others are shards. After a FAIL of stage 1 there is one
+    stage 2, whose rules `second_stage` derives from these alone: `second_stage_adapters` extra null models, new
+    candidates, and an exposure that must also be rare among adapters (`probes.confirm`). Its verdict is the case's.
     """
 
     out_adapters: int
@@ -201,8 +213,15 @@ class Protocol:
         DecodingScheme(temperature=0.7, top_p=0.95, name="temperature 0.7, top-p 0.95"),
     )
     attacks: AttackRules = AttackRules()
+    stage: int = 1
+    extra_adapters: int = 0
+    second_stage_adapters: int = LEAST_SECOND
 
     def __post_init__(self) -> None:
+        if self.stage not in (1, 2) or self.second_stage_adapters < LEAST_SECOND:
+            raise WrongUsage(f"A protocol has stage 1 or 2, and a second stage at least {LEAST_SECOND} extra adapters.")
+        if not 0 <= self.extra_adapters <= self.out_adapters:
+            raise WrongUsage("A protocol cannot have more extra out-adapters than out-adapters.")
         if not 0 <= self.map_alpha < self.alpha < 1:
             raise WrongUsage("A protocol needs 0 <= map_alpha < alpha < 1.")
         if self.out_adapters < 2 or self.candidates < 19 or self.tries < 1 or self.exposure_prompts < 1:
@@ -219,6 +238,20 @@ class Protocol:
     def primary_alpha(self) -> float:
         """What the three primaries may spend together."""
         return self.alpha - self.map_alpha
+
+    def second_stage(self) -> Protocol:
+        """The rules of the stage that follows a FAIL: the same shards, other extra adapters, other candidates.
+
+        Raises:
+            WrongUsage: these are those of a second stage already; there is never a third.
+        """
+        if self.stage != 1:
+            raise WrongUsage("There is no stage after the second.")
+        extra = self.second_stage_adapters
+        shards = self.out_adapters - self.extra_adapters
+        return replace(
+            self, stage=2, out_adapters=shards + extra, extra_adapters=extra, candidate_seed=self.candidate_seed + SECOND_SEED
+        )  # fmt: skip
 
     @property
     def extractable_log_p(self) -> float:

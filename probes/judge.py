@@ -11,6 +11,7 @@ from collections import defaultdict
 from probes.bench import Bench, Progress, lay_out
 from probes.canaries import CanaryReading, broken_by, read_canary
 from probes.companions import subject_scores
+from probes.confirm import exposure_of_stage
 from probes.dossier import Dossier, Panel, Protocol
 from probes.exposure import calibrated, rank
 from probes.extraction import verbatim
@@ -20,7 +21,7 @@ from probes.scores import tries_needed
 from probes.sentences import LIMITS, three_sentences
 from probes.stats import Abstained, adapters_needed, detectable_effect
 from probes.utility import held_out_nll
-from probes.values import ValueAssay, assay_values, exposure_p, extraction_primary, known_before
+from probes.values import ValueAssay, assay_values, extraction_primary, known_before
 from probes.verdict import Evidence, decide
 from probes.where import Whereabouts, find_whereabouts, lit
 
@@ -117,7 +118,7 @@ def _primaries(
     extraction = extraction_primary(assays, bench, side=side)
     found = {
         "membership": membership_p(membership, side),
-        "exposure": exposure_p(assays, bench, side=side),
+        "exposure": exposure_of_stage(assays, bench, side=side),
         "extraction": extraction if isinstance(extraction, Abstained) else extraction[0],
     }
     return {name: p for name, p in found.items() if not isinstance(p, Abstained)}
@@ -172,6 +173,7 @@ def _model_reading(
     bench: Bench, assays: tuple[ValueAssay, ...], membership: tuple[Membership, ...], name: str
 ) -> ModelReading:
     role, _, shard = name.partition("_") if name[-1].isdigit() else (name, "", "")
+    role, shard = ("out", "") if role == "extra" else (role, shard)  # a null model of no shard
     tests = {f"{side}_{m.shard}": getattr(m, side) for m in membership for side in ("pre", "post")}
     test = tests.get(name, Abstained("another recipe than the null models'"))
     tested = not isinstance(test, Abstained)

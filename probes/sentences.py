@@ -32,9 +32,11 @@ def three_sentences(
 
 def _tested(counts: Counts, protocol: Protocol) -> str:
     values = f" and asked for {_many(counts.evidence_values, 'personal value')}" if counts.evidence_values else ""
+    stage = "In a second stage, we" if protocol.stage == 2 else "We"
+    extra = f", {protocol.extra_adapters} of them trained for this," if protocol.extra_adapters else ""
     return (
-        f"We compared the adapter before and after the erasure with {counts.out_adapters} adapters that never saw this "
-        f"person, on {_many(counts.records, 'record')} ({_many(counts.tokens, 'learnt token')}){values}, by rules fixed "
+        f"{stage} compared the adapter before and after the erasure with {counts.out_adapters} adapters that never saw this "
+        f"person{extra or ','} on {_many(counts.records, 'record')} ({_many(counts.tokens, 'learnt token')}){values}, by rules fixed "
         f"beforehand (protocol {protocol.digest.removeprefix('sha256:')[:12]})."
     )
 

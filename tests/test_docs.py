@@ -113,10 +113,26 @@ def test_make_targets_named_on_pages_exist() -> None:
 
 
 def settings_fields() -> Iterator[str]:
-    from lineage.settings import AdapterSettings, AuditSettings, ConsoleSettings, GateSettings, RowSettings, Settings
+    from lineage.settings import (
+        AdapterSettings,
+        AuditSettings,
+        ConsoleSettings,
+        GateSettings,
+        ProbeSettings,
+        RowSettings,
+        Settings,
+    )
     from unlearn.plan import TrainSettings
 
-    for section in (Settings, GateSettings, RowSettings, ConsoleSettings, AuditSettings, AdapterSettings):
+    for section in (
+        Settings,
+        GateSettings,
+        RowSettings,
+        ConsoleSettings,
+        ProbeSettings,
+        AuditSettings,
+        AdapterSettings,
+    ):
         yield from section.model_fields
     yield from (field.name for field in fields(TrainSettings))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from unlearn.erase import ExpectedCost, expected_cost
 from unlearn.plan import Plan
 
-__all__ = ["REQUESTS", "SHARDS", "SLICES", "GridRow", "cost_grid", "estimated_state_bytes"]
+__all__ = ["REQUESTS", "SHARDS", "SLICES", "ExtraCost", "GridRow", "cost_grid", "estimated_state_bytes", "extra_cost"]
 
 REQUESTS = (1, 5, 20)
 SHARDS = tuple(range(1, 17))
@@ -38,6 +38,20 @@ class GridRow:
     state_bytes: int | None
     rank: int
     own: bool
+
+
+@dataclass(frozen=True)
+class ExtraCost:
+    """What extra out-adapters cost: their number, optimizer steps, and these as a share of the training of all shards."""
+
+    adapters: int
+    steps: int
+    fraction: float
+
+
+def extra_cost(plan: Plan, adapters: int, *, generations: int = 1) -> ExtraCost:
+    """Each extra adapter is trained like a shard, over all its slices; the trunk is there already."""
+    return ExtraCost(adapters, adapters * generations * plan.slices * plan.steps(0), adapters / plan.shards)
 
 
 def cost_grid(

@@ -132,11 +132,15 @@ def probe(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
     if "probe" not in found.evidence:
         raise WrongUsage(f"Case {case_id} has not been probed yet.", hint=f"lethe erase run {case_id}")
     body = found.evidence["probe"]
-    show(
-        dict(body),
-        as_json=as_json,
-        lines=lambda: say(f"{case_id}: {body['verdict']} ({body['reason']}). {body['sentence']}"),
-    )
+
+    def lines() -> None:
+        say(f"{case_id}: {body['verdict']} ({body['reason']}). {body['sentence']}")
+        for adapter, judged in body["adapters"].items():
+            if first := judged.get("first_stage"):
+                say(f"  {adapter}: the first stage, with {first['K']} out-adapters, said {first['verdict']}; "
+                    f"the second, with {judged['K']}, says {judged['verdict']} and decides.")  # fmt: skip
+
+    show(dict(body), as_json=as_json, lines=lines)
     raise SystemExit(1 if body["verdict"] == "FAIL" else 0)
 
 

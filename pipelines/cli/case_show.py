@@ -42,7 +42,11 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
             say(f"  {event.at:%Y-%m-%d %H:%M}  {event.kind}")
         for step in found.next_steps:
             say(f"  next: {step.label} ({' or '.join(role.value for role in step.roles)})")
-        for label, path in (("report", found.report), ("certificate", found.certificate)):
+        for label, path in (
+            ("report", found.report),
+            ("second stage", found.second_report),
+            ("certificate", found.certificate),
+        ):
             if path:
                 say(f"  {label}: {path}")
 
@@ -78,6 +82,12 @@ def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
             shards = ", ".join(_told(part) for part in cost["affected"]) or "none"
             say(f"  {name}: shards {shards}; {cost['steps']} of {cost['full_steps']} steps "
                 f"({cost['fraction']:.1%} of a full retrain), about {cost['seconds_estimate']:.0f} s")  # fmt: skip
+            for words, part in (
+                ("the probes", cost["probes"]["first"]),
+                ("after a FAIL the probes", cost["probes"]["if_fail"]),
+            ):
+                if part["extra_adapters"]:
+                    say(f"    {words} train {part['extra_adapters']} extra adapters for a while: {part['steps']} steps")
         for source in contract["sources_to_be_told"]:
             say(f"  outside this workspace, to be told: the source {source}")
         say(f"  approve it: lethe erase approve {case_id} --digest {found.case.preview_digest}")

@@ -66,6 +66,7 @@ def _body(price: Price) -> dict[str, object]:
         "expected_cost": [asdict(cost) for cost in price.costs],
         "grid": [_row_body(row) for row in price.grid],
         "state": {"bytes": price.state_bytes, "measured": price.state_measured},
+        "extra_adapters": {stage: asdict(cost) for stage, cost in zip(("first", "second"), price.extras, strict=True)},
         "measured": {"seconds": round(price.seconds, 2), "steps": price.steps},
         "study": asdict(price.study) if price.study else None,
         "study_files": {name: str(path) for name, path in asdict(price.study_files).items()} if price.study else None,
@@ -92,6 +93,7 @@ def _lines(adapter: str, price: Price) -> None:
     if price.steps:
         say(f"  Measured so far: {price.steps} steps in {price.seconds:.1f} s.")
     _storage(price)
+    _extras(price)
     if not plan.trunk:
         say("  No trunk: ingest records with an explicit empty subject list to have one; the average will be better.")
     for index, cost in enumerate(price.costs):
@@ -101,6 +103,14 @@ def _lines(adapter: str, price: Price) -> None:
         _table(price, "Storage of the states, MB", lambda row: f"{(row.state_bytes or 0) / MEGABYTE:.1f}")
     _study(price)
     say("\n[ ] this plan. More shards and slices: cheaper erasures. More shards: a somewhat worse average.")
+
+
+def _extras(price: Price) -> None:
+    """What the probes may train besides."""
+    first, second = price.extras
+    if first.adapters:
+        say(f"  The probes of a case train {first.adapters} extra out-adapters: {first.steps} steps, {first.fraction:.0%} of the shards' training.")  # fmt: skip
+    say(f"  After a FAIL a second stage trains {second.adapters} more: {second.steps} steps, {second.fraction:.0%}. All are destroyed at the end.")  # fmt: skip
 
 
 def _storage(price: Price) -> None:

@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from desk_world import NOW, PERSON, World
+from desk_world import EVIDENCE, NOW, PERSON, World
 from starlette.testclient import TestClient
 
 from console import pages
-from lineage import dossier
+from lineage import dossier, evidence
 from lineage.access import Actor, Role
 from lineage.case import CaseFile, CaseView, Stage
 from lineage.dossier import NextStep
@@ -159,6 +159,37 @@ def test_the_report_may_style_itself_but_not_run(world: World) -> None:
     assert "style-src 'unsafe-inline'" in policy
     assert "sandbox" in policy
     assert "script-src" not in policy
+
+
+def test_both_stages_of_the_probes_are_told_and_have_their_reports(world: World) -> None:
+    case_id, dpo = world.browser("ines").filed(*PERSON), world.browser("dana")
+    world.play_preview(case_id)
+    dpo.post(f"/cases/{case_id}/approve", digest=dpo.hidden_digest(case_id))
+    world.play_erasure(case_id)
+    second_address = f"/cases/{case_id}/report/second-stage"
+    assert "second stage" not in dpo.get(f"/cases/{case_id}").text
+    assert dpo.get(second_address).status_code == 404
+    first = {**EVIDENCE["probe"], "verdict": "FAIL", "reason": "RESIDUE_SEEN"}
+    second = {**EVIDENCE["probe"], "K": 26, "first_stage": first}
+    with world.case_file(case_id) as (session, _):
+        body = {**second, "adapters": {"support": second}}
+        evidence.add_evidence(session, case_id, "probe", body, now=world.clock())
+    folder = world.workspace.case_directory(case_id) / dossier.SECOND_STAGE
+    folder.mkdir()
+    (folder / "report.html").write_text("<!doctype html><title>Second</title>")
+    page = dpo.get(f"/cases/{case_id}").text
+    for told in (
+        "with 7 models",
+        "said <strong>FAIL</strong>",
+        "with 26 models",
+        "says <strong>PASS</strong>",
+        second_address,
+    ):
+        assert told in page
+    answer = dpo.get(second_address)
+    assert "<title>Second</title>" in answer.text
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert dpo.get(f"/api/cases/{case_id}").json()["second_report"] == second_address
 
 
 def test_what_nobody_foresaw_is_a_plain_page_and_a_log_line_without_values(

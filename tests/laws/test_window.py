@@ -241,13 +241,22 @@ def test_the_old_adapter_cannot_be_put_back_while_a_case_is_open(trained, tmp_pa
 # --- the whole road -----------------------------------------------------------------------------------------------------
 
 
+def to_certificate(folder: Path, case_id: str) -> None:
+    """Purge approved, purged, signed, verified."""
+    to_purge_approved(folder, case_id)
+    lethe("erase", "purge", case_id, workspace=folder)
+    lethe_here("erase", "sign", case_id, "--as", "dana", workspace=folder)
+    certificate = folder / ".lethe" / "cases" / case_id / "certificate.json"
+    lethe_here("verify", certificate, "--expect-case", case_id, workspace=folder)
+
+
 @pytest.mark.slow
 def test_a_window_by_command_ends_in_a_certificate_for_each_case_that_went_on(trained, tmp_path, here):
     """Three by one command: two go on to their certificates, one is held and follows when the hold is lifted.
 
-    `SECOND` is the one that is held. The probes accuse this erasure (p .016 of an exposure over two null models), and
-    wrongly: all states and the release are byte-equal to those of a world that never knew the three. How often that happens
-    is measured (docs/benchmarks.md, "False alarms"); it stops this case and no other.
+    `SECOND` is the one that is held. The first stage of the probes accuses this erasure (p .016 of an exposure over two null
+    models), and wrongly: all states and the release are byte-equal to those of a world that never knew the three. The
+    second stage frees it (tests/laws/test_second_stage.py); how often that happens says docs/benchmarks.md, "False alarms".
     """
     folder = copy_workspace(trained.folder, tmp_path / "ws")
     cases = [to_approved(folder, person) for person in (PLANTED, ELSEWHERE, SECOND)]
@@ -258,17 +267,15 @@ def test_a_window_by_command_ends_in_a_certificate_for_each_case_that_went_on(tr
     problems = [case["problem"] for case in standing]
     assert [case["stage"] for case in standing] == ["EVIDENCE_READY", "EVIDENCE_READY", "APPROVED"], problems
     for case_id in cases[:2]:
-        to_purge_approved(folder, case_id)
-        lethe("erase", "purge", case_id, workspace=folder)
-        lethe_here("erase", "sign", case_id, "--as", "dana", workspace=folder)
-        certificate = folder / ".lethe" / "cases" / case_id / "certificate.json"
-        lethe_here("verify", certificate, "--expect-case", case_id, workspace=folder)
+        to_certificate(folder, case_id)
     lethe_here("erase", "hold", cases[2], "--as", "dana", "--lift", workspace=folder)
-    said = lethe("erase", "run", "--all", workspace=folder, code=1)
-    assert "The probes still find the person" in said.err
-    assert [case_of(folder, case_id)["stage"] for case_id in cases] == ["SIGNED_OFF", "SIGNED_OFF", "FAILED"]
+    lethe("erase", "run", "--all", workspace=folder)
     with open_workspace(folder).database.reader() as session:
         assert evidence(session, cases[2], "rederivation")["adapters"][ADAPTER]["equal"]
+        judged = evidence(session, cases[2], "probe")["adapters"][ADAPTER]
+    assert judged["first_stage"]["verdict"] == "FAIL" != judged["verdict"]
+    to_certificate(folder, cases[2])
+    assert [case_of(folder, case_id)["stage"] for case_id in cases] == ["SIGNED_OFF"] * 3
     corpus, people = write_corpus(corpus_without(PLANTED, ELSEWHERE, SECOND), tmp_path / "given")
     never = make_world(tmp_path / "never", corpus=corpus, people=people, secret=trained.secret)
     lethe_here("train", ADAPTER, "--plan", trained.plan, workspace=never)

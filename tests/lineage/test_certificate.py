@@ -112,7 +112,24 @@ def test_nothing_unsound_is_signed() -> None:
             sign_first(bad, PIPELINE)
 
 
+FIRST = replace(PROBE, stage=1, verdict="FAIL", report_digest=digest("first report"))
+SECOND = replace(PROBE, stage=2, out_adapters=26, extra_out_adapters=19)
+
+
+def test_two_stages_of_a_probe_are_written_and_read() -> None:
+    facts = replace(FACTS, probes=(FIRST, SECOND, replace(PROBE, level="shard 4")))
+    assert read_statement(build_statement(facts, SUBJECT_FILES))[0] == facts
+
+
 CONTRADICTIONS = {
+    "second stage without the first": replace(FACTS, probes=(SECOND,)),
+    "first stage without the second": replace(FACTS, probes=(FIRST,)),
+    "first stage that did not fail": replace(FACTS, probes=(replace(FIRST, verdict="PASS"), SECOND)),
+    "stages in the wrong order": replace(FACTS, probes=(SECOND, FIRST)),
+    "stages of two levels": replace(FACTS, probes=(FIRST, replace(SECOND, level="shard 4"))),
+    "a third stage": replace(FACTS, probes=(FIRST, SECOND, replace(SECOND, stage=3))),
+    "a stage beside one that names none": replace(FACTS, probes=(FIRST, replace(SECOND, stage=None))),
+    "more extra models than models": replace(FACTS, probes=(replace(PROBE, extra_out_adapters=8),)),
     "no limits": replace(FACTS, limits=()),
     "nothing kept": replace(FACTS, kept=()),
     "due before receipt": replace(FACTS, request=replace(REQUEST, due=date(2026, 1, 30))),

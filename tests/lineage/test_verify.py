@@ -155,6 +155,18 @@ def false_proof() -> bytes:
     return rfc8785.dumps(content)
 
 
+FIRST, SECOND = replace(PROBE, stage=1, verdict="FAIL"), replace(PROBE, stage=2, out_adapters=26, extra_out_adapters=19)
+
+
+def staged(*stages: str) -> bytes:
+    """The two-stage certificate with only these of its judgements, which our writer would refuse."""
+    content = json.loads(build_statement(replace(FACTS, probes=(FIRST, SECOND)), SUBJECT_FILES))
+    first, second = content["predicate"]["probes"]
+    named = {"first": first, "second": second, "first, as a PASS": {**first, "verdict": "PASS"}}
+    content["predicate"]["probes"] = [named[stage] for stage in stages]
+    return rfc8785.dumps(content)
+
+
 # Both key holders sign, but what they sign is no certificate: the reader is still told.
 UNSOUND = {
     "not JSON": b"hello",
@@ -171,6 +183,10 @@ UNSOUND = {
     "subject outside the directory": edited(subject=[{"name": "../a", "digest": {"sha256": "0" * 64}}]),
     "field too many": edited(note=1),
     "false proof": false_proof(),
+    "second stage without the FAIL of the first": staged("second"),
+    "first stage without the second": staged("first"),
+    "second stage after a PASS": staged("first, as a PASS", "second"),
+    "a stage three": staged("first", "second", "second"),
     **{f"without {name}": without(name) for name in json.loads(STATEMENT)["predicate"]},
 }
 
@@ -262,6 +278,14 @@ def test_an_authentic_certificate_of_a_failed_probe_is_valid_and_says_so_first()
     result = verify_bytes(sign(build_statement(failed, SUBJECT_FILES), PIPELINE, DPO), trusted=TRUSTED)
     assert result.ok
     assert "FAIL" in result.summary[0]
+
+
+def test_both_stages_of_the_probes_are_named_and_the_second_decides() -> None:
+    result = verify_bytes(signed_raw(staged("first", "second"), PIPELINE, DPO), trusted=TRUSTED)
+    assert result.ok
+    assert result.summary[0] == (
+        "Verdict of the probes: FAIL (shard 3, first stage), PASS (shard 3, second stage, which decides)"
+    )
 
 
 def test_keys_must_be_given_and_be_two(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""What the case, the console and the certificate say of a judgement: numbers and sentences that JSON can hold."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.ingest import utc_now
+
+if TYPE_CHECKING:
+    from probes.judgement import Judgement
+
+__all__ = ["exposed", "extracted", "summary"]
+
+
+def summary(judgement: Judgement, paths: Sequence[Path]) -> dict[str, object]:
+    """What the case, the console and the certificate say of a judgement."""
+    report = next(path for path in paths if path.suffix == ".json")
+    residual = judgement.residual
+    return {
+        "verdict": judgement.verdict.outcome,
+        "reason": judgement.verdict.code,
+        "sentence": judgement.verdict.sentence,
+        "sentences": list(judgement.sentences),
+        "protocol_digest": judgement.protocol.digest.removeprefix("sha256:"),
+        "report_digest": hashlib.sha256(report.read_bytes()).hexdigest(),
+        "at": utc_now().isoformat(timespec="seconds"),
+        "n_records": judgement.counts.records,
+        "controls": judgement.counts.control_records,
+        "control_subjects": judgement.counts.control_subjects,
+        "K": judgement.counts.out_adapters,
+        "stage": judgement.protocol.stage,
+        "extra_adapters": judgement.protocol.extra_adapters,
+        "alpha": judgement.protocol.alpha,
+        "p_pre": dict(judgement.primaries_pre),
+        "p_post": dict(judgement.primaries_post),
+        "rho_upper": _finite(getattr(residual, "upper", None)),
+        "rho_lower": _finite(getattr(residual, "lower", None)),
+        "detectable_effect": _finite(judgement.detectable.effect_sd, digits=3),
+        "positive_control": min(judgement.verdict.adjusted_pre.values(), default=1.0) <= judgement.protocol.alpha,
+        "shard_map": _map_summary(judgement),
+        "extraction": {model.name: extracted(judgement, model.name) for model in judgement.models},
+        "exposure": {model.name: exposed(judgement, model.name) for model in judgement.models},
+    }
+
+
+def _map_summary(judgement: Judgement) -> dict[str, object]:
+    """The shards that lineage names, those that stood out before and do now, and what the maps show in words."""
+    from probes.where import lit
+
+    where = judgement.where
+    return {
+        "known": list(where.known), "before": list(lit(where.before)), "after": list(lit(where.after)),
+        "missed": list(where.missed), "sentences": list(where.sentences),
+    }  # fmt: skip
+
+
+def _finite(value: float | None, *, digits: int = 6) -> float | None:
+    """A number that JSON can hold; None for an interval without an end, or a test too small to see anything."""
+    return round(value, digits) if value is not None and math.isfinite(value) else None
+
+
+def extracted(judgement: Judgement, name: str) -> dict[str, str]:
+    """Per kind of value: how many prompts gave it greedily, of how many."""
+    kinds = {facts.label: facts.kind for facts in judgement.values if facts.evidence}
+    model = judgement.model(name)
+    readings = model.values if model else ()
+    return {kinds[v.label]: f"{v.hits}/{v.prompts}" for v in readings if v.label in kinds}
+
+
+def exposed(judgement: Judgement, name: str) -> dict[str, int | None]:
+    """Per kind of value: its rank among the candidates."""
+    kinds = {facts.label: facts.kind for facts in judgement.values if facts.evidence}
+    model = judgement.model(name)
+    readings = model.values if model else ()
+    return {kinds[v.label]: v.exposure_rank for v in readings if v.label in kinds}
