@@ -19,8 +19,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from lineage.records import Completion, PlainText
 from probes.dossier import DecodingScheme, Panel, PersonalValue
-from probes.exposure import candidates, rank, score_trials, trial
+from probes.exposure import rank, score_trials, trial
 from probes.extraction import occurrences
+from probes.formats import candidates, format_of
 from probes.groups import auc, controls_needed, detections, separation
 from probes.readings import TokenReadings, read_logits
 from probes.scores import error_zone, extraction_score, loss, min_k, min_k_plus_plus, window_votes
@@ -155,7 +156,8 @@ def test_candidates_of_equal_perplexity_are_all_counted():
     by_perplexity = {math.exp(-score): i for i, score in enumerate(scores)}
     lost = 1 + sum(perplexity < math.exp(2.0) for perplexity in by_perplexity)
     assert (lost, rank(scores).rank, rank(scores).candidates) == (2, 4, 3)
-    assert len(candidates("0000", "####", count=999, seed=1)) == 999
+    form = format_of(PersonalValue("code", "0000", "####"))
+    assert len(set(candidates(form, "0000", count=999, seed=1))) == 999
 
 
 def test_values_of_different_length_are_ranked_by_their_sum():
