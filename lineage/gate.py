@@ -55,10 +55,11 @@ def standing(session: Session, *, sources: Sequence[str], policy_digest: str) ->
         "unadmitted": session.exec(unadmitted.select_from(RecordRow)).one(),
         "outdated": session.exec(outdated.select_from(RecordRow)).one(),
         "applying": session.exec(rescans).one(),
+        "quarantined": by_status.get("quarantined", 0),
     }
     reason, hint = _why_closed(counts, sorted(session.exec(running).all()))
     return GateStanding(
-        admitted=counts["admitted"], quarantined=by_status.get("quarantined", 0), blocked=by_status.get("blocked", 0),
+        admitted=counts["admitted"], quarantined=counts["quarantined"], blocked=by_status.get("blocked", 0),
         unadmitted=counts["unadmitted"], outdated=counts["outdated"], reason=reason, hint=hint,
     )  # fmt: skip
 
@@ -75,7 +76,9 @@ def _why_closed(counts: dict[str, int], unfinished: Sequence[str]) -> tuple[str,
         sentence = f"The gate is closed: {counts['outdated']} records were admitted under another policy."
         return sentence, "See what the new one changes: lethe gate rescan. Or put the policy back."
     if not counts["admitted"]:
-        return "The gate is closed: no record was admitted.", "Ingest a corpus: lethe ingest FILE --source NAME"
+        waiting = f"{counts['quarantined']} wait for a human: lethe review list"
+        more = "Ingest a corpus: lethe ingest FILE --source NAME"
+        return "The gate is closed: no record was admitted.", waiting if counts["quarantined"] else more
     return "", ""
 
 

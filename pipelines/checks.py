@@ -26,7 +26,8 @@ def gate_is_open(workspace: WorkspaceResource) -> AssetCheckResult:
     counts = {"admitted": found.admitted, "quarantined": found.quarantined, "blocked": found.blocked}
     return AssetCheckResult(
         passed=found.open,
-        severity=AssetCheckSeverity.ERROR,
+        # An ingest that admits nothing has done its work, and leaves nothing that could be learnt.
+        severity=AssetCheckSeverity.ERROR if found.admitted else AssetCheckSeverity.WARN,
         description=f"{found.reason} {found.hint}".strip(),
         metadata=counts,
     )

@@ -146,7 +146,7 @@ def test_the_command_reads_files_and_standard_input(tmp_path: Path, workspace: W
     one_sentence(
         lethe_here("register", "add", "--from-file", file, workspace=folder, code=None), 2, "Register line 3", "account"
     )
-    one_sentence(lethe_here("register", "add", "--from-file", tmp_path, workspace=folder, code=None), 2, "be read")
+    one_sentence(lethe_here("register", "add", "--from-file", tmp_path, workspace=folder, code=None), 2, "is a folder")
 
 
 def test_the_identifiers_of_a_person_with_an_open_case_stay_until_its_purge(
