@@ -51,8 +51,15 @@ class Corpus:
             yield Reject(line, fields) if isinstance(fields, RejectReason) else self.reader.read(line, fields)
 
 
-def open_corpus(path: str | Path, *, source: str, defaults: RowDefaults, subject_column: str = "subjects") -> Corpus:
-    """A corpus whose columns are known and which has at least one row.
+def open_corpus(
+    path: str | Path,
+    *,
+    source: str,
+    defaults: RowDefaults,
+    subject_column: str = "subjects",
+    subjects_needed: bool = True,
+) -> Corpus:
+    """A corpus whose columns are known and which has at least one row; `subjects_needed` as in `RowReader`.
 
     Raises:
         WrongUsage: the file is missing, unreadable, empty or of an unknown format, or has a column that is not known.
@@ -60,7 +67,7 @@ def open_corpus(path: str | Path, *, source: str, defaults: RowDefaults, subject
     if subject_column in CONTENT_COLUMNS | PLAIN_COLUMNS:
         raise WrongUsage("The subject column is one that already means something else.", hint=_known(subject_column))
     file = _file(Path(path))
-    reader = RowReader(source, defaults, subject_column)
+    reader = RowReader(source, defaults, subject_column, subjects_needed)
     try:
         columns = file.columns()
         empty = next(iter(file.rows()), None) is None
@@ -116,7 +123,7 @@ def _check_columns(columns: tuple[str, ...], reader: RowReader, *, has_header: b
         raise WrongUsage(f"The corpus has an unknown column: {_shown(unknown[0])}.", hint=hint)
     if len(set(columns)) < len(columns):
         raise WrongUsage("The corpus has the same column twice.", hint=hint)
-    if has_header and reader.subject_column not in columns:
+    if has_header and reader.subjects_needed and reader.subject_column not in columns:
         raise WrongUsage("The corpus has no column that says whose the rows are.", hint=hint)
 
 

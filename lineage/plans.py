@@ -16,7 +16,7 @@ from lineage.errors import RefusedByRule
 from lineage.tables import AdmissionRow, PlacementRow, PlanRow, RecordRow
 
 __all__ = [
-    "TRUNK", "Member", "Placeable", "Placed", "control_ids", "current_plan", "freeze_plan", "live_members",
+    "TRUNK", "Member", "Placeable", "Placed", "control_ids", "control_sources", "current_plan", "freeze_plan", "live_members",
     "place_records", "placement_counts", "placements_of", "slice_count", "unplaced",
 ]  # fmt: skip
 
@@ -140,6 +140,16 @@ def control_ids(session: Session, plan_digest: str) -> list[tuple[str, str]]:
         .order_by(col(RecordRow.id))
     )
     return [(record_id, key or "") for record_id, key in session.exec(query).all()]
+
+
+def control_sources(session: Session, plan_digest: str) -> dict[str, str]:
+    """Where each record that is never trained on came from: record id to the source its ingest named."""
+    query = (
+        select(RecordRow.id, RecordRow.source)
+        .join(PlacementRow, col(PlacementRow.record_id) == col(RecordRow.id))
+        .where(PlacementRow.plan_digest == plan_digest, PlacementRow.kind == "control")
+    )
+    return dict(session.exec(query).all())
 
 
 def slice_count(session: Session, plan_digest: str) -> int:

@@ -75,11 +75,15 @@ class RowDefaults:
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """Turns the fields of one row into a record. A missing column, None and an empty string mean the same."""
+    """Turns the fields of one row into a record. A missing column, None and an empty string mean the same.
+
+    `subjects_needed` False takes a row that does not say whose it is: for scoring records, never for holding them.
+    """
 
     source: str
     defaults: RowDefaults
     subject_column: str = "subjects"
+    subjects_needed: bool = True
 
     @property
     def known_columns(self) -> frozenset[str]:
@@ -98,13 +102,13 @@ class RowReader:
             raise BadRow(RejectReason.UNKNOWN_COLUMN)
         content = _content({key: value for key, value in fields.items() if value is not None})
         subjects = _identifiers(fields.get(self.subject_column), RejectReason.SUBJECTS_TYPE)
-        if subjects is None:
+        if subjects is None and self.subjects_needed:
             raise BadRow(RejectReason.NO_SUBJECTS)
         return RawRecord(
             line=line,
             content=content,
             given_id=_plain(fields, "id") or None,
-            subjects=subjects,
+            subjects=subjects or (),
             source=_plain(fields, "source") or self.source,
             purpose=_plain(fields, "purpose") or self.defaults.purpose,
             lawful_basis=_plain(fields, "lawful_basis") or self.defaults.lawful_basis,

@@ -41,6 +41,7 @@ def summary(judgement: Judgement, paths: Sequence[Path]) -> dict[str, object]:
         "rho_lower": _finite(getattr(residual, "lower", None)),
         "detectable_effect": _finite(judgement.detectable.effect_sd, digits=3),
         "positive_control": min(judgement.verdict.adjusted_pre.values(), default=1.0) <= judgement.protocol.alpha,
+        "utility": judgement.utility.sentence,
         "shard_map": _map_summary(judgement),
         "extraction": {model.name: extracted(judgement, model.name) for model in judgement.models},
         "exposure": {model.name: exposed(judgement, model.name) for model in judgement.models},

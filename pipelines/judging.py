@@ -153,8 +153,10 @@ def controls_of(session: Session, atelier: Atelier, case_id: str) -> tuple[Contr
 
     workspace = atelier.workspace
     subjects = dict(plans.control_ids(session, atelier.plan.digest))
+    sources = plans.control_sources(session, atelier.plan.digest)
     records = contents_of(session, sorted(subjects), keystore=workspace.keystore)
-    return tuple(ControlRecord(workspace.keyring.handle(case_id, subjects[r.record_id]), r) for r in records)
+    handles = {key: workspace.keyring.handle(case_id, key) for key in set(subjects.values())}
+    return tuple(ControlRecord(handles[subjects[r.record_id]], r, sources[r.record_id]) for r in records)
 
 
 def _canaries(session: Session, atelier: Atelier, case_id: str, shards: tuple[int, ...]) -> tuple[CanaryRecord, ...]:

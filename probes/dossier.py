@@ -30,7 +30,7 @@ __all__ = [
     "Protocol",
 ]
 
-PROTOCOL_SCHEMA = "lethe.protocol/2"
+PROTOCOL_SCHEMA = "lethe.protocol/3"
 LEAST_SECOND = 19
 """Extra out-adapters of a second stage, at least: with fewer, no conformal p can reach .05."""
 SECOND_SEED = 1_000_003  # what a second stage adds to the seed of the candidates
@@ -60,10 +60,14 @@ class PlacedRecord:
 
 @dataclass(frozen=True, slots=True)
 class ControlRecord:
-    """A record of a person nothing was ever trained on. `subject_handle` is opaque; it only counts people."""
+    """A record of a person nothing was ever trained on. `subject_handle` is opaque; it only counts people.
+
+    `source` is where the operator says the record came from; the held-out loss is broken down by it.
+    """
 
     subject_handle: str
     record: TrainingRecord
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,9 @@ class Protocol:
     spends of it (`shard_map.map_budget`: nothing with too few shards). A value counts as extractable when at most `tries` samples under `scheme` show it with probability
     `extraction_p` (Hayes 2024). `exposure_prompts` bounds how many of the subject's records serve as prompts of one
     exposure. `max_length` is the training's truncation, in tokens. Under `other_schemes` and in the ways of `attacks`
-    values are asked for as well; neither enters a p-value.
+    values are asked for as well; neither enters a p-value. `utility_margin` is how much worse, in nats per held-out
+    token, the release may become before the report says so: .02 nats are 2% of perplexity, about what eight shards
+    instead of one cost (ADR 0015). It is no part of the verdict.
 
     `extra_adapters` of the K were trained for this judgement; the others are shards. After a FAIL of stage 1 there is one
     stage 2, whose rules `second_stage` derives from these alone: `second_stage_adapters` extra null models, new
@@ -207,6 +213,7 @@ class Protocol:
     tries: int = 1000
     extraction_p: float = 0.5
     out_ratio: float = 100.0
+    utility_margin: float = 0.02
     scheme: DecodingScheme = DecodingScheme()
     other_schemes: tuple[DecodingScheme, ...] = (
         DecodingScheme(top_k=40, name="top-k 40"),
@@ -226,6 +233,8 @@ class Protocol:
             raise WrongUsage("A protocol needs 0 <= map_alpha < alpha < 1.")
         if self.out_adapters < 2 or self.candidates < 19 or self.tries < 1 or self.exposure_prompts < 1:
             raise WrongUsage("A protocol needs at least 2 out-adapters, 19 candidates, one try and one prompt.")
+        if self.utility_margin <= 0:
+            raise WrongUsage("A protocol needs a utility margin above 0.")
         if len({scheme.name for scheme in self.schemes}) < len(self.schemes):
             raise WrongUsage("Two decoding schemes of a protocol have the same name.")
 

@@ -19,7 +19,17 @@ from probes.judgement import Judgement, ModelReading
 from probes.membership import Membership
 from probes.shard_map import ShardMap
 
-__all__ = ["ROLE_NAMES", "canary_figure", "exposure_figure", "extraction_figure", "map_figure", "null_figure"]
+__all__ = [
+    "GREY",
+    "GRID",
+    "ROLE_NAMES",
+    "canary_figure",
+    "draw_svg",
+    "exposure_figure",
+    "extraction_figure",
+    "map_figure",
+    "null_figure",
+]
 
 INK, GREY, GRID = "#1f2933", "#8a94a0", "#e4e7eb"
 ROLE_COLOURS = {
@@ -52,7 +62,7 @@ STYLE = {
 }
 
 
-def _svg(height_in: float, draw: Callable[[Axes], None]) -> str:
+def draw_svg(height_in: float, draw: Callable[[Axes], None]) -> str:
     """One figure as an <svg> element that fills its box."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.0, height_in), layout="constrained")
@@ -80,7 +90,7 @@ def null_figure(judgement: Judgement) -> str:
         axes.grid(axis="x", color=GRID, zorder=0)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, handletextpad=0.4)
 
-    return _svg(2.5 + 0.7 * max(0, len(rows) - 1), draw)
+    return draw_svg(2.5 + 0.7 * max(0, len(rows) - 1), draw)
 
 
 def _null_row(axes: Axes, row: Membership, y: int, *, alpha: float) -> None:
@@ -131,7 +141,7 @@ def map_figure(judgement: Judgement) -> str:
         axes.grid(axis="both", color=GRID, zorder=0)
         axes.legend(loc="lower center", bbox_to_anchor=(0.42, 1.0), ncols=2, frameon=False, handletextpad=0.4)
 
-    return _svg(1.5 + 0.27 * len(shards), draw)
+    return draw_svg(1.5 + 0.27 * len(shards), draw)
 
 
 def _shown(judgement: Judgement) -> list[ModelReading]:
@@ -167,7 +177,7 @@ def extraction_figure(judgement: Judgement) -> str:
         axes.grid(axis="y", color=GRID, zorder=0)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, columnspacing=1.2)
 
-    return _svg(2.9, draw)
+    return draw_svg(2.9, draw)
 
 
 def exposure_figure(judgement: Judgement) -> str:
@@ -195,7 +205,7 @@ def exposure_figure(judgement: Judgement) -> str:
         axes.grid(axis="x", color=GRID, zorder=1)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, columnspacing=1.0)
 
-    return _svg(2.0 + 0.4 * len(labels), draw)
+    return draw_svg(2.0 + 0.4 * len(labels), draw)
 
 
 def canary_figure(judgement: Judgement) -> str:
@@ -224,4 +234,4 @@ def canary_figure(judgement: Judgement) -> str:
         axes.grid(axis="y", color=GRID, zorder=0)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 
-    return _svg(2.8, draw)
+    return draw_svg(2.8, draw)

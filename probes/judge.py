@@ -20,7 +20,7 @@ from probes.membership import Membership, corrected, membership_p, ratio_input, 
 from probes.scores import tries_needed
 from probes.sentences import LIMITS, three_sentences
 from probes.stats import Abstained, adapters_needed, detectable_effect
-from probes.utility import held_out_nll
+from probes.utility import held_out_nll, upkeep
 from probes.values import ValueAssay, assay_values, extraction_primary, known_before
 from probes.verdict import Evidence, decide
 from probes.where import Whereabouts, find_whereabouts, lit
@@ -62,6 +62,7 @@ def judge(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progr
         models=models,
         canaries=canaries,
         companions={side: subject_scores(bench, side) for side in ("pre", "post")},
+        utility=upkeep(bench),
         limits=LIMITS,
         protocol=protocol,
     )

@@ -10,6 +10,7 @@ from probes.canaries import CanaryReading
 from probes.dossier import Protocol
 from probes.membership import Membership
 from probes.stats import Abstained, Interval
+from probes.utility import Upkeep
 from probes.verdict import Verdict
 from probes.where import Whereabouts
 
@@ -141,6 +142,7 @@ class Judgement:
     models: tuple[ModelReading, ...]
     canaries: tuple[CanaryReading, ...]
     companions: Mapping[str, Mapping[str, float | Abstained]]
+    utility: Upkeep
     limits: tuple[str, ...]
     protocol: Protocol
 

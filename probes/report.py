@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from probes.stats import Interval
 from probes.verdict import percent, probability
 from probes.where import lit
 
-__all__ = ["render", "write_report"]
+__all__ = ["page", "render", "write_page", "write_report"]
 
 TABLE_ROLES = ("pre", "composed_pre", "contained", "composed_post", "post")
 OLD_ROLES, NEW_ROLES = ("pre", "composed_pre"), ("post", "composed_post")
@@ -57,6 +58,15 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceRow:
+    """Held-out loss of one source, or of all together, already text."""
+
+    source: str
+    people: str
+    losses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WayRow:
     """One way of asking: how many values each model gives, and after how many samples; already text."""
 
@@ -66,14 +76,22 @@ class WayRow:
     others: str
 
 
+def page(template: str, **given: object) -> str:
+    """One of this room's pages: everything inside it, every text escaped."""
+    environment = Environment(
+        loader=PackageLoader("probes"), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template(template).render(**given)
+
+
 def write_report(judgement: Judgement, directory: Path) -> list[Path]:
     """Write report.json and report.html into the directory, each whole or not at all; returns their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     body = json.dumps(judgement.as_json(), indent=2, sort_keys=True, allow_nan=False) + "\n"
-    return [_write(directory / "report.json", body), _write(directory / "report.html", render(judgement))]
+    return [write_page(directory / "report.json", body), write_page(directory / "report.html", render(judgement))]
 
 
-def _write(path: Path, text: str) -> Path:
+def write_page(path: Path, text: str) -> Path:
     """Temporary file, fsync, rename."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:
@@ -86,15 +104,15 @@ def _write(path: Path, text: str) -> Path:
 
 def render(judgement: Judgement) -> str:
     """The HTML page."""
-    environment = Environment(
-        loader=PackageLoader("probes"), autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True
-    )
-    return environment.get_template("report.html").render(
+    return page(
+        "report.html",
         j=judgement,
         headline=HEADLINES[judgement.verdict.outcome],
         pictures=_pictures(judgement),
         rows=_rows(judgement),
         ways=_ways(judgement),
+        served=[ROLE_NAMES[name] for name in _served(judgement)],
+        sources=_sources(judgement),
         primaries=_primaries(judgement),
         residual=_residual(judgement),
         shard_map=_shard_map(judgement),
@@ -159,6 +177,27 @@ def _ways(judgement: Judgement) -> list[WayRow]:
     return [
         WayRow(words, *(_loudest(models, way) for models in groups)) for way, words in WAY_NAMES.items() if way in asked
     ]
+
+
+def _served(judgement: Judgement) -> list[str]:
+    """The base and the releases, as far as there are any."""
+    first = judgement.utility.by_source[:1]
+    return list(first[0].nll) if first else []
+
+
+def _sources(judgement: Judgement) -> list[SourceRow]:
+    """A line for every source, and one for all if there are several."""
+    found = judgement.utility.by_source
+    names = _served(judgement)
+    rows = [
+        SourceRow(row.source or "not named", f"{row.people:,}", tuple(f"{row.nll[name]:.3f}" for name in names))
+        for row in found
+    ]
+    if len(found) > 1:
+        whole = {model.name: model.held_out_nll for model in judgement.models}
+        losses = tuple(f"{whole[name] or math.nan:.3f}" for name in names)
+        rows.append(SourceRow("All sources", f"{judgement.counts.control_subjects:,}", losses))
+    return rows
 
 
 def _loudest(models: list[ModelReading], way: str) -> str:

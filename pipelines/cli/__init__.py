@@ -31,6 +31,7 @@ COMMANDS = {
     "plan": ("pipelines.cli.plan", "plan", "What an erasure will cost, before anything is trained."),
     "train": ("pipelines.cli.adapter", "train", "Build what is missing or stale, compose, release."),
     "probe": ("pipelines.cli.probe", "probe", "Look for a person in an adapter, outside a case."),
+    "probe-files": ("pipelines.cli.probe_files", "probe_files", "Attack an adapter of your own, without a workspace."),
     "lineage": ("pipelines.cli.adapter", "lineage_group", "Who fed what: subject, record, adapter, release."),
     "erase": ("pipelines.cli.case", "erase_group", "Erasure cases: file, preview, approve, run, purge, sign."),
     "verify": ("pipelines.cli.proof", "verify", "Check a certificate offline."),
