@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from probes.blind import BlindCheck
 from probes.figures import GREY, GRID, draw_svg
 from probes.group_attack import PRIMARY, RATES, Attacked, GroupCounts, ScoreRow
 from probes.groups import Separation
@@ -93,10 +94,10 @@ def _shift(found: Attacked) -> str:
     )
     if found.shifted:
         return (
-            f"SHIFTED: {measured}, p {_p(blind.p)}. The groups differ in topic, period or format; what the scores show is "
+            f"SHIFTED: {measured}. The groups differ in topic, period or format; what the scores show is "
             "that difference mixed with memory. Bring controls from the same source and time as the members."
         )
-    return f"No shift by words was seen: {measured}. Other differences, such as word order, would go unseen."
+    return f"No shift by words was seen: {measured}. Other differences, such as length or word order, would go unseen."
 
 
 def as_json(found: Attacked) -> dict[str, object]:
@@ -113,7 +114,7 @@ def as_json(found: Attacked) -> dict[str, object]:
         "out_adapters": found.out_adapters,
         "max_length": found.max_length,
         "shifted": found.shifted,
-        "blind": _separated(found.blind),
+        "blind": _blind_body(found.blind),
         "primary": PRIMARY,
         "scores": {row.name: _score_body(row) for row in found.rows},
         "primary_scores": {"members": list(found.member_scores), "controls": list(found.control_scores)},
@@ -123,6 +124,10 @@ def as_json(found: Attacked) -> dict[str, object]:
 def _score_body(row: ScoreRow) -> dict[str, object]:
     rates = {f"{rate:g}": _interval(d) for rate, d in zip(RATES, row.detections, strict=True)}
     return {**_separated(row.separation), "detected_at_false_alarms": rates}
+
+
+def _blind_body(found: BlindCheck) -> dict[str, object]:
+    return {"abstained": found.reason} if isinstance(found, Abstained) else {"auc": found.auc, "p": found.p}
 
 
 def _separated(found: Separation | Abstained) -> dict[str, object]:

@@ -122,7 +122,7 @@ def test_plain_texts_and_completions_without_subjects_are_read_and_bad_rows_name
         "4": "The row has neither text, nor prompt and completion, nor messages."
     }
     assert body["scores"]["loss"]["interval"] == {"abstained": "2 scores in a group; 20 needed"}
-    assert body["blind"] == {"abstained": "2 records in a group; 10 needed"}
+    assert body["blind"] == {"abstained": "2 people, or records of nobody named, in a group; 10 needed"}
 
 
 def test_mistakes_are_told_in_a_sentence(world, files, tmp_path):
