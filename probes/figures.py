@@ -1,4 +1,4 @@
-"""The report's pictures as inline SVG: drawn small, so that they read on a phone and scale up on a desk.
+"""The report's pictures as inline SVG: drawn narrow, so that words are 12 pixels high on a phone and grow on a desk.
 
 Colours are Okabe and Ito's (2008), which colour-blind readers tell apart; shape repeats what colour says.
 """
@@ -49,9 +49,10 @@ ROLE_NAMES = {
     "base": "base model",
 }
 ROLE_MARKS = {"pre": "D", "composed_pre": "s", "contained": "^", "composed_post": "P", "post": "o"}
+WIDTH_IN = 4.0  # of a phone 390 pixels wide, a card leaves 346: 1.2 pixels a point
 STYLE = {
     "font.family": "DejaVu Sans",
-    "font.size": 9.5,
+    "font.size": 10,
     "axes.edgecolor": GRID,
     "axes.labelcolor": INK,
     "text.color": INK,
@@ -65,7 +66,7 @@ STYLE = {
 def draw_svg(height_in: float, draw: Callable[[Axes], None]) -> str:
     """One figure as an <svg> element that fills its box."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.0, height_in), layout="constrained")
+        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
         axes = figure.add_subplot()
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(length=0)
@@ -85,10 +86,12 @@ def null_figure(judgement: Judgement) -> str:
             _null_row(axes, row, y, alpha=judgement.protocol.primary_alpha)
         axes.set_yticks(range(len(rows)), [f"shard {row.shard}" for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel("gain on the person's records over the base (nats)")
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.set_xlabel("gain over the base (nats)")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="x", color=GRID, zorder=0)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, handletextpad=0.4)
+        axes.legend(
+            loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, handletextpad=0.4, columnspacing=1.0
+        )
 
     return draw_svg(2.5 + 0.7 * max(0, len(rows) - 1), draw)
 
@@ -99,11 +102,9 @@ def _null_row(axes: Axes, row: Membership, y: int, *, alpha: float) -> None:
     limit = mean + float(stats.t.ppf(1 - alpha, k - 1)) * sd * math.sqrt(1 + 1 / k)
     low = min(*row.out_scores, row.post_score, 2 * mean - limit)
     label = (lambda text: text) if y == 0 else (lambda _text: None)
-    axes.barh(
-        y, limit - low, left=low, height=0.62, color="#eef1f4", zorder=1, label=label("range of an unseen person")
-    )
+    axes.barh(y, limit - low, left=low, height=0.62, color="#eef1f4", zorder=1, label=label("range if unseen"))
     offsets = [y + 0.16 * (i % 3 - 1) for i in range(k)]
-    axes.scatter(row.out_scores, offsets, s=26, color=GREY, zorder=3, label=label(f"never saw the person ({k})"))
+    axes.scatter(row.out_scores, offsets, s=26, color=GREY, zorder=3, label=label(f"never saw them ({k})"))
     for role, score in (("pre", row.pre_score), ("post", row.post_score)):
         name = "old adapter" if role == "pre" else "new adapter"
         style = {"color": ROLE_COLOURS[role], "marker": ROLE_MARKS[role], "edgecolor": "white", "linewidth": 0.8}
@@ -136,10 +137,12 @@ def map_figure(judgement: Judgement) -> str:
             axes.scatter([after[s].score for s in seen], [shards.index(s) for s in seen], s=240, zorder=5, **ring)
         axes.set_yticks(range(len(shards)), [f"shard {shard}" for shard in shards])
         axes.set_ylim(len(shards) - 0.4, -0.6)
-        axes.set_xlabel("gain on all the person's records over the base (nats)")
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.set_xlabel("gain over the base (nats)")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="both", color=GRID, zorder=0)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.42, 1.0), ncols=2, frameon=False, handletextpad=0.4)
+        axes.legend(
+            loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, handletextpad=0.4, columnspacing=1.0
+        )
 
     return draw_svg(1.5 + 0.27 * len(shards), draw)
 
@@ -175,9 +178,9 @@ def extraction_figure(judgement: Judgement) -> str:
         axes.set_ylim(0, 1.12)
         axes.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
         axes.grid(axis="y", color=GRID, zorder=0)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, columnspacing=1.2)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, columnspacing=1.2)
 
-    return draw_svg(2.9, draw)
+    return draw_svg(3.1, draw)
 
 
 def exposure_figure(judgement: Judgement) -> str:
@@ -201,11 +204,11 @@ def exposure_figure(judgement: Judgement) -> str:
         axes.text(total * 1.2, -0.56, "chance", ha="right", va="top", fontsize=8.5, color="#5b6570")
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(len(labels) - 0.4, -0.6)
-        axes.set_xlabel(f"rank of the true value among {total:,} (1 = remembered)")
+        axes.set_xlabel(f"rank among {total:,} (1 = remembered)")
         axes.grid(axis="x", color=GRID, zorder=1)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, columnspacing=1.0)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, columnspacing=1.0)
 
-    return draw_svg(2.0 + 0.4 * len(labels), draw)
+    return draw_svg(2.2 + 0.4 * len(labels), draw)
 
 
 def canary_figure(judgement: Judgement) -> str:

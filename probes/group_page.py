@@ -204,7 +204,7 @@ def distribution_figure(found: Attacked) -> str:
         axes.set_xlabel("gain over the base (nats per learnt token)")
         axes.set_ylabel("share of the group")
         axes.yaxis.set_major_formatter(lambda share, _: percent(share))
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.grid(axis="y", color=GRID, zorder=0)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)

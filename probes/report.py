@@ -125,7 +125,7 @@ def _pictures(judgement: Judgement) -> list[Picture]:
     """Only the pictures there is something to draw in."""
     found = []
     if judgement.membership:
-        caption = "Inside the grey band an adapter looks like one that never saw the person."
+        caption = "How much more an adapter likes the person's records than its base does. Inside the grey band it looks like one that never saw the person."
         found.append(Picture("Does the adapter know the records?", caption, null_figure(judgement)))
     if isinstance(judgement.where.after, ShardMap):
         found.append(

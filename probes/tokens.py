@@ -70,6 +70,11 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, content: Content, max_length: i
             whole = prompt + completion
             return _framed(tokenizer, whole, spans=((len(prompt), len(whole)),), max_length=max_length)
         case Chat():
+            if not tokenizer.chat_template:
+                raise WrongUsage(
+                    "The base model's tokenizer has no chat template, so messages cannot be read.",
+                    hint="Put the chat template of the training into the base's folder, as chat_template.jinja.",
+                )
             chat = content.with_segments([_unmarked(tokenizer, turn) for turn in content.segments()])
             text = _render(tokenizer, chat, upto=len(chat.messages), reply=False)
             spans = tuple(_assistant_spans(tokenizer, chat, text))

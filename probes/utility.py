@@ -131,14 +131,15 @@ def _sentence(found: Change | Abstained, margin: float) -> str:
     if isinstance(found, Abstained):
         return f"Whether the rest of the model is as good as before was not tested: {found.reason}."
     measured = (
-        f"on the records of {found.people} people nobody trained on, the new release's loss is {found.difference:+.3f} "
-        f"nats per token against the old one's"
+        f"on the records of {found.people} people nobody trained on, the new release's loss differs from the old one's "
+        f"by {found.difference:+.3f}"
     )
+    limit = f"more than {margin:g} nats per token"
     if found.upper < margin:
-        return f"The rest of the model is not worse by more than {margin:g}: {measured}, at most {found.upper:+.3f} (one-sided 95% bound)."
+        return f"The rest of the model is not worse by {limit}: {measured}, at most {found.upper:+.3f} (one-sided 95% bound)."
     if found.lower > margin:
-        return f"The rest of the model became worse by more than {margin:g}: {measured}, at least {found.lower:+.3f} (one-sided 95% bound)."
+        return f"The rest of the model became worse by {limit}: {measured}, at least {found.lower:+.3f} (one-sided 95% bound)."
     return (
-        f"It cannot be told whether the rest of the model is worse by more than {margin:g}: {measured}, "
-        f"between {found.lower:+.3f} and {found.upper:+.3f} (one-sided 95% bounds)."
+        f"It cannot be told whether the rest of the model is worse by {limit}: {measured}, between {found.lower:+.3f} "
+        f"and {found.upper:+.3f} (one-sided 95% bounds)."
     )

@@ -55,7 +55,8 @@ def probe_files(  # noqa: PLR0913 - one option per fact
     from probes.group_page import write_attack
     from probes.suspect import Suspect
 
-    suspect = Suspect(base_folder(base), adapter, outs, renamed=base_renamed or str(base) == "tiny")
+    folder = base_folder(base)
+    suspect = Suspect(folder, adapter, outs, renamed=base_renamed or folder != base)
     found, refused = attack_files(suspect, members, controls, max_length=max_length)
     written = write_attack(found, report) if report else None
     body = body_of(found) | {"refused_lines": refused, "page": str(written) if written else None}

@@ -141,6 +141,9 @@ def test_mistakes_are_told_in_a_sentence(world, files, tmp_path):
     one_sentence(lethe_here(*arguments, "--base", tmp_path, code=None), 2, "no config.json")
     one_sentence(lethe_here(*arguments, "--base", other, code=None), 2, "another base", "--base-renamed")
     one_sentence(lethe_here(*arguments, "--base", other, "--base-renamed", code=None), 2, "loaded together")
+    mute = tmp_path / "tiny_base"
+    shutil.copytree(BASE, mute, ignore=shutil.ignore_patterns("__pycache__", "*.py", "*.jinja"))
+    one_sentence(lethe_here(*arguments, "--base", mute, code=None), 2, "no chat template")
     bare = tmp_path / "bare"
     shutil.copytree(world.pre, bare)
     (bare / "adapter_model.safetensors").unlink()
