@@ -89,9 +89,7 @@ def _shift(found: Attacked) -> str:
     blind = found.blind
     if isinstance(blind, Abstained):
         return f"Whether the groups differ by words alone was not tested: {blind.reason}."
-    measured = (
-        f"a classifier that sees only words, never the model, reaches AUC {blind.auc:.3f}{_between(blind.interval)}"
-    )
+    measured = f"a classifier that sees only words, never the model, reaches AUC {blind.auc:.3f}, p {_p(blind.p)}"
     if found.shifted:
         return (
             f"SHIFTED: {measured}. The groups differ in topic, period or format; what the scores show is "
