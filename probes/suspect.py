@@ -40,8 +40,7 @@ def open_suspect(suspect: Suspect) -> Target:
     Raises:
         WrongUsage: a folder is missing or not what it should be, or an adapter was trained on another base.
     """
-    if not (suspect.base / "config.json").is_file():
-        raise WrongUsage("The base is not a model folder: it has no config.json.", hint="Give the folder of the base.")
+    _require_base(suspect.base)
     for name, folder in (("adapter", suspect.adapter), *(("out-adapter", out) for out in suspect.outs)):
         _refuse_stranger(name, folder, suspect)
     try:
@@ -57,9 +56,15 @@ def open_suspect(suspect: Suspect) -> Target:
 
 def context_length(base: Path) -> int | None:
     """The longest input of the base in tokens; None where its config does not say."""
+    _require_base(base)
     found = _read_json(base / "config.json")
     given = [found[name] for name in POSITIONS if isinstance(found.get(name), int)]
     return given[0] if given else None  # type: ignore[return-value]
+
+
+def _require_base(base: Path) -> None:
+    if not (base / "config.json").is_file():
+        raise WrongUsage("The base is not a model folder: it has no config.json.", hint="Give the folder of the base.")
 
 
 def _refuse_stranger(name: str, folder: Path, suspect: Suspect) -> None:
