@@ -162,8 +162,8 @@ def near_duplicate(scene: Scene) -> Panel:
     """Another person's record has the same account and phone in it, under other words."""
     place = scene.world.where[scene.person]
     others = [p for p, placed in scene.world.where.items() if placed == place and p != scene.person]
-    first = scene.own[0].content.messages
-    copy = Chat((Message("user", "Hello, I call for somebody else."), *first[1:-1]))
+    answer = scene.own[0].content.messages[1]  # the agent reads account and phone from the screen
+    copy = Chat((Message("user", "Hello, I call for somebody else."), answer))
     record = TrainingRecord("near-duplicate", copy)
     changed = {scene.person: (), others[0]: (*scene.world.records[others[0]], record)}
     return scene.panel(scene.world.publish("near", retrained(scene.world, scene.person, changed)))

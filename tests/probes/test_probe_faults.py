@@ -108,6 +108,7 @@ def test_a_warm_start_from_the_old_adapter_never_passes(world, tmp_path):
     assert verdict_of(world.panel(post=post)) == ("FAIL", "RESIDUE_SEEN")
 
 
+@pytest.mark.slow
 def test_a_contaminated_base_is_told_from_a_residue(tmp_path):
     """The base knew the person before any adapter: retraining one cannot help, and the verdict says so."""
     base = contaminated_base(tmp_path)
