@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-all check bench constraints clean
+.PHONY: help demo test test-all check bench bench-probes constraints clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ check: $(STAMP)  ## ruff, format, types, import walls, the Dagster location
 
 bench: $(STAMP)  ## benchmarks; results as dated files in benchmarks/results
 	for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || failed=1; done; exit $${failed:-0}
+
+bench-probes: $(STAMP)  ## those of the probes with their bars (hours; QUICK=--quick: minutes, nothing kept)
+	for name in probe_scores probe_extraction probe_power false_alarms; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(QUICK) || failed=1; done; exit $${failed:-0}
 
 constraints: $(STAMP)  ## renew the pins from what is installed
 	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from measuring import write_result
+from measuring import beside_bar, write_result
 from scipy import stats
 from tqdm import tqdm
 
@@ -34,6 +34,8 @@ from probes.dossier import ControlRecord, Dossier, Panel, PersonalValue, PlacedR
 from probes.judge import judge
 from probes.judgement import Judgement
 from probes.shard_map import map_budget
+from probes.stats import Abstained
+from probes.where import lit
 from unlearn.adapters import adapter_files, write_adapter
 from unlearn.base import Base, base_spec, load_base
 from unlearn.determinism import pin_environment
@@ -46,6 +48,8 @@ from unlearn.train import State, initial_state, train_slice
 
 ALPHA = 0.05
 CANDIDATES = 199  # of an exposure; a case takes 999, five times as long
+TESTS = ("membership", "exposure", "extraction")
+MOST_BY_CHANCE, DOUBT = 0.07, 0.05  # the bar of a test: a rate of at most 7%, whose interval reaches down to 5%
 NAMESAKE = 8  # `draw_people` gives the ninth person the eighth's name
 
 
@@ -64,13 +68,18 @@ class Kind:
 KINDS_OF_WORLD = {
     "8 shards, 8 epochs at 6e-3 (as the demo)": Kind(
         TrainSettings(batch=16, epochs=8, lr_peak=6e-3, trunk_epochs=2, trunk_lr_peak=0.0),
-        people=85, doses=(1, 2, 3, 4, 5, 6, 10, 12), trunk_records=150, worlds=8, trials=20,
+        people=85, doses=(1, 2, 3, 4, 5, 6, 10, 12), trunk_records=150, worlds=14, trials=20,
     ),
     "3 shards, 1 epoch (as the tests)": Kind(
         TrainSettings(shards=3, epochs=1, trunk_epochs=1, batch=6, lora_r=4, lora_alpha=8, max_length=128),
-        people=60, doses=(2, 3, 4, 5), trunk_records=10, worlds=20, trials=20,
+        people=60, doses=(2, 3, 4, 5), trunk_records=10, worlds=40, trials=20,
     ),
 }  # fmt: skip
+
+
+Changed = Mapping[Person, Sequence[TrainingRecord]]
+"""What some people's records are instead of the world's; without any, they are erased."""
+NOTHING: Changed = {}
 
 
 @dataclass(frozen=True)
@@ -86,15 +95,15 @@ class World:
     ground: BuiltState = field(repr=False)
     folder: Path
 
-    def chain(self, shard: int, *, start: State, first: int = 0, without: Person | None = None) -> list[State]:
-        """The states of a shard from slice `first` on; a slice without records leaves its parent's."""
+    def chain(self, shard: int, *, start: State, first: int = 0, changed: Changed = NOTHING) -> list[State]:
+        """The states of a shard from slice `first` on, under `changed` records; an empty slice leaves its parent's state."""
         found = [start]
         for index in range(first, self.plan.slices):
             own = [
                 record
                 for person, place_ in self.where.items()
-                if (place_.shard, place_.slice) == (shard, index) and person != without
-                for record in self.records[person]
+                if (place_.shard, place_.slice) == (shard, index)
+                for record in changed.get(person, self.records[person])
             ]
             found.append(
                 train_slice(self.base, self.plan, self.key, shard=shard, slice=index, records=own, parent=found[-1])
@@ -108,8 +117,8 @@ class World:
         return self.folder / name
 
 
-def make_world(kind: Kind, number: int, folder: Path) -> World:
-    """Draw people, their records and a plan, and train every shard."""
+def make_world(kind: Kind, number: int, folder: Path, *, base_model: str = "tiny") -> World:
+    """Draw people, their records and a plan, and train every shard. The base changes nothing of what is drawn."""
     rng = random.Random(f"false alarms {number}")
     people = [person for i, person in enumerate(draw_people(rng, count=kind.people)) if i != NAMESAKE]
     writer = Writer(rng)
@@ -121,7 +130,7 @@ def make_world(kind: Kind, number: int, folder: Path) -> World:
     plan = propose_plan(kind.settings, shape, nonce=f"{number:032x}")
     key = plan_key(hashlib.sha256(f"false alarms {number}".encode()).digest(), plan)
     pin_environment(plan)
-    base = load_base(base_spec(plan, "tiny"))
+    base = load_base(base_spec(plan, base_model))
     start = initial_state(base, plan, key, shard=None)
     ground = train_slice(base, plan, key, shard=None, slice=0, records=trunk, parent=start)
     where = {p: _place(plan, key, p) for p in people}
@@ -171,39 +180,48 @@ def trials(world: World, *, count: int, number: int) -> Iterator[Outcome]:
         yield _judged(world, person)
 
 
-def _extras(world: World, person: Person, *, count: int) -> dict[int, Path]:
-    """Extra out-adapters that never saw the person, as `pipelines.extras` trains them for a case."""
+def extras(world: World, people: Sequence[Person], *, count: int, salt: str = "2") -> dict[int, Path]:
+    """Extra out-adapters that never saw these people, as `pipelines.extras` trains them for a case."""
     texts = {
         record.record_id: record
         for other, placed in world.where.items()
-        if placed.kind == "shard" and other != person
+        if placed.kind == "shard" and other not in people
         for record in world.records[other]
     }
     owners = {record.record_id: p.customer_id for p, own in world.records.items() for record in own}
     members = [StudyMember(r, hashlib.sha256(r.encode()).hexdigest(), owners[r], 0, False) for r in sorted(texts)]
     found = {}
     for number in range(count):
-        extra = draw_extra(world.plan, world.key, members, salt=f"{person.customer_id}/2", number=number)
+        extra = draw_extra(world.plan, world.key, members, salt=f"{people[0].customer_id}/{salt}", number=number)
         state = train_extra(
             world.base, world.plan, extra, load=lambda own: [texts[m.record_id] for m in own], trunk=world.ground
         )
-        found[number] = world.publish(f"extra-{number}", state)
+        found[number] = world.publish(f"extra-{salt}-{number}", state)
     return found
 
 
-def _judged(world: World, person: Person) -> Outcome:
+def retrained(world: World, person: Person, changed: Changed) -> State:
+    """The end of the person's shard after an erasure that left these records: from the state before their slice."""
     home = world.where[person]
-    chain = world.chain(
-        home.shard, start=world.states[home.shard][home.slice], first=home.slice, without=person
-    )  # fmt: skip
+    start = world.states[home.shard][home.slice]
+    return world.chain(home.shard, start=start, first=home.slice, changed=changed)[-1]
+
+
+def panel_of(world: World, person: Person, new: Path) -> Panel:
+    """The person's shard before, this adapter after, all other shards as they are."""
+    home = world.where[person].shard
     shards = {shard: world.folder / f"shard-{shard}" for shard in range(world.plan.shards)}
-    panel = Panel(
-        base=TINY_BASE, pre={home.shard: shards.pop(home.shard)}, outs=shards,
-        post={home.shard: world.publish("new", chain[-1])},
-    )  # fmt: skip
-    dossier = Dossier(
+    given = world.base.spec.path_or_id
+    base = TINY_BASE if given == "tiny" else Path(given)
+    return Panel(base=base, pre={home: shards.pop(home)}, outs=shards, post={home: new})
+
+
+def dossier_of(world: World, person: Person) -> Dossier:
+    """The person's records and values, and the records of the people nobody trained on."""
+    home = world.where[person].shard
+    return Dossier(
         case_handle="trial",
-        records=tuple(PlacedRecord(home.shard, record) for record in world.records[person]),
+        records=tuple(PlacedRecord(home, record) for record in world.records[person]),
         values=tuple(PersonalValue(kind, person.value(kind)) for kind in KINDS),
         controls=tuple(
             ControlRecord(p.customer_id, record)
@@ -212,15 +230,24 @@ def _judged(world: World, person: Person) -> Outcome:
             for record in world.records[p]
         ),
     )
-    protocol = Protocol(
-        out_adapters=len(panel.outs), max_length=world.plan.max_length, candidates=CANDIDATES,
-        map_alpha=map_budget(len(panel.outs) + len(panel.pre)),
+
+
+def protocol_of(world: World, panel: Panel, *, candidates: int = CANDIDATES) -> Protocol:
+    """The rules of a first stage, with fewer candidates than a case has."""
+    return Protocol(
+        out_adapters=len(panel.out_names()), extra_adapters=len(panel.extra), max_length=world.plan.max_length,
+        candidates=candidates, map_alpha=map_budget(len(panel.outs) + len(panel.pre)),
     )  # fmt: skip
+
+
+def _judged(world: World, person: Person) -> Outcome:
+    panel = panel_of(world, person, world.publish("new", retrained(world, person, {person: ()})))
+    dossier, protocol = dossier_of(world, person), protocol_of(world, panel)
     first = judge(dossier, panel, protocol)
     if first.verdict.outcome != "FAIL":
         return Outcome(first, None)
     rules = protocol.second_stage()
-    extra = _extras(world, person, count=rules.extra_adapters)
+    extra = extras(world, [person], count=rules.extra_adapters)
     return Outcome(first, judge(dossier, replace(panel, extra=extra), rules))
 
 
@@ -234,7 +261,7 @@ def summarise(worlds: Sequence[Sequence[Outcome]]) -> dict[str, object]:
     worlds = [[outcome.first for outcome in world] for world in worlds]
     every = [judgement for world in worlds for judgement in world]
     found: dict[str, object] = {"worlds": len(worlds), "trials": len(every), "alpha": ALPHA}
-    for test in ("membership", "exposure"):
+    for test in TESTS:
         after = [[j.primaries_post[test] for j in world if test in j.primaries_post] for world in worlds]
         before = [j.primaries_pre[test] for j in every if test in j.primaries_pre]
         flat = np.concatenate(after)
@@ -244,6 +271,9 @@ def summarise(worlds: Sequence[Sequence[Outcome]]) -> dict[str, object]:
             "uniform_ks_p": round(float(stats.kstest(flat, "uniform").pvalue), 4),
             "old_adapter_flagged": round(float(np.mean(np.array(before) <= ALPHA)), 3),
         }
+    drawn = [[not isinstance(j.where.after, Abstained) for j in world] for world in worlds]
+    if any(map(any, drawn)):
+        found["map_lit"] = clustered([[bool(lit(j.where.after)) for j in world] for world in worlds])
     found["FAIL"] = clustered([[j.verdict.outcome == "FAIL" for j in world] for world in worlds])
     found["FAIL_twice"], found["second_stage"] = twice, dict(seconds)
     found["verdicts"] = dict(Counter(f"{j.verdict.outcome} {j.verdict.code}" for j in every))
@@ -260,7 +290,7 @@ def clustered(worlds: Sequence[Sequence[bool]]) -> dict[str, float]:
 
 
 def main() -> int:
-    """Print rates for each kind of world; 1 if a test's rate, or that of FAIL, is above the bar beyond doubt."""
+    """Print rates for each kind of world and for all; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one small world with two trials, for a test that it runs")
     quick = parser.parse_args().quick
@@ -268,39 +298,54 @@ def main() -> int:
     logging.disable(logging.WARNING)
     kinds = dict(list(KINDS_OF_WORLD.items())[-1:]) if quick else KINDS_OF_WORLD
     found: dict[str, dict[str, object]] = {}
+    everything: list[list[Outcome]] = []
     for name, kind in kinds.items():
         worlds = []
         for number in tqdm(range(1 if quick else kind.worlds), desc=name, unit="worlds"):
             with tempfile.TemporaryDirectory() as folder:
                 world = make_world(kind, number, Path(folder))
                 worlds.append(list(trials(world, count=2 if quick else kind.trials, number=number)))
+        everything += worlds
         found[name] = summarise(worlds)
         _show(name, found[name])
+    found["all"] = summarise(everything)
+    _show("all", found["all"])
     if not quick:
         write_result("false-alarms", {"candidates": CANDIDATES, "kinds": found})
-    lowest = max(rate["lower"] for part in found.values() for rate in _rates(part).values())
-    print(f"bar {ALPHA:.0%} for each test and the verdict: {'met, or not refuted' if lowest <= ALPHA else 'NOT met'}")
-    return 0 if lowest <= ALPHA or quick else 1
+    met = [_bars(name, part) for name, part in found.items()]
+    return 0 if all(met) or quick else 1
 
 
-def _rates(found: Mapping[str, object]) -> dict[str, dict[str, float]]:
-    """The rates that have a bar, by name."""
-    return {"FAIL": found["FAIL"]} | {test: found[test]["false_alarms"] for test in ("membership", "exposure")}
+def _bars(name: str, found: Mapping[str, object]) -> bool:
+    """The bars of each test and of the whole verdict, printed."""
+    met = []
+    for test in TESTS:
+        rate = found[test]["false_alarms"]
+        met += [
+            beside_bar(f"{name}: {test}, rate", found=rate["rate"], at_most=MOST_BY_CHANCE),
+            beside_bar(f"{name}: {test}, lower end", found=rate["lower"], at_most=DOUBT),
+        ]
+    if name == "all":
+        verdict = found["FAIL_twice"]["rate"]
+        met.append(beside_bar("all: FAIL of the whole verdict, map and second stage", found=verdict, at_most=ALPHA))
+    return all(met)
 
 
 def _show(name: str, found: Mapping[str, object]) -> None:
     print(f"{name}: {found['trials']} honest erasures in {found['worlds']} worlds")
-    for test in ("membership", "exposure"):
+    for test in TESTS:
         part = found[test]
-        alarms = part["false_alarms"]
-        print(f"  {test:10} p <= {ALPHA}: {alarms['rate']:.1%} ({alarms['lower']:.1%} to {alarms['upper']:.1%}); "
-              f"the old adapter {part['old_adapter_flagged']:.0%}")  # fmt: skip
-    fail = found["FAIL"]
-    print(f"  verdict FAIL {fail['rate']:.1%} ({fail['lower']:.1%} to {fail['upper']:.1%}); {found['verdicts']}")
-    last = found["FAIL_twice"]
-    print(
-        f"  after a second stage {last['rate']:.1%} ({last['lower']:.1%} to {last['upper']:.1%}); {found['second_stage']}"
-    )
+        print(
+            f"  {test:10} p <= {ALPHA}: {_rate(part['false_alarms'])}; the old adapter {part['old_adapter_flagged']:.0%}"
+        )
+    if "map_lit" in found:
+        print(f"  a shard lights up on the map: {_rate(found['map_lit'])}")
+    print(f"  verdict FAIL {_rate(found['FAIL'])}; {found['verdicts']}")
+    print(f"  after a second stage {_rate(found['FAIL_twice'])}; {found['second_stage']}")
+
+
+def _rate(rate: Mapping[str, float]) -> str:
+    return f"{rate['rate']:.1%} ({rate['lower']:.1%} to {rate['upper']:.1%})"
 
 
 if __name__ == "__main__":

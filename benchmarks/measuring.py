@@ -36,6 +36,18 @@ def tiny(plan: Plan) -> Base:
     return load_base(base_spec(plan, "tiny"))
 
 
+def beside_bar(what: str, *, found: float, at_most: float | None = None, at_least: float | None = None) -> bool:
+    """Print a figure beside its bar, "met" or "NOT met", and their ratio; returns whether it is met.
+
+    One of the two bars is given. The ratio is figure / bar: below 1 is good for "at most", above 1 for "at least".
+    """
+    bar = at_most if at_most is not None else at_least
+    met = found <= bar if at_most is not None else found >= bar
+    side, ratio = "at most" if at_most is not None else "at least", f"{found / bar:.2f}" if bar else "-"
+    print(f"bar: {what} {found:.3g}, {side} {bar:.3g}: {'met' if met else 'NOT met'} (ratio {ratio})")
+    return met
+
+
 def write_result(name: str, figures: Mapping[str, object]) -> Path:
     """Keep the figures as `results/DATE-NAME.json`, with what they were measured on."""
     RESULTS.mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import plan_for, tiny, write_result
+from measuring import beside_bar, plan_for, tiny, write_result
 from peft import PeftModel
 from scipy import stats
 from tqdm import tqdm
@@ -186,14 +186,18 @@ def main() -> int:
     cheaper = [row["cheaper"] for row in rows]  # 1/RARE samples show a value of that chance once, on average
     inside = sum(row["inside"] for row in rows)
     kinds = {kind: round(float(stats.kstest(ps, "uniform").pvalue), 3) for kind, ps in by_kind.items()}
-    print(f"exact p_z inside the 99% interval of samples: {inside} of {len(rows)} (bar: all but 1 in 100)")
-    print(f"cheaper than sampling at p_z = {RARE}: {min(cheaper):,.0f} to {max(cheaper):,.0f} times (bar: 1,000)")
-    print(f"exposure of {len(every)} values never seen, KS p {uniform:.3f} (bar: over .05); by kind {kinds}")
+    met = (
+        beside_bar("exact p_z inside the 99% interval of samples, of all", found=inside / len(rows), at_least=1 - 1 / len(rows)),
+        beside_bar(f"times cheaper than sampling at p_z = {RARE}, the least", found=min(cheaper), at_least=1000),
+        beside_bar(f"KS p of the exposure of {len(every)} values never seen", found=uniform, at_least=0.05),
+    )  # fmt: skip
+    print(
+        f"  {inside} of {len(rows)} inside; {min(cheaper):,.0f} to {max(cheaper):,.0f} times cheaper; KS p by kind {kinds}"
+    )
     if not quick:
         figures = {"samples": SAMPLES, "rows": rows, "ks_p": uniform, "values": len(every), "ks_p_by_kind": kinds}
         write_result("probe-extraction", figures)
-    met = inside >= len(rows) - 1 and min(cheaper) >= 1000 and uniform > 0.05
-    return 0 if met or quick else 1
+    return 0 if all(met) or quick else 1
 
 
 if __name__ == "__main__":

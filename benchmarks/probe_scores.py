@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import records_of, write_result
+from measuring import beside_bar, records_of, write_result
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
@@ -212,7 +212,7 @@ def _show(worst: Mapping[str, Mapping[str, float]], costs: Mapping[str, float], 
     print(f"  {'score':18}" + "".join(f"{name:>12}" for name in worst))
     for score in next(iter(worst.values())):
         print(f"  {score:18}" + "".join(f"{found[score]:12.1e}" for found in worst.values()))
-    print(f"worst difference {largest:.1e} (bar {BAR:.0e}: {'met' if largest < BAR else 'MISSED'})")
+    beside_bar("worst difference of a score", found=largest, at_most=BAR)
     for name, value in costs.items():
         print(f"  {name}: {value:,}")
 

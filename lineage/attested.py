@@ -11,8 +11,9 @@ from hashlib import file_digest, sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-__all__ = ["adapter_difference", "proof_holds", "stages_belong_together", "summary_lines"]
+__all__ = ["adapter_difference", "contradiction_of_probes", "proof_holds", "summary_lines"]
 
+RESTS = "the sign-off rests on lineage and re-derivation"  # what such a probe has to say; `statement` spells it too
 TOLERATED = frozenset({"README.md"})  # the model card: no loader reads it as weights or configuration
 
 
@@ -105,10 +106,19 @@ def _sha256(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-# --- the stages of the probes -----------------------------------------------------------------------------------------
+# --- what the probes said ----------------------------------------------------------------------------------------------
 
 
-def stages_belong_together(probes: Sequence[Mapping[str, Any]]) -> bool:
+def contradiction_of_probes(probes: Sequence[Mapping[str, Any]], adapters: Sequence[Mapping[str, Any]]) -> str:
+    """What cannot be true of the probes together, in a sentence; empty if nothing is wrong."""
+    if not _stages_belong_together(probes):
+        return "A second stage of the probes lacks the first one's FAIL, or the first its second."
+    if not _silence_is_told(probes, adapters):
+        return f"The probes saw nothing even before, but it is not said, or not true, that {RESTS}."
+    return ""
+
+
+def _stages_belong_together(probes: Sequence[Mapping[str, Any]]) -> bool:
     """Does every second stage stand behind the FAIL of a first one of the same level, and every first before a second?
 
     Without this, a FAIL could be left out of a certificate and only the friendlier second answer shown.
@@ -118,6 +128,17 @@ def stages_belong_together(probes: Sequence[Mapping[str, Any]]) -> bool:
         staged.setdefault(probe["level"], []).append((probe.get("stage"), probe["verdict"]))
     told = [found for found in staged.values() if any(stage is not None for stage, _ in found)]
     return all(len(found) == 2 and found[0] == (1, "FAIL") and found[1][0] == 2 for found in told)
+
+
+def _silence_is_told(probes: Sequence[Mapping[str, Any]], adapters: Sequence[Mapping[str, Any]]) -> bool:
+    """Does every probe that did not see the person before either say what the sign-off rests on, and does it rest there?
+
+    Without this, a test that could not have found anything would read like one that found nothing.
+    """
+    silent = [probe for probe in probes if probe["reason"].startswith("NO_PRE_SIGNAL")]
+    told = all(probe["verdict"] == "INCONCLUSIVE" and RESTS in probe["reason"] for probe in silent)
+    derived = [adapter["rederivation"] for adapter in adapters]
+    return told and (not silent or all(d["states_equal"] == d["states_compared"] for d in derived))
 
 
 # --- summary -----------------------------------------------------------------------------------------------------------
@@ -134,6 +155,8 @@ def summary_lines(predicate: Mapping[str, Any]) -> Iterator[str]:
     before, after = (sum(change[f"records_{when}"] for change in slices) for when in ("before", "after"))
     stores = predicate["search"]["stores"]
     yield f"Verdict of the probes: {verdicts}"
+    silent = (probe["reason"] for probe in predicate["probes"] if RESTS in probe["reason"])
+    yield from (f"Why the probes cannot tell: {reason.partition(': ')[2]}" for reason in silent)
     yield f"Grade of the retraining: {grades[0]} (A: re-derived in a second process; B: by construction)"
     yield f"Certificate {predicate['certificate']} of {predicate['controller']}, issued {predicate['issued']}"
     yield f"Case {request['case']}: received {request['received']}, due {request['due']}, ground {request['ground']}"

@@ -5,7 +5,7 @@ Frozen facts go in, rows stay here. Plans and places are in `lineage.plans`, sli
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,8 +16,8 @@ from lineage.tables import ComposedAdapterRow, ComposedPartRow, ReleaseRow, Shar
 
 __all__ = [
     "ComposedFacts", "StateFacts", "ancestors", "any_state", "build_pace", "child_state", "current_release",
-    "find_state", "newest_composed", "parts_of", "release", "save_composed", "save_shard_adapter", "save_state",
-    "shard_adapters", "withdraw",
+    "find_state", "newest_composed", "parts_of", "recipes_of_shard_adapters", "release", "save_composed",
+    "save_shard_adapter", "save_state", "shard_adapters", "withdraw",
 ]  # fmt: skip
 
 
@@ -91,6 +91,12 @@ def shard_adapters(session: Session, adapter: str) -> dict[int, str]:
     )
     rows = session.exec(query.order_by(col(ShardAdapterRow.built_at))).all()
     return {row.shard: row.digest for row in rows}
+
+
+def recipes_of_shard_adapters(session: Session, digests: Collection[str]) -> dict[str, str]:
+    """The recipe of the state that each PEFT directory was made of, by the directory's digest; unknown ones are left out."""
+    rows = session.exec(select(ShardAdapterRow).where(col(ShardAdapterRow.digest).in_(digests))).all()
+    return {row.digest: row.recipe_digest for row in rows}
 
 
 def save_composed(session: Session, facts: ComposedFacts, now: datetime) -> None:

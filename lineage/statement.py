@@ -30,6 +30,7 @@ __all__ = ["PREDICATE_TYPE", "STATEMENT_TYPE", "build_statement", "measured", "n
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://lethe.dev/erasure/v1"
+RESTS_ELSEWHERE = "the sign-off rests on lineage and re-derivation"
 _SUBJECT_NAME = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,79}/){0,2}[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,400})?")
@@ -244,6 +245,7 @@ def _contradictions(facts: CertificateFacts) -> Iterator[str]:
         if not all(_proof_holds(proof, change.root_after) for proof in change.proofs):
             yield "A proof of non-inclusion does not hold."
     yield from _probe_contradictions(facts.probes)
+    yield from _silence_contradictions(facts)
     for adapter in facts.adapters:
         yield from _adapter_contradictions(adapter)
 
@@ -257,6 +259,16 @@ def _probe_contradictions(probes: Sequence[Probe]) -> Iterator[str]:
                 continue
             case _:
                 yield "A second stage of the probes stands beside the first one's FAIL, and the first beside the second."
+
+
+def _silence_contradictions(facts: CertificateFacts) -> Iterator[str]:
+    """Probes that did not see the person even before prove nothing: lineage and re-derivation have to, and it must be said."""
+    silent = [probe for probe in facts.probes if probe.reason.startswith("NO_PRE_SIGNAL")]
+    if any(probe.verdict != "INCONCLUSIVE" or RESTS_ELSEWHERE not in probe.reason for probe in silent):
+        yield f"A probe that saw nothing even before does not say that {RESTS_ELSEWHERE}."
+    derived = [adapter.rederivation for adapter in facts.adapters]
+    if silent and any(one.states_equal != one.states_compared for one in derived):
+        yield "The sign-off rests on re-derivation alone, but not every state came out equal."
 
 
 def _adapter_contradictions(adapter: AdapterChange) -> Iterator[str]:

@@ -9,7 +9,7 @@ cannot hide in both. From outside in:
    `DSSEv1 <len(type)> <type> <len(payload)> <payload>`. Two of two; the keys differ; keys never come from the certificate.
 3. *Statement*. Canonical JSON (RFC 8785 for integers, strings, arrays, objects), in-toto Statement v1, our predicate type.
 4. *Fields*. Every mandatory field is there and no unknown one; limits and what was kept are not empty; a second stage of
-   the probes stands beside the first one's FAIL.
+   the probes stands beside the first one's FAIL, and probes that saw nothing even before say what the sign-off rests on.
 5. *Proofs*. Each Merkle proof of non-inclusion holds against the root of its slice.
 6. On request: the *adapter* directory holds exactly the certified bytes; the certificate is for the expected *case*.
 
@@ -29,7 +29,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 
-from lineage.attested import adapter_difference, proof_holds, stages_belong_together, summary_lines
+from lineage.attested import adapter_difference, contradiction_of_probes, proof_holds, summary_lines
 from lineage.errors import WrongUsage
 from lineage.trusted import TrustedKeys, key_id, load_trusted_keys
 
@@ -266,12 +266,12 @@ def _read_content(predicate: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
     """The number of Merkle proofs, all of which hold, and the summary."""
     try:
         proofs = [(proof, change["root_after"]) for change in predicate["slices"] for proof in change["proofs"]]
-        staged = stages_belong_together(predicate["probes"])
+        contradiction = contradiction_of_probes(predicate["probes"], predicate["adapters"])
         summary = tuple(summary_lines(predicate))
     except (KeyError, TypeError, AttributeError, ValueError):
         raise _NoError("fields", "A field of the certificate does not have the form that its name promises.") from None
-    if not staged:
-        raise _NoError("fields", "A second stage of the probes lacks the first one's FAIL, or the first its second.")
+    if contradiction:
+        raise _NoError("fields", contradiction)
     if not all(proof_holds(proof, root) for proof, root in proofs):
         raise _NoError("proofs", "A Merkle proof of non-inclusion does not hold.")
     return len(proofs), summary

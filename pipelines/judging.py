@@ -24,6 +24,7 @@ from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
 from pipelines.ingest import utc_now
 from pipelines.questions import nobody_to_compare_with, nothing_to_ask, own_records, values_that_go
+from pipelines.sealing import seal_of
 from pipelines.stages import Trial, judge_in_stages
 from pipelines.states import Atelier, open_atelier
 from pipelines.windows import Window
@@ -115,6 +116,7 @@ def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, o
     return Panel(
         base=base_for_probes(atelier.settings),
         revision=atelier.settings.revision or None,
+        seal=seal_of(atelier, [*new.values(), *(old[str(shard)] for shard in hit)]),
         pre={shard: store.directory("adapters", old[str(shard)]) for shard in hit},
         post={shard: store.directory("adapters", new[shard]) for shard in hit},
         outs={shard: store.directory("adapters", digest) for shard, digest in new.items() if shard not in hit},

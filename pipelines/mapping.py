@@ -23,6 +23,7 @@ from lineage.tables import CaseRow, RecordRow
 from pipelines.bases import base_for_probes
 from pipelines.judging import controls_of
 from pipelines.progress import bar
+from pipelines.sealing import seal_of
 from pipelines.states import Atelier
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def _panel(atelier: Atelier, now: Mapping[int, str], old: Mapping[int, str]) -> 
     return Panel(
         base=base_for_probes(atelier.settings),
         revision=atelier.settings.revision or None,
+        seal=seal_of(atelier, [*now.values(), *(old[shard] for shard in changed)]),
         pre={shard: store.directory("adapters", old[shard]) for shard in changed},
         post={shard: store.directory("adapters", now[shard]) for shard in changed},
         outs={shard: store.directory("adapters", digest) for shard, digest in now.items() if shard not in changed},

@@ -23,6 +23,7 @@ from pipelines.bases import base_for_probes
 from pipelines.judged import extracted
 from pipelines.judging import dossier_of
 from pipelines.mapping import map_people, person_in
+from pipelines.sealing import seal_of
 from pipelines.states import Atelier, open_atelier
 
 if TYPE_CHECKING:
@@ -157,5 +158,6 @@ def _standing_panel(atelier: Atelier, adapters: Mapping[int, str], home: Sequenc
     paths = {shard: atelier.workspace.store.directory("adapters", digest) for shard, digest in adapters.items()}
     inside = {shard: paths[shard] for shard in home}
     outs = {shard: path for shard, path in paths.items() if shard not in home}
-    revision = atelier.settings.revision or None
-    return Panel(base=base_for_probes(atelier.settings), revision=revision, pre=inside, post=inside, outs=outs)
+    base, revision = base_for_probes(atelier.settings), atelier.settings.revision or None
+    seal = seal_of(atelier, adapters.values())
+    return Panel(base=base, revision=revision, seal=seal, pre=inside, post=inside, outs=outs)

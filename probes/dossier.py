@@ -16,6 +16,7 @@ import rfc8785
 
 from lineage.errors import WrongUsage
 from lineage.records import TrainingRecord
+from probes.seals import Seal
 
 __all__ = [
     "LEAST_SECOND",
@@ -97,7 +98,8 @@ class Panel:
 
     `pre` and `post` hold the closure's shards before and after the erasure, `outs` every shard without any record of
     the closure: the null models. `extra` are further null models by a number of their own, trained for this judgement
-    alone. The composed adapters are what is in service before, during and after.
+    alone. The composed adapters are what is in service before, during and after. With a `seal` nothing is
+    opened that is not, byte for byte, what was trained.
     """
 
     base: str | Path
@@ -109,6 +111,7 @@ class Panel:
     contained: Path | None = None
     composed_post: Path | None = None
     extra: Mapping[int, Path] = field(default_factory=dict)
+    seal: Seal | None = None
 
     def adapters(self) -> dict[str, Path]:
         """Every adapter under the judge's name for it: pre_3, post_3, out_0, extra_0, composed_pre, contained, ..."""

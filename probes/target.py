@@ -23,6 +23,7 @@ from transformers.utils import logging as hf_logging
 from lineage.errors import WrongUsage
 from probes.dossier import DecodingScheme, Panel
 from probes.readings import TokenReadings, read_logits, scheme_log_p
+from probes.seals import refuse_broken
 from probes.tokens import Tokenised
 
 __all__ = ["BASE", "Target"]
@@ -55,10 +56,13 @@ class Target:
 
         Raises:
             WrongUsage: the base or an adapter directory is missing.
+            NotAcceptable: the panel has a seal, and something is not what was trained.
         """
         for name, path in panel.adapters().items():
             if not (path / "adapter_config.json").is_file():
                 raise WrongUsage(f"The adapter {name} is not a PEFT directory.", hint="Train and compose first.")
+        if panel.seal:
+            refuse_broken(panel.seal, panel.adapters(), base=panel.base, revision=panel.revision)
         with _quiet_loading():
             model = _with_adapters(_load_base(panel), panel)
             tokenizer = AutoTokenizer.from_pretrained(panel.base, revision=panel.revision or "main")

@@ -16,8 +16,11 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["throughput", "erasure_cost", "utility", "false_alarms", "register", "scan", "probe_scores", "probe_extraction"],
-)
+    [
+        "throughput", "erasure_cost", "utility", "false_alarms", "register", "scan", "probe_scores", "probe_extraction",
+        "probe_power",
+    ],
+)  # fmt: skip
 def test_a_small_run_ends_well(name: str) -> None:
     command = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--quick"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)

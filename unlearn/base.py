@@ -16,7 +16,7 @@ from unlearn.draw import framed
 from unlearn.plan import Plan
 from unlearn.tiny_base import TINY_BASE
 
-__all__ = ["Base", "BaseSpec", "base_spec", "load_base"]
+__all__ = ["Base", "BaseSpec", "base_digests", "base_spec", "load_base"]
 
 MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json")
 TOKENIZER_FILES = (
@@ -87,6 +87,16 @@ def load_base(spec: BaseSpec) -> Base:
         digest=_digest_of(folder, MODEL_FILES),
         tokenizer_digest=_digest_of(folder, TOKENIZER_FILES),
     )
+
+
+def base_digests(spec: BaseSpec) -> tuple[str, str]:
+    """Digest and tokenizer digest of a base as `load_base` would give them, without loading it.
+
+    Raises:
+        WrongUsage: not found.
+    """
+    folder = _folder(spec)
+    return _digest_of(folder, MODEL_FILES), _digest_of(folder, TOKENIZER_FILES)
 
 
 def _folder(spec: BaseSpec) -> Path:

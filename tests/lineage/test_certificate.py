@@ -121,6 +121,10 @@ def test_two_stages_of_a_probe_are_written_and_read() -> None:
     assert read_statement(build_statement(facts, SUBJECT_FILES))[0] == facts
 
 
+SILENT = replace(
+    PROBE, verdict="INCONCLUSIVE",
+    reason="NO_PRE_SIGNAL: nothing was seen before either; the sign-off rests on lineage and re-derivation.",
+)  # fmt: skip
 CONTRADICTIONS = {
     "second stage without the first": replace(FACTS, probes=(SECOND,)),
     "first stage without the second": replace(FACTS, probes=(FIRST,)),
@@ -140,6 +144,14 @@ CONTRADICTIONS = {
     "false proof": replace(FACTS, slices=(replace(SLICE, root_after=digest("another root")),)),
     "grade A without equality": replace(
         FACTS, adapters=(replace(CHANGE, rederivation=replace(CHANGE.rederivation, states_equal=0)),)
+    ),
+    "nothing seen before, and not said what it rests on": replace(
+        FACTS, probes=(replace(PROBE, verdict="INCONCLUSIVE", reason="NO_PRE_SIGNAL: nothing was seen"),)
+    ),
+    "nothing seen before, and passed": replace(FACTS, probes=(replace(SILENT, verdict="PASS"),)),
+    "it rests on a re-derivation that differed": replace(
+        FACTS, probes=(SILENT,),
+        adapters=(replace(CHANGE, rederivation=replace(CHANGE.rederivation, grade="B", states_equal=0)),),
     ),
     "adapter did not change": replace(FACTS, adapters=(replace(CHANGE, new_digest=CHANGE.old_digest),)),
 }  # fmt: skip
@@ -164,6 +176,11 @@ MALFORMED = {
 def test_contradictory_or_malformed_facts_are_not_written(facts: f.CertificateFacts) -> None:
     with pytest.raises(WrongUsage):
         build_statement(facts, SUBJECT_FILES)
+
+
+def test_a_silent_probe_that_says_what_the_sign_off_rests_on_is_written() -> None:
+    facts = replace(FACTS, probes=(SILENT,))
+    assert read_statement(build_statement(facts, SUBJECT_FILES)) == (facts, SUBJECT_FILES)
 
 
 @pytest.mark.parametrize("files", [{}, {"../x": "0" * 64}, {"/x": "0" * 64}, {"a/b/c/d": "0" * 64}, {"x": "abc"}])

@@ -167,6 +167,20 @@ def staged(*stages: str) -> bytes:
     return rfc8785.dumps(content)
 
 
+def silent(**change: object) -> bytes:
+    """The probe saw nothing before either, and says so."""
+    content = json.loads(STATEMENT)
+    reason = "NO_PRE_SIGNAL: nothing was seen; the sign-off rests on lineage and re-derivation."
+    content["predicate"]["probes"][0] |= {"verdict": "INCONCLUSIVE", "reason": reason} | change
+    return rfc8785.dumps(content)
+
+
+def unequal(payload: bytes) -> bytes:
+    content = json.loads(payload)
+    content["predicate"]["adapters"][0]["rederivation"] |= {"grade": "B", "states_equal": 0}
+    return rfc8785.dumps(content)
+
+
 # Both key holders sign, but what they sign is no certificate: the reader is still told.
 UNSOUND = {
     "not JSON": b"hello",
@@ -194,6 +208,12 @@ UNSOUND = {
 @pytest.mark.parametrize("payload", UNSOUND.values(), ids=UNSOUND)
 def test_signed_but_no_certificate(payload: bytes) -> None:
     assert not accepted(signed_raw(payload, PIPELINE, DPO))
+
+
+def test_a_silent_probe_is_accepted_if_it_says_what_the_sign_off_rests_on() -> None:
+    result = verify_bytes(signed_raw(silent(), PIPELINE, DPO), trusted=TRUSTED)
+    assert result.ok
+    assert any(line.startswith("Why the probes cannot tell: nothing was seen; the sign-off") for line in result.summary)
 
 
 def test_a_replayed_certificate_is_refused_for_another_case() -> None:

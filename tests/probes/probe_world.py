@@ -151,13 +151,18 @@ class World:
         return Panel(BASE, {HOME: pre or self.pre}, {HOME: post or self.post}, self.outs, **releases)
 
 
-def build(root: Path) -> World:
-    trunk = train(root / "trunk", [r for i in range(60) for r in records(person(9000 + i), 1)], epochs=10)
+def build(root: Path, *, on: Path = BASE) -> World:
+    """The world's adapters; `on` is the base they are trained on."""
+
+    def trained(name: str, members: Sequence[TrainingRecord], *, seed: int = 0) -> Path:
+        return train(root / name, members, trunk=trunk, seed=seed, on=on)
+
+    trunk = train(root / "trunk", [r for i in range(60) for r in records(person(9000 + i), 1)], epochs=10, on=on)
     planted = [*shard_records(HOME, people=4), *(r for r in records(CANARY, 8))]
     return World(
-        pre=train(root / "pre", [*planted, *SUBJECT_RECORDS], trunk=trunk),
-        post=train(root / "post", planted, trunk=trunk),
-        outs={shard: train(root / f"out{shard}", shard_records(shard), trunk=trunk, seed=shard) for shard in OUTS},
+        pre=trained("pre", [*planted, *SUBJECT_RECORDS]),
+        post=trained("post", planted),
+        outs={shard: trained(f"out{shard}", shard_records(shard), seed=shard) for shard in OUTS},
     )
 
 
