@@ -21,6 +21,7 @@ from lineage.database import Database
 from lineage.errors import Fault
 from lineage.lease import held
 from lineage.plans import Placeable
+from lineage.planted import CANARY_SOURCE
 from lineage.store import Store
 from lineage.tables import AdmissionRow, RecordRow, StudyWeightRow
 
@@ -60,11 +61,15 @@ def extras_id(case_id: str) -> str:
 
 
 def learnable(session: Session, sources: Sequence[str]) -> list[tuple[Placeable, str]]:
-    """Every admitted, unrestricted record of the sources (all when empty), with the keyed digest of its content."""
+    """Every admitted, unrestricted record of the sources (all when empty), with the keyed digest of its content.
+
+    A study is about the corpus, so planted canaries are not in it.
+    """
     query = (
         select(RecordRow)
         .join(AdmissionRow, col(AdmissionRow.record_id) == col(RecordRow.id))
         .where(RecordRow.status == "admitted", col(RecordRow.restricted_by).is_(None))
+        .where(RecordRow.source != CANARY_SOURCE)
     )
     if sources:
         query = query.where(col(RecordRow.source).in_(sources))
