@@ -138,13 +138,13 @@ def settings_fields() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "name", sorted({*settings_fields()} - {"gate", "rows", "console", "audit", "probes", "adapters", "workspace"})
+    "name", sorted({*settings_fields()} - {"gate", "rows", "console", "audit", "adapters", "workspace"})
 )
 def test_every_setting_is_described(name: str) -> None:
     assert f"| `{name}` |" in page("configuration.md")
 
 
-@pytest.mark.parametrize("name", ["gate", "rows", "console", "audit", "probes", "adapters"])
+@pytest.mark.parametrize("name", ["gate", "rows", "console", "audit", "adapters"])
 def test_every_section_of_the_settings_is_described(name: str) -> None:
     assert f"## `[{name}" in page("configuration.md")
 
