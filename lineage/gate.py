@@ -42,7 +42,7 @@ def standing(session: Session, *, sources: Sequence[str], policy_digest: str) ->
     Planted canaries are not counted as corpus, but whatever is learnt needs an admission of today.
     """
     named = col(RecordRow.source).in_(sources) if sources else col(RecordRow.source) != CANARY_SOURCE
-    learnt = or_(named, RecordRow.source == CANARY_SOURCE)
+    learnt = or_(named, col(RecordRow.source) == CANARY_SOURCE)
     query = select(RecordRow.status, func.count()).where(named).group_by(RecordRow.status)
     by_status = dict(session.exec(query).all())
     # What a case has restricted is read by nothing that learns, so its admission does not matter.

@@ -82,7 +82,7 @@ def unplaced(session: Session, plan_digest: str, sources: Sequence[str]) -> list
     Other plans' canaries are theirs alone.
     """
     placed = select(PlacementRow.record_id).where(PlacementRow.plan_digest == plan_digest)
-    own = RecordRow.ingest_id == planting_id(plan_digest)
+    own = col(RecordRow.ingest_id) == planting_id(plan_digest)
     query = select(RecordRow).where(RecordRow.status == "admitted", col(RecordRow.id).not_in(placed))
     query = query.where(or_(_of_corpus(sources), own))
     rows = session.exec(query.order_by(col(RecordRow.id))).all()

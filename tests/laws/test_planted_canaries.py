@@ -61,9 +61,9 @@ def plan(ingested) -> Plan:
 
 @pytest.fixture(scope="module")
 def world(ingested, plan, tmp_path_factory) -> Path:
-    """Everybody ingested, canaries planted and trained on."""
+    """Everybody ingested, canaries planted and placed; nothing trained yet, which most laws do not need."""
     folder = copy_workspace(ingested.folder, tmp_path_factory.mktemp("planted") / "ws")
-    train(open_workspace(folder), plan)
+    freeze_and_place(open_workspace(folder), ADAPTER, plan)
     return folder
 
 
@@ -113,7 +113,8 @@ def test_an_erasure_beside_canaries_equals_never_having_ingested(workspace, inge
     """Nothing about the canaries depends on the person: neither who they are, nor where, nor what the gate said of them."""
     corpus, register = write_corpus(corpus_without(PLANTED), tmp_path / "given")
     never = open_workspace(make_world(tmp_path / "never", corpus=corpus, people=register, secret=ingested.secret))
-    train(never, plan)
+    for one in (workspace, never):
+        train(one, plan)
     before = bytes_in_service(workspace.settings.workspace)
     rebuilt_case(workspace, PLANTED)
     assert bytes_in_service(workspace.settings.workspace) == bytes_in_service(never.settings.workspace) != before
