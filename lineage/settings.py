@@ -68,19 +68,6 @@ class AuditSettings(_Section):
     )
 
 
-class ProbeSettings(_Section):
-    """Which synthetic people a plan brings along, so that every probe can show that it works on the very adapter."""
-
-    canary_doses: list[Annotated[int, Field(ge=1, le=64)]] = Field(
-        default=[1, 2, 4, 8, 16],
-        max_length=16,
-        description="Records of each synthetic person that a new plan plants in every shard; empty: none.",
-    )
-    canary_share: float = Field(
-        0.1, ge=0, le=1, description="Most that canaries may be of the admitted records; else none are planted."
-    )
-
-
 class ConsoleSettings(_Section):
     """Where `lethe up` listens. The Dagster UI has no login and always binds to loopback."""
 
@@ -92,10 +79,18 @@ class ConsoleSettings(_Section):
 
 
 class ProbeSettings(_Section):
-    """How the probes of a case judge an adapter."""
+    """How the probes of a case judge an adapter, and which synthetic people its plan brings along for them."""
 
     out_adapters: int = Field(
         0, ge=0, le=400, description="Models to compare a new adapter with, at least: other shards, then extra ones."
+    )
+    canary_doses: list[Annotated[int, Field(ge=1, le=64)]] = Field(
+        default=[1, 2, 4, 8, 16],
+        max_length=16,
+        description="Records of each synthetic person that a new plan plants in every shard; empty: none.",
+    )
+    canary_share: float = Field(
+        0.1, ge=0, le=1, description="Most that canaries may be of the admitted records; else none are planted."
     )
 
 
@@ -130,7 +125,6 @@ class Settings(_Section):
     rows: RowSettings = RowSettings()
     console: ConsoleSettings = ConsoleSettings()
     audit: AuditSettings = AuditSettings()
-    probes: ProbeSettings = ProbeSettings()
     adapters: dict[AdapterName, AdapterSettings] = Field(default_factory=lambda: {"support": AdapterSettings()})
 
     @field_validator("data_dir")

@@ -152,5 +152,3 @@ def controls_of(session: Session, atelier: Atelier, case_id: str) -> tuple[Contr
     subjects = dict(plans.control_ids(session, atelier.plan.digest))
     records = contents_of(session, sorted(subjects), keystore=workspace.keystore)
     return tuple(ControlRecord(workspace.keyring.handle(case_id, subjects[r.record_id]), r) for r in records)
-
-

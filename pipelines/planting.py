@@ -48,7 +48,7 @@ def with_canaries(workspace: Workspace, plan: Plan, contents: Sequence[Content],
 
     If one of them would say what a registered or erased person is called, all are drawn again: under another nonce.
     """
-    doses = tuple(workspace.settings.probes.canary_doses)
+    doses = tuple(workspace.settings.adapter(plan.adapter).probes.canary_doses)
     if not doses or _too_many(workspace, plan, len(contents)):
         return plan
     style = Counter(STYLES.get(type(content), "text") for content in contents).most_common(1)[0][0]
@@ -64,7 +64,7 @@ def with_canaries(workspace: Workspace, plan: Plan, contents: Sequence[Content],
 
 
 def _too_many(workspace: Workspace, plan: Plan, admitted: int) -> bool:
-    probes = workspace.settings.probes
+    probes = workspace.settings.adapter(plan.adapter).probes
     return plan.shards * sum(probes.canary_doses) > probes.canary_share * admitted
 
 
@@ -149,7 +149,7 @@ def twins_through_the_gate(workspace: Workspace, plan: Plan) -> Iterator[tuple[C
 
 def canary_note(workspace: Workspace, adapter: str, plan: Plan) -> str:
     """How many canaries a plan has, or why it has none, in one sentence."""
-    probes = workspace.settings.probes
+    probes = workspace.settings.adapter(plan.adapter).probes
     people, wanted = plan.shards * len(plan.canary_doses), plan.shards * sum(probes.canary_doses)
     with workspace.database.reader() as session:
         admitted = plans.admitted_count(session, workspace.settings.adapter(adapter).sources)

@@ -208,10 +208,10 @@ def test_a_rescan_under_the_same_policy_keeps_every_canary(workspace):
 
 
 def with_probes(workspace: Workspace, **changes: object) -> Workspace:
-    settings = workspace.settings
-    return replace(
-        workspace, settings=settings.model_copy(update={"probes": settings.probes.model_copy(update=changes)})
-    )
+    """The same workspace under other settings of the adapter's probes."""
+    own = workspace.settings.adapter(ADAPTER)
+    own = own.model_copy(update={"probes": own.probes.model_copy(update=changes)})
+    return replace(workspace, settings=workspace.settings.model_copy(update={"adapters": {ADAPTER: own}}))
 
 
 def test_a_small_corpus_gets_none_and_is_told_why(untouched):
