@@ -60,19 +60,21 @@ def extras_id(case_id: str) -> str:
     return f"extras:{case_id}"
 
 
-def learnable(session: Session, sources: Sequence[str]) -> list[tuple[Placeable, str]]:
+def learnable(session: Session, sources: Sequence[str], *, planted: bool = False) -> list[tuple[Placeable, str]]:
     """Every admitted, unrestricted record of the sources (all when empty), with the keyed digest of its content.
 
-    A study is about the corpus, so planted canaries are not in it.
+    A study is about the corpus, so planted canaries are not in it, unless they are asked for: a null model has to know
+    texts of their make as well as the shards do.
     """
     query = (
         select(RecordRow)
         .join(AdmissionRow, col(AdmissionRow.record_id) == col(RecordRow.id))
         .where(RecordRow.status == "admitted", col(RecordRow.restricted_by).is_(None))
-        .where(RecordRow.source != CANARY_SOURCE)
     )
+    if not planted:
+        query = query.where(RecordRow.source != CANARY_SOURCE)
     if sources:
-        query = query.where(col(RecordRow.source).in_(sources))
+        query = query.where(col(RecordRow.source).in_((*sources, CANARY_SOURCE)))
     rows = session.exec(query.order_by(col(RecordRow.id))).all()
     return [(Placeable(r.id, r.primary_subject, r.generation, r.trunk_eligible), r.content_hmac) for r in rows]
 
