@@ -8,6 +8,8 @@ What only mentions the person is somebody else's record: it stays with its menti
 if the gate would admit it so, and goes whole (`erase`) if not. What was derived from a record that is redacted, and
 mentions nobody itself, stays. A mention that became a constant at ingest is listed as `already_redacted` and needs no
 rebuild.
+
+Planted canaries are nobody's records and in no closure (docs/adr/0026).
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from lineage.catalog import contents_of
 from lineage.database import in_chunks
 from lineage.errors import WrongUsage
 from lineage.forms import FormKind, normalise
+from lineage.plans import without_planted
+from lineage.planted import CANARY_SOURCE
 from lineage.records import TrainingRecord
 from lineage.redaction import Freed, speaks_of, without_person
 from lineage.register import RegisterForm, RegisterIndex
@@ -108,7 +112,8 @@ def find_closure(
     session: Session, subject_key: str, forms: Sequence[RegisterForm], *, keystore: KeyStore, reach: Reach = EVERYTHING
 ) -> Closure:
     """The closure of one person over vault and quarantine. Quarantined and restricted records are searched too."""
-    everything = dict(session.exec(select(RecordRow.id, RecordRow.status)).all())
+    searched = select(RecordRow.id, RecordRow.status).where(RecordRow.source != CANARY_SOURCE)
+    everything = dict(session.exec(searched).all())
     stored = _stored_relations(session, subject_key)
     index = RegisterIndex(forms)
     declared = {r for r, kind in stored.items() if kind == "declared"}
@@ -172,8 +177,10 @@ def freed_contents(
 
 def _stored_relations(session: Session, subject_key: str) -> dict[str, str]:
     rows = session.exec(select(RecordSubjectRow).where(RecordSubjectRow.subject_key == subject_key)).all()
+    ours = without_planted(session, [row.record_id for row in rows])
     relations = {row.record_id: row.relation for row in rows if row.relation == "mentioned"}
-    return relations | {row.record_id: row.relation for row in rows if row.relation == "declared"}
+    relations |= {row.record_id: row.relation for row in rows if row.relation == "declared"}
+    return {record_id: relation for record_id, relation in relations.items() if record_id in ours}
 
 
 def _records_that_speak_of(
@@ -196,7 +203,7 @@ def _duplicates(session: Session, record_ids: set[str]) -> set[str]:
     found: set[str] = set()
     for chunk in in_chunks(sorted(digests)):
         found |= set(session.exec(select(RecordRow.id).where(col(RecordRow.given_hmac).in_(chunk))).all())
-    return found - record_ids
+    return without_planted(session, found - record_ids)
 
 
 def _with_derived(session: Session, record_ids: set[str]) -> set[str]:
@@ -212,6 +219,6 @@ def _with_derived(session: Session, record_ids: set[str]) -> set[str]:
             children |= set(
                 session.exec(select(ParentRow.record_id).where(col(ParentRow.parent_id_hmac).in_(chunk))).all()
             )
-        frontier = children - found
+        frontier = without_planted(session, children - found)
         found |= frontier
     return found

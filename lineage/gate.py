@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, func, or_, select
 
 from lineage.errors import GateClosed
+from lineage.planted import CANARY_SOURCE
 from lineage.tables import AdmissionRow, IngestRow, RecordRow, RescanRow
 
 __all__ = ["GateStanding", "require_open", "standing"]
@@ -36,12 +37,16 @@ class GateStanding:
 
 
 def standing(session: Session, *, sources: Sequence[str], policy_digest: str) -> GateStanding:
-    """Where the gate stands for the records of some sources (all when empty) under the policy in force."""
-    named = col(RecordRow.source).in_(sources) if sources else col(RecordRow.id).is_not(None)
+    """Where the gate stands for the records of some sources (all when empty) under the policy in force.
+
+    Planted canaries are not counted as corpus, but whatever is learnt needs an admission of today.
+    """
+    named = col(RecordRow.source).in_(sources) if sources else col(RecordRow.source) != CANARY_SOURCE
+    learnt = or_(named, col(RecordRow.source) == CANARY_SOURCE)
     query = select(RecordRow.status, func.count()).where(named).group_by(RecordRow.status)
     by_status = dict(session.exec(query).all())
     # What a case has restricted is read by nothing that learns, so its admission does not matter.
-    free = (named, RecordRow.status == "admitted", col(RecordRow.restricted_by).is_(None))
+    free = (learnt, RecordRow.status == "admitted", col(RecordRow.restricted_by).is_(None))
     judged = select(AdmissionRow.record_id)
     unadmitted = select(func.count()).where(*free, col(RecordRow.id).not_in(judged))
     current = select(AdmissionRow.record_id).where(AdmissionRow.policy_digest == policy_digest)

@@ -9,15 +9,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import Session, col, func, select
+from sqlalchemy import ColumnElement
+from sqlmodel import Session, and_, col, func, or_, select
 
 from lineage.database import in_chunks
 from lineage.errors import RefusedByRule
+from lineage.planted import CANARY_SOURCE, planting_id
 from lineage.tables import AdmissionRow, PlacementRow, PlanRow, RecordRow
 
 __all__ = [
-    "TRUNK", "Member", "Placeable", "Placed", "control_ids", "control_sources", "current_plan", "freeze_plan", "live_members",
-    "place_records", "placement_counts", "placements_of", "slice_count", "unplaced",
+    "TRUNK", "Member", "Placeable", "Placed", "admitted_count", "control_ids", "control_sources", "current_plan", "freeze_plan",
+    "live_members", "place_records", "placement_counts", "placements_of", "planted_count", "planted_subjects", "slice_count",
+    "unplaced", "without_planted",
 ]  # fmt: skip
 
 TRUNK = -1
@@ -74,13 +77,28 @@ def freeze_plan(session: Session, *, adapter: str, digest: str, body: str, now: 
 
 
 def unplaced(session: Session, plan_digest: str, sources: Sequence[str]) -> list[Placeable]:
-    """Admitted records that the plan has not placed yet, of the given sources (all when empty)."""
+    """Admitted records that the plan has not placed yet, of the given sources (all when empty), with its own canaries.
+
+    Other plans' canaries are theirs alone.
+    """
     placed = select(PlacementRow.record_id).where(PlacementRow.plan_digest == plan_digest)
+    own = col(RecordRow.ingest_id) == planting_id(plan_digest)
     query = select(RecordRow).where(RecordRow.status == "admitted", col(RecordRow.id).not_in(placed))
-    if sources:
-        query = query.where(col(RecordRow.source).in_(sources))
+    query = query.where(or_(_of_corpus(sources), own))
     rows = session.exec(query.order_by(col(RecordRow.id))).all()
     return [Placeable(row.id, row.primary_subject, row.generation, row.trunk_eligible) for row in rows]
+
+
+def _of_corpus(sources: Sequence[str]) -> ColumnElement[bool]:
+    """Records of the sources (all when empty) that are no planted canaries."""
+    corpus = col(RecordRow.source) != CANARY_SOURCE
+    return and_(corpus, col(RecordRow.source).in_(sources)) if sources else corpus
+
+
+def admitted_count(session: Session, sources: Sequence[str]) -> int:
+    """How many records of the corpus are admitted; planted canaries are not of the corpus."""
+    query = select(func.count()).select_from(RecordRow).where(RecordRow.status == "admitted", _of_corpus(sources))
+    return session.exec(query).one()
 
 
 def place_records(session: Session, plan_digest: str, placed: Iterable[Placed]) -> int:
@@ -150,6 +168,26 @@ def control_sources(session: Session, plan_digest: str) -> dict[str, str]:
         .where(PlacementRow.plan_digest == plan_digest, PlacementRow.kind == "control")
     )
     return dict(session.exec(query).all())
+
+
+def planted_count(session: Session, plan_digest: str) -> int:
+    """How many of a plan's own canary records it has placed."""
+    query = (
+        select(func.count()).select_from(PlacementRow).join(RecordRow, col(RecordRow.id) == col(PlacementRow.record_id))
+    )
+    own = (PlacementRow.plan_digest == plan_digest, RecordRow.ingest_id == planting_id(plan_digest))
+    return session.exec(query.where(*own)).one()
+
+
+def planted_subjects(session: Session) -> frozenset[str]:
+    """Subject keys that are nobody's: those of planted canaries."""
+    query = select(RecordRow.primary_subject).where(RecordRow.source == CANARY_SOURCE).distinct()
+    return frozenset(key for key in session.exec(query).all() if key)
+
+
+def without_planted(session: Session, record_ids: Iterable[str]) -> set[str]:
+    """These records without planted canaries: what an erasure may reach."""
+    return set(record_ids) - set(session.exec(select(RecordRow.id).where(RecordRow.source == CANARY_SOURCE)).all())
 
 
 def slice_count(session: Session, plan_digest: str) -> int:

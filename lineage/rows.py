@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lineage.planted import is_reserved
 from lineage.records import Chat, Completion, Content, Message, PlainText, RawRecord
 
 __all__ = ["CONTENT_COLUMNS", "PLAIN_COLUMNS", "Reject", "RejectReason", "RowDefaults", "RowReader"]
@@ -45,6 +46,7 @@ class RejectReason(StrEnum):
     OTHER_CONTENT = "The id was used before with another content; nothing was changed."
     UNKNOWN_RECORD = "No record of this source, id and first subject is held, so nothing was rectified."
     RESTRICTED = "The record is restricted by an erasure request and cannot be rectified."
+    RESERVED_SOURCE = "The row's source is reserved for Lethe's own canaries."
     ERASED = "This record was erased on request and may not come back."
 
 
@@ -102,6 +104,8 @@ class RowReader:
             raise BadRow(RejectReason.UNKNOWN_COLUMN)
         content = _content({key: value for key, value in fields.items() if value is not None})
         subjects = _identifiers(fields.get(self.subject_column), RejectReason.SUBJECTS_TYPE)
+        if is_reserved(source := _plain(fields, "source") or self.source):
+            raise BadRow(RejectReason.RESERVED_SOURCE)
         if subjects is None and self.subjects_needed:
             raise BadRow(RejectReason.NO_SUBJECTS)
         return RawRecord(
@@ -109,7 +113,7 @@ class RowReader:
             content=content,
             given_id=_plain(fields, "id") or None,
             subjects=subjects or (),
-            source=_plain(fields, "source") or self.source,
+            source=source,
             purpose=_plain(fields, "purpose") or self.defaults.purpose,
             lawful_basis=_plain(fields, "lawful_basis") or self.defaults.lawful_basis,
             language=_plain(fields, "language") or self.defaults.language,

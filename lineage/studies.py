@@ -21,6 +21,7 @@ from lineage.database import Database
 from lineage.errors import Fault
 from lineage.lease import held
 from lineage.plans import Placeable
+from lineage.planted import CANARY_SOURCE
 from lineage.store import Store
 from lineage.tables import AdmissionRow, RecordRow, StudyWeightRow
 
@@ -59,15 +60,21 @@ def extras_id(case_id: str) -> str:
     return f"extras:{case_id}"
 
 
-def learnable(session: Session, sources: Sequence[str]) -> list[tuple[Placeable, str]]:
-    """Every admitted, unrestricted record of the sources (all when empty), with the keyed digest of its content."""
+def learnable(session: Session, sources: Sequence[str], *, planted: bool = False) -> list[tuple[Placeable, str]]:
+    """Every admitted, unrestricted record of the sources (all when empty), with the keyed digest of its content.
+
+    A study is about the corpus, so planted canaries are not in it, unless they are asked for: a null model has to know
+    texts of their make as well as the shards do.
+    """
     query = (
         select(RecordRow)
         .join(AdmissionRow, col(AdmissionRow.record_id) == col(RecordRow.id))
         .where(RecordRow.status == "admitted", col(RecordRow.restricted_by).is_(None))
     )
+    if not planted:
+        query = query.where(RecordRow.source != CANARY_SOURCE)
     if sources:
-        query = query.where(col(RecordRow.source).in_(sources))
+        query = query.where(col(RecordRow.source).in_((*sources, CANARY_SOURCE)))
     rows = session.exec(query.order_by(col(RecordRow.id))).all()
     return [(Placeable(r.id, r.primary_subject, r.generation, r.trunk_eligible), r.content_hmac) for r in rows]
 

@@ -14,6 +14,7 @@ from lineage.database import in_chunks
 from lineage.errors import NotAcceptable, WrongUsage
 from lineage.forms import FormKind, canonical_identifier, normal_forms, normalise
 from lineage.keyring import Keyring
+from lineage.plans import planted_subjects
 from lineage.register import RegisterForm
 from lineage.suppression import SuppressionList
 from lineage.tables import CueRow, RegisterRow, SubjectRow, SuppressionRow
@@ -154,9 +155,10 @@ def _possible_forms(kind: FormKind, text: str) -> frozenset[str]:
 
 
 def subject_counts(session: Session) -> Mapping[str, int]:
-    """Forms by kind, and the number of subjects."""
+    """Forms by kind, and the number of subjects. Planted canaries are nobody."""
     rows = session.exec(select(RegisterRow.kind, func.count()).group_by(RegisterRow.kind)).all()
-    return {**dict(rows), "subjects": session.exec(select(func.count()).select_from(SubjectRow)).one()}
+    subjects = session.exec(select(func.count()).select_from(SubjectRow)).one()
+    return {**dict(rows), "subjects": subjects - len(planted_subjects(session))}
 
 
 def remove_forms(session: Session, subject_key: str) -> int:

@@ -12,7 +12,8 @@ from sqlmodel import Session, col, select
 
 from lineage.errors import WrongUsage
 from lineage.manifests import manifests_holding, members_of
-from lineage.plans import TRUNK
+from lineage.plans import TRUNK, planted_subjects
+from lineage.planted import CANARY_SOURCE
 from lineage.tables import (
     ComposedAdapterRow,
     ComposedPartRow,
@@ -25,6 +26,8 @@ from lineage.tables import (
 )
 
 __all__ = ["Node", "trace_adapter", "trace_record", "trace_release", "trace_subject"]
+
+SYNTHETIC = ("synthetic", "planted by Lethe, no person")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,10 @@ def trace_subject(session: Session, subject_key: str) -> Node:
         _record_node(session, record_id, relation="+".join(sorted(kinds)))
         for record_id, kinds in sorted(relations.items())
     )
-    return Node("subject", subject_key, (("records", len(children)),), children)
+    facts: tuple[tuple[str, str | int], ...] = (("records", len(children)),)
+    if subject_key in planted_subjects(session):
+        facts += (SYNTHETIC,)
+    return Node("subject", subject_key, facts, children)
 
 
 def trace_record(session: Session, record_id: str) -> Node:
@@ -94,6 +100,7 @@ def _record_node(session: Session, record_id: str, relation: str = "") -> Node:
         ("status", row.status),
         ("generation", row.generation),
     )
+    facts += (SYNTHETIC,) if row.source == CANARY_SOURCE else ()
     facts += (("relation", relation),) if relation else ()
     facts += (("restricted_by", row.restricted_by),) if row.restricted_by else ()
     placements = session.exec(select(PlacementRow).where(PlacementRow.record_id == record_id)).all()

@@ -14,10 +14,10 @@ from sqlmodel import Session, col, select
 
 from lineage import ledger
 from lineage.errors import WrongUsage
+from lineage.planted import CANARY_PURPOSE
 from lineage.tables import PlacementRow, RecordRow, SubjectRow
 from lineage.workspace import Workspace
 from pipelines.ingest import utc_now
-from pipelines.judging import CANARY_PURPOSE
 from pipelines.mapping import map_people, person_in
 from pipelines.states import open_atelier
 

@@ -107,7 +107,7 @@ def _members(atelier: Atelier, without: Collection[str]) -> list[StudyMember]:
     from unlearn.study import StudyMember
 
     with atelier.workspace.database.reader() as session:
-        live = studies.learnable(session, ())
+        live = studies.learnable(session, (), planted=True)
         ids = [item.record_id for item, _ in live]
         placed = plans.placements_of(session, atelier.plan.digest, ids)
     inside = {placement.record_id for placement in placed if placement.kind == "shard"} - set(without)

@@ -15,6 +15,7 @@ from lineage.policy import load_gate_policy
 from lineage.workspace import Workspace
 from pipelines.chains import drifted_shards
 from pipelines.placing import placed_by, propose
+from pipelines.planting import canary_note
 from unlearn.plan import Plan, plan_key
 from unlearn.staleness import LastTraining, ShardForecast, WantedSlice, forecast
 
@@ -23,7 +24,10 @@ __all__ = ["TrainForecast", "forecast_training"]
 
 @dataclass(frozen=True)
 class TrainForecast:
-    """What a training of an adapter would do now. `seconds` is None before anything was trained under the plan."""
+    """What a training of an adapter would do now. `seconds` is None before anything was trained under the plan.
+
+    Canaries that a new plan will plant are not in the numbers: `canaries` says what of them to expect.
+    """
 
     plan_digest: str
     plan_is_new: bool
@@ -32,6 +36,7 @@ class TrainForecast:
     steps: int
     tokens: int
     seconds: float | None
+    canaries: str
 
 
 def forecast_training(workspace: Workspace, adapter: str, plan: Plan | None = None) -> TrainForecast:
@@ -53,7 +58,7 @@ def forecast_training(workspace: Workspace, adapter: str, plan: Plan | None = No
     total = sum(place.steps for place in places)
     return TrainForecast(
         plan.digest, known is None, to_place, places, total, sum(place.tokens for place in places),
-        round(total * seconds / steps, 1) if steps else None,
+        round(total * seconds / steps, 1) if steps else None, canary_note(workspace, adapter, plan),
     )  # fmt: skip
 
 

@@ -23,8 +23,9 @@ from lineage.corpus import Corpus, Reject, RejectReason, RowDefaults, open_corpu
 from lineage.errors import LetheError, WrongUsage
 from lineage.languages import Scanners
 from lineage.lease import held
+from lineage.planted import CANARY_SOURCE, is_reserved
 from lineage.policy import load_gate_policy, load_policy
-from lineage.register import RegisterIndex
+from lineage.register import RegisterForm, RegisterIndex
 from lineage.scanned import remember, scanner_of
 from lineage.settings import Settings
 from lineage.steady import SteadyScanner
@@ -87,8 +88,11 @@ def request_ingest(
     With `rectify` every row names a record that is held, and replaces its content (Art. 16 GDPR).
 
     Raises:
-        WrongUsage: the file cannot be read, is empty, or has unknown columns; or the policy cannot be read.
+        WrongUsage: the file cannot be read, is empty, or has unknown columns; the policy cannot be read; or the source
+            is Lethe's own.
     """
+    if is_reserved(source):
+        raise WrongUsage("That source is reserved for Lethe's own canaries.", hint="Give another name with --source.")
     column = subject_column or workspace.settings.rows.subject_column
     place = _Location(str(path.resolve()), column)
     location = json.dumps(asdict(place))
@@ -115,7 +119,8 @@ def oldest_pending(workspace: Workspace) -> str:
         WrongUsage: there is none.
     """
     with workspace.database.reader() as session:
-        query = select(IngestRow.id).where(col(IngestRow.status) != "finished")
+        unfinished = (col(IngestRow.status) != "finished", IngestRow.source != CANARY_SOURCE)
+        query = select(IngestRow.id).where(*unfinished)
         found = session.exec(query.order_by(col(IngestRow.requested_at))).first()
     if found is None:
         raise WrongUsage("No ingest was requested.", hint="Ask for one: lethe ingest FILE --source NAME")
@@ -180,8 +185,12 @@ def report_of(workspace: Workspace, ingest_id: str) -> IngestReport:
     )  # fmt: skip
 
 
-def open_gate(workspace: Workspace, *, by: str, generation: int = 0) -> tuple[Gate, GateStamp]:
+def open_gate(
+    workspace: Workspace, *, by: str, generation: int = 0, known: Sequence[RegisterForm] = ()
+) -> tuple[Gate, GateStamp]:
     """The gate as it stands, its scanners tested, and the stamp of what is judged by it now. `by` is an ingest or a case.
+
+    `known` are forms beside the register: those of planted canaries, where their records may be judged again.
 
     Raises:
         GateClosed: the scanner's self-test failed, or the policy asks for a tier that is not installed.
@@ -192,7 +201,7 @@ def open_gate(workspace: Workspace, *, by: str, generation: int = 0) -> tuple[Ga
     with workspace.database.transaction() as session:
         scanner_digest = remember(session, scanners)
     with workspace.database.reader() as session:
-        register = RegisterIndex(load_forms(session, workspace.keystore))
+        register = RegisterIndex([*load_forms(session, workspace.keystore), *known])
         suppression = load_suppression(session, workspace.keyring)
     gate = Gate(
         SteadyScanner(scanners.main), register, suppression, policy, load_policy("strict"),

@@ -6,11 +6,10 @@ explained by a human before anything is destroyed or signed.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from lineage import builds, plans
 from lineage.case import CaseFile, Stage
@@ -19,9 +18,9 @@ from lineage.errors import NotAcceptable
 from lineage.evidence import add_evidence, evidence, evidence_digest
 from lineage.plans import Placed
 from lineage.register import RegisterForm
-from lineage.tables import PlacementRow, RecordRow
 from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
+from pipelines.canary_reading import canaries_of
 from pipelines.ingest import utc_now
 from pipelines.questions import nobody_to_compare_with, nothing_to_ask, own_records, values_that_go
 from pipelines.sealing import seal_of
@@ -32,11 +31,10 @@ from pipelines.windows import Window
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from probes.dossier import CanaryRecord, ControlRecord, Dossier, Panel
+    from probes.dossier import ControlRecord, Dossier, Panel
 
 __all__ = ["controls_of", "dossier_of", "probe_case", "probe_window"]
 
-CANARY_PURPOSE = "canary"
 GRAVITY = ("PASS", "INCONCLUSIVE", "FAIL")
 
 
@@ -138,14 +136,13 @@ def dossier_of(
         placed = {p.record_id: p for p in found if p.kind == "shard"}
         records = contents_of(session, sorted(placed), keystore=workspace.keystore)
         controls = controls_of(session, atelier, handle)
-        canaries = _canaries(session, atelier, handle, shards)
     values = dict.fromkeys((form.kind, form.value) for form in forms)
     return Dossier(
         case_handle=handle,
         records=tuple(PlacedRecord(placed[r.record_id].shard or 0, r) for r in records),
         values=tuple(PersonalValue(kind, value) for kind, value in values),
         controls=controls,
-        canaries=canaries,
+        canaries=canaries_of(atelier, handle, shards),
     )
 
 
@@ -159,25 +156,3 @@ def controls_of(session: Session, atelier: Atelier, case_id: str) -> tuple[Contr
     records = contents_of(session, sorted(subjects), keystore=workspace.keystore)
     handles = {key: workspace.keyring.handle(case_id, key) for key in set(subjects.values())}
     return tuple(ControlRecord(handles[subjects[r.record_id]], r, sources[r.record_id]) for r in records)
-
-
-def _canaries(session: Session, atelier: Atelier, case_id: str, shards: tuple[int, ...]) -> tuple[CanaryRecord, ...]:
-    """Planted people whose home is one of the case's shards: they show that the probe works on these very files."""
-    from probes.dossier import CanaryRecord
-
-    query = (
-        select(RecordRow.id, RecordRow.primary_subject, PlacementRow.shard)
-        .join(PlacementRow, col(PlacementRow.record_id) == col(RecordRow.id))
-        .where(RecordRow.purpose == CANARY_PURPOSE, PlacementRow.plan_digest == atelier.plan.digest)
-        .where(col(PlacementRow.shard).in_(shards), col(RecordRow.restricted_by).is_(None))
-    )
-    rows = session.exec(query.order_by(col(RecordRow.id))).all()
-    doses = Counter(subject for _, subject, _ in rows)
-    records = {
-        r.record_id: r for r in contents_of(session, [row[0] for row in rows], keystore=atelier.workspace.keystore)
-    }
-    keyring = atelier.workspace.keyring
-    return tuple(
-        CanaryRecord(keyring.handle(case_id, subject or ""), shard, doses[subject], records[record_id])
-        for record_id, subject, shard in rows
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from lineage.workspace import Workspace
 from pipelines.assets import partition_key
 from pipelines.ingest import IngestReport, report_of, request_ingest
 from pipelines.instance import run_job, workspace_instance
-from pipelines.placing import PlaceReport, freeze_and_place
+from pipelines.placing import PlaceReport, freeze
 from pipelines.probe_job import probe_config
 from pipelines.probing import request_probe
 from pipelines.progress import bar
@@ -71,9 +71,10 @@ def ingest_file(
 
 def train_adapter(workspace: Workspace, adapter: str, plan: Plan | None = None) -> TrainReport:
     """Freeze, place, train every shard, compose, assess, release: one run for the trunk, one a shard, one for the rest."""
-    placed = freeze_and_place(workspace, adapter, plan)
+    freeze(workspace, adapter, plan)
     with workspace_instance(workspace.home) as instance:
         runs = [run_job(_job(workspace, f"{adapter}_plan"), instance)]
+        placed = PlaceReport(**{f.name: _told(runs, f.name)[0] for f in fields(PlaceReport)})
         with bar(f"Shards of {adapter}", placed.shards, unit="shards") as progress:
             for shard in range(placed.shards):
                 runs.append(_train_shard(workspace, instance, adapter, shard))

@@ -15,6 +15,7 @@ from lineage.settings import AdapterSettings
 from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
 from pipelines.placing import propose
+from pipelines.planting import canary_note
 from pipelines.study_report import Files, StudyReport, files_of, read_report
 from unlearn.costs import ExtraCost, GridRow, cost_grid, estimated_state_bytes, extra_cost
 from unlearn.erase import ExpectedCost, expected_cost
@@ -41,6 +42,7 @@ class Price:
     study: StudyReport | None
     study_files: Files
     extras: tuple[ExtraCost, ExtraCost]
+    canaries: str
 
 
 def price_of(workspace: Workspace, adapter: str) -> Price:
@@ -56,6 +58,7 @@ def price_of(workspace: Workspace, adapter: str) -> Price:
         grid=cost_grid(plan, bytes_per_state=size), state_bytes=size, state_measured=measured is not None,
         seconds=seconds, steps=steps, study=read_report(workspace.home, adapter), study_files=files_of(workspace.home, adapter),
         extras=extra_costs(plan, workspace.settings.adapter(adapter), hit=1),
+        canaries=canary_note(workspace, adapter, plan),
     )  # fmt: skip
 
 

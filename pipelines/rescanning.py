@@ -28,6 +28,7 @@ from lineage.tables import RecordRow, RescanRow
 from lineage.withdrawal import file_withdrawal
 from lineage.workspace import Workspace
 from pipelines.ingest import INGEST_LEASE, open_gate, utc_now
+from pipelines.planting import planted_forms
 from pipelines.progress import bar
 from pipelines.superseding import shred_old_texts
 
@@ -70,7 +71,7 @@ def run_rescan(workspace: Workspace) -> Comparison:
         GateClosed: the scanner's self-test failed, or the policy asks for a tier that is not installed.
     """
     with held(workspace.database, INGEST_LEASE, utc_now):  # an ingest would move what is compared
-        gate, stamp = open_gate(workspace, by="rescan")
+        gate, stamp = open_gate(workspace, by="rescan", known=planted_forms(workspace))
         with workspace.database.transaction() as session:
             rules = _rules(session, stamp)
             rescan_id = rescan.open_rescan(session, rules, now=utc_now())

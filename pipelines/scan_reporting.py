@@ -14,6 +14,7 @@ from sqlmodel import Session, col, select
 
 from lineage.durable import write_whole
 from lineage.errors import WrongUsage
+from lineage.planted import CANARY_SOURCE
 from lineage.policy import load_gate_policy
 from lineage.scan_counts import count_ingest, earlier_ingests
 from lineage.scan_report import ScanReport, read_report, report_file
@@ -63,7 +64,7 @@ def find_ingest(workspace: Workspace, beginning: str) -> str:
     Raises:
         WrongUsage: there is none, or more than one.
     """
-    query = select(IngestRow.id).where(IngestRow.status == "finished")
+    query = select(IngestRow.id).where(IngestRow.status == "finished", IngestRow.source != CANARY_SOURCE)
     query = query.where(col(IngestRow.id).startswith(beginning, autoescape=True))
     with workspace.database.reader() as session:
         found = session.exec(query.order_by(col(IngestRow.ended_at).desc())).all()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from probes.membership import Gain, corrected
 from probes.stats import Abstained, prediction_test
 
-__all__ = ["REQUIRED_DOSE", "CanaryReading", "broken_by", "read_canary"]
+__all__ = ["DETECTED_P", "REQUIRED_DOSE", "CanaryReading", "broken_by", "read_canary"]
 
 REQUIRED_DOSE = 8
 DETECTED_P = 0.05

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, MaxNLocator
 from scipy import stats
 
+from probes.canaries import DETECTED_P, REQUIRED_DOSE
 from probes.judgement import Judgement, ModelReading
 from probes.membership import Membership
 from probes.shard_map import ShardMap
@@ -212,28 +213,27 @@ def exposure_figure(judgement: Judgement) -> str:
 
 
 def canary_figure(judgement: Judgement) -> str:
-    """Effect of each planted canary in the new adapter by its dose; twins have dose 0."""
+    """Effect of each planted canary in the new adapter by its dose, and of each held-out twin, who has none."""
+    doses = sorted({canary.dose for canary in judgement.canaries})
+    places = {dose: place for place, dose in enumerate(doses)}
 
     def draw(axes: Axes) -> None:
-        for planted, colour, mark in ((True, "#0072b2", "o"), (False, GREY, "X")):
+        for planted, name, colour, mark in ((True, "planted", "#0072b2", "o"), (False, "held-out twin", GREY, "X")):
             shown = [c for c in judgement.canaries if (c.dose > 0) == planted]
-            name = "planted" if planted else "held-out twin"
+            effects = [c.effect_sd for c in shown]
             axes.scatter(
-                [c.dose for c in shown],
-                [c.effect_sd for c in shown],
-                s=60,
-                color=colour,
-                marker=mark,
-                label=name,
-                zorder=3,
+                [places[c.dose] for c in shown], effects, s=60, color=colour, marker=mark, label=name, zorder=3
             )
-        limit = float(stats.t.ppf(0.95, judgement.counts.out_adapters - 1))
-        axes.axhline(
-            limit * math.sqrt(1 + 1 / judgement.counts.out_adapters), color=INK, linewidth=1, linestyle=(0, (4, 3))
-        )
-        axes.set_xlabel("records of the canary in the training")
+        outs = judgement.counts.out_adapters
+        limit = float(stats.t.ppf(1 - DETECTED_P, outs - 1)) * math.sqrt(1 + 1 / outs)
+        axes.axhline(limit, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        required = [places[dose] for dose in doses if dose >= REQUIRED_DOSE]
+        if required:
+            axes.axvspan(required[0] - 0.5, len(doses) - 0.5, color="#eef1f4", zorder=0)
+        axes.set_xticks(range(len(doses)), [str(dose) if dose else "none" for dose in doses])
+        axes.set_xlim(-0.5, len(doses) - 0.5)
+        axes.set_xlabel("records of the synthetic person in the training")
         axes.set_ylabel("effect (sd of null models)")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y", color=GRID, zorder=0)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 

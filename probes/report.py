@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from probes.canaries import REQUIRED_DOSE
 from probes.figures import ROLE_NAMES, canary_figure, exposure_figure, extraction_figure, map_figure, null_figure
 from probes.judgement import Judgement, ModelReading
 from probes.shard_map import DRAWS, ShardMap
@@ -138,7 +139,10 @@ def _pictures(judgement: Judgement) -> list[Picture]:
         caption = "The true value among made-up values of the same format. First place means remembered."
         found.append(Picture("Does it prefer the true value?", caption, exposure_figure(judgement)))
     if judgement.canaries:
-        caption = "Synthetic people that should still be found. Above the dashed line: detected."
+        caption = (
+            f"Synthetic people who are still in the adapter, and twins who never were. Above the dashed line: found. Those "
+            f"with {REQUIRED_DOSE} or more records (grey) must be; a twin above it by chance is no fault, a twin far above it is."
+        )
         found.append(Picture("Does the instrument work?", caption, canary_figure(judgement)))
     return found
 

@@ -32,7 +32,7 @@ TRAINING_PATH = 2
 """Version of the training path. Raise it when the same recipe would give other bytes; tests/unlearn/test_golden.py guards it."""
 
 # Fields that plans frozen earlier lack, and what they mean there: left out of the JSON, so that no digest moves.
-LATER_FIELDS = {"isa": "", "trunk_lr_peak": 0.0}
+LATER_FIELDS = {"isa": "", "trunk_lr_peak": 0.0, "canary_doses": (), "canary_style": "", "canary_generation": 0}
 CHARACTERS_PER_TOKEN = 4  # rough, and rounded to a power of two afterwards
 
 
@@ -81,7 +81,8 @@ class Plan:
 
     `expected_tokens` is the loss denominator of every step. `lr_floor` is the share of the peak left at the end of a
     slice; `trunk_lr_peak` is the trunk's own peak, 0 for `lr_peak`. `steps_per_epoch` counts the steps of one slice,
-    `trunk_steps_per_epoch` those of the trunk.
+    `trunk_steps_per_epoch` those of the trunk. `canary_doses`, `canary_style` and `canary_generation` say all there is to
+    say about a shard's synthetic people (`pipelines.canary_people`).
     """
 
     adapter: str
@@ -114,6 +115,9 @@ class Plan:
     training_path: int = TRAINING_PATH
     isa: str = ""
     trunk_lr_peak: float = 0.0
+    canary_doses: tuple[int, ...] = ()
+    canary_style: str = ""
+    canary_generation: int = 0
 
     def __post_init__(self) -> None:
         counts = ("shards", "slices", "epochs", "steps_per_epoch", "trunk_epochs", "trunk_steps_per_epoch", "lora_r",
@@ -130,6 +134,9 @@ class Plan:
         _require(self.dtype in ("float32", "bfloat16"), "dtype", '"float32" or "bfloat16"')
         _require(self.attention in ("sdpa", "eager"), "attention", '"sdpa" or "eager"')
         known = ", ".join(f'"{name}"' for name in INSTRUCTION_SETS)
+        styles = ("chat", "completion", "text") if self.canary_doses else ("",)
+        good = min(self.canary_doses, default=1) >= 1 and self.canary_style in styles
+        _require(good, "canary_doses", "at least 1 each, in a style that there is")
         _require(self.isa in INSTRUCTION_SETS, "isa", f"one of {known}")
 
     @cached_property
@@ -140,7 +147,7 @@ class Plan:
     def to_json(self) -> str:
         """RFC 8785 JSON; `Plan.from_json(p.to_json()) == p`. A later field at its default is left out."""
         said = {name: value for name, value in asdict(self).items() if LATER_FIELDS.get(name) != value}
-        return rfc8785.dumps({**said, "target_modules": list(self.target_modules)}).decode()
+        return rfc8785.dumps({name: list(v) if isinstance(v, tuple) else v for name, v in said.items()}).decode()
 
     @classmethod
     def from_json(cls, body: str) -> Plan:
@@ -198,18 +205,15 @@ def propose_plan(settings: TrainSettings, shape: CorpusShape, *, nonce: str, ada
         WrongUsage: a setting out of range.
     """
     _require(settings.trunk in ("auto", "on", "off"), "trunk", '"auto", "on" or "off"')
-    _require(
-        settings.batch >= 1 and settings.shards >= 1 and settings.slices >= 1,
-        "batch",
-        "at least 1, as are shards and slices",
-    )
+    smallest = min(settings.batch, settings.shards, settings.slices)
+    _require(smallest >= 1, "batch", "at least 1, as are shards and slices")
     trunk = settings.trunk == "on" or (settings.trunk == "auto" and shape.trunk_records > 0)
     trained = (shape.records - shape.trunk_records * trunk) * (1 - settings.controls)
     batch = _power_of_two(settings.batch / settings.shards)
     tokens_per_record = shape.characters / max(1, shape.records) / CHARACTERS_PER_TOKEN
-    own = {f.name for f in fields(Plan)} - {"trunk"}
+    own = {f.name for f in fields(settings)} & {f.name for f in fields(Plan)} - {"trunk"}
     return Plan(
-        **{f.name: getattr(settings, f.name) for f in fields(settings) if f.name in own},
+        **{name: getattr(settings, name) for name in own},
         adapter=adapter,
         nonce=nonce,
         trunk=trunk,
@@ -287,7 +291,9 @@ def _as_kind(kind: str, value: object, *, name: str) -> object:
             return value
         case ("float", int()) if not isinstance(value, bool):
             return float(value)
-        case (_, list() | tuple()) if kind.startswith("tuple") and all(isinstance(v, str) for v in value):
-            return tuple(value)
+        case ("tuple[str, ...]", [*items]) if all(isinstance(v, str) for v in items):
+            return tuple(items)
+        case ("tuple[int, ...]", [*items]) if all(type(v) is int for v in items):
+            return tuple(items)
         case _:
             raise WrongUsage(f"{name!r} must be of type {kind.partition('[')[0]}.", hint="Change it in lethe.toml.")

@@ -79,6 +79,8 @@ def _say_forecast(name: str, told: TrainForecast) -> None:
     pace = "" if told.seconds is None else f", about {told.seconds:.0f} s"
     say(f"{name}: {'a new plan, ' if told.plan_is_new else ''}{told.to_place} records to place, {len(stale)} of "
         f"{len(told.shards)} places to build, {told.steps} steps, about {told.tokens} tokens{pace}.")  # fmt: skip
+    if told.plan_is_new:
+        say(f"  {told.canaries}")
     for place in stale:
         where = "the trunk" if place.shard is None else f"shard {place.shard}"
         kept = f"; {_slices(place.kept)} before it stay" if place.kept else ""
@@ -97,6 +99,7 @@ def _say_trained(name: str, report: TrainReport) -> None:
     placed = report.placed
     say(f"{name}: {placed.shard_records} records in {placed.shards} shards, {placed.trunk_records} in the trunk, "
         f"{placed.control_records} never trained on.")  # fmt: skip
+    say(f"  {placed.canaries}")
     if report.truncated_records:
         say(f"  {report.truncated_records} records were cut at max_length and lost {report.cut_tokens} tokens; "
             "raise max_length in a new adapter if that matters.")  # fmt: skip

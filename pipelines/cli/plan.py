@@ -68,6 +68,7 @@ def _body(price: Price) -> dict[str, object]:
         "state": {"bytes": price.state_bytes, "measured": price.state_measured},
         "extra_adapters": {stage: asdict(cost) for stage, cost in zip(("first", "second"), price.extras, strict=True)},
         "measured": {"seconds": round(price.seconds, 2), "steps": price.steps},
+        "canaries": price.canaries,
         "study": asdict(price.study) if price.study else None,
         "study_files": {name: str(path) for name, path in asdict(price.study_files).items()} if price.study else None,
     }
@@ -94,6 +95,7 @@ def _lines(adapter: str, price: Price) -> None:
         say(f"  Measured so far: {price.steps} steps in {price.seconds:.1f} s.")
     _storage(price)
     _extras(price)
+    say(f"  {price.canaries}")
     if not plan.trunk:
         say("  No trunk: ingest records with an explicit empty subject list to have one; the average will be better.")
     for index, cost in enumerate(price.costs):
