@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from crashes import Killed, crashing
+from crashes import Killed, crashing, let_die
 from road import rebuilt_case
 from small_world import (
     ADAPTER,
@@ -169,6 +169,7 @@ def test_a_crash_anywhere_between_plan_and_placement_plants_one_set(ingested, pl
                 freeze_and_place(workspace, ADAPTER, plan)
         except Killed:
             again = open_workspace(workspace.settings.workspace)
+            let_die(again)
             freeze_and_place(again, ADAPTER, plan)
             assert len(held(again)) == len(planted(again)) == ALL, f"crashed at boundary {at}"
         if schedule.passed < at:
