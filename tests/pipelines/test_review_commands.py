@@ -137,8 +137,7 @@ def test_the_expiry_is_a_job_with_a_nightly_schedule(folder: Path) -> None:
     assert "3 blocked: 2 art9_lexicon, 1 oversize" in review("list", folder=folder).out
     assert "expired" in review("list", "--status", "blocked", folder=folder).out
     assert status(folder) == ["admitted", "blocked", "blocked", "blocked"]
-    (schedule,) = defs.schedules
-    assert (schedule.name, schedule.job_name) == ("daily_expiry", "quarantine_expiry")
+    assert ("daily_expiry", "quarantine_expiry") in {(schedule.name, schedule.job_name) for schedule in defs.schedules}
 
 
 def test_zero_days_is_never(folder: Path) -> None:
