@@ -173,7 +173,7 @@ def pass_costs(count: int) -> dict[str, float]:
         "adapter pass, ms per 1,000 tokens": round(1e6 * adapter_s / tokens, 1),
         "base pass, ms per 1,000 tokens": round(1e6 * base_s / tokens, 1),
         "nine scores, us per record": round(1e6 * scores_s / len(items), 1),
-        "floats kept per scored token": 5, "logits per scored token": int(target._vocabulary),  # noqa: SLF001
+        "floats kept per scored token": 5, "logits per scored token": target.vocabulary,
     }  # fmt: skip
 
 

@@ -70,7 +70,8 @@ def extra_costs(
 
     wanted = settings.probes.out_adapters
     first = max(0, wanted - (plan.shards - hit))
-    return tuple(extra_cost(plan, n, generations=generations) for n in (first, max(LEAST_SECOND, wanted)))  # type: ignore[return-value]
+    second = max(LEAST_SECOND, wanted)
+    return extra_cost(plan, first, generations=generations), extra_cost(plan, second, generations=generations)
 
 
 def _measured_bytes(workspace: Workspace, session: Session, plan: Plan) -> int | None:

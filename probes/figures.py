@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -85,16 +86,21 @@ def null_figure(judgement: Judgement) -> str:
     def draw(axes: Axes) -> None:
         for y, row in enumerate(rows):
             _null_row(axes, row, y, alpha=judgement.protocol.primary_alpha)
-        axes.set_yticks(range(len(rows)), [f"shard {row.shard}" for row in rows])
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel("gain over the base (nats)")
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.grid(axis="x", color=GRID, zorder=0)
-        axes.legend(
-            loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, handletextpad=0.4, columnspacing=1.0
-        )
+        _shards_down(axes, [row.shard for row in rows], grid="x")
 
     return draw_svg(2.5 + 0.7 * max(0, len(rows) - 1), draw)
+
+
+def _shards_down(axes: Axes, shards: Sequence[int], *, grid: Literal["x", "both"]) -> None:
+    """A line for each shard, from the top; gains to the right."""
+    axes.set_yticks(range(len(shards)), [f"shard {shard}" for shard in shards])
+    axes.set_ylim(len(shards) - 0.4, -0.6)
+    axes.set_xlabel("gain over the base (nats)")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(axis=grid, color=GRID, zorder=0)
+    axes.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, handletextpad=0.4, columnspacing=1.0
+    )
 
 
 def _null_row(axes: Axes, row: Membership, y: int, *, alpha: float) -> None:
@@ -136,14 +142,7 @@ def map_figure(judgement: Judgement) -> str:
         if seen := [shard for shard in shards if after[shard].lit]:
             ring = {"facecolor": "none", "edgecolor": INK, "linewidth": 1.4, "label": "stands out now"}
             axes.scatter([after[s].score for s in seen], [shards.index(s) for s in seen], s=240, zorder=5, **ring)
-        axes.set_yticks(range(len(shards)), [f"shard {shard}" for shard in shards])
-        axes.set_ylim(len(shards) - 0.4, -0.6)
-        axes.set_xlabel("gain over the base (nats)")
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.grid(axis="both", color=GRID, zorder=0)
-        axes.legend(
-            loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, handletextpad=0.4, columnspacing=1.0
-        )
+        _shards_down(axes, shards, grid="both")
 
     return draw_svg(1.5 + 0.27 * len(shards), draw)
 

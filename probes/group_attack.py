@@ -173,8 +173,8 @@ def _calibrated(own: np.ndarray, others: np.ndarray, first: int) -> Columns:
 
 def _whole(values: Sequence[float | Abstained]) -> list[float] | Abstained:
     """All the numbers, or the first reason why one is missing: a score that skips records would flatter itself."""
-    silent = [value for value in values if isinstance(value, Abstained)]
-    return silent[0] if silent else _finite([float(value) for value in values])  # type: ignore[arg-type]
+    silent = next((value for value in values if isinstance(value, Abstained)), None)
+    return silent or _finite([value for value in values if not isinstance(value, Abstained)])
 
 
 def _finite(values: Sequence[float]) -> list[float]:

@@ -58,8 +58,7 @@ def context_length(base: Path) -> int | None:
     """The longest input of the base in tokens; None where its config does not say."""
     _require_base(base)
     found = _read_json(base / "config.json")
-    given = [found[name] for name in POSITIONS if isinstance(found.get(name), int)]
-    return given[0] if given else None  # type: ignore[return-value]
+    return next((given for name in POSITIONS if isinstance(given := found.get(name), int)), None)
 
 
 def _require_base(base: Path) -> None:

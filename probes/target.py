@@ -48,7 +48,7 @@ class Target:
         self._model = model.eval()
         self._scheme = scheme
         self._padding = padding
-        self._vocabulary = int(model.get_input_embeddings().weight.shape[0])
+        self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
 
     @classmethod
     def open(cls, panel: Panel, *, scheme: DecodingScheme) -> Target:
@@ -95,7 +95,7 @@ class Target:
 
         The prompt runs once; its key-value cache is shared by all endings.
         """
-        size = max(1, LOGITS_PER_BATCH // (self._vocabulary * max(map(len, endings))))
+        size = max(1, LOGITS_PER_BATCH // (self.vocabulary * max(map(len, endings))))
         with self._as(name):
             start = self._model(input_ids=torch.tensor([list(prompt)], device=self._device), use_cache=True)
             parts = [self._continue(start, endings[i : i + size]) for i in range(0, len(endings), size)]
@@ -120,7 +120,7 @@ class Target:
         order = sorted(range(len(items)), key=lambda i: len(items[i].ids))
         group: list[int] = []
         for i in order:
-            room = batch or max(1, LOGITS_PER_BATCH // (self._vocabulary * len(items[i].ids)))
+            room = batch or max(1, LOGITS_PER_BATCH // (self.vocabulary * len(items[i].ids)))
             if len(group) >= room:
                 yield group
                 group = []

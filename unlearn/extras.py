@@ -58,7 +58,7 @@ def draw_extra(plan: Plan, key: bytes, members: Iterable[StudyMember], *, salt: 
     draw, shard = divmod(number, plan.shards)
     salted = extra_key(key, salt=salt, draw=draw)
     arranged = arrange(replace(plan, controls=0.0, trunk=False), salted, members)
-    mine = {index: found for (where, index), found in sorted(arranged.items()) if where == shard}  # type: ignore[arg-type]
+    mine = {index: arranged[where, index] for where, index in sorted(arranged) if where == shard}
     return Extra(number, salted, shard, mine)
 
 

@@ -108,9 +108,9 @@ def test_date_candidates_are_real_days_of_the_year_in_the_same_form(day, form):
 
 def _parsed(text, form):
     try:
-        return datetime.datetime.strptime(text, form).date()  # noqa: DTZ007
+        return datetime.datetime.strptime(text, form).date()  # noqa: DTZ007 - a date has no zone
     except ValueError:  # written the other way round: the value leaves that open
-        return datetime.datetime.strptime(text, form.replace("%d", "%x").replace("%m", "%d").replace("%x", "%m")).date()  # noqa: DTZ007
+        return datetime.datetime.strptime(text, form.replace("%d", "%x").replace("%m", "%d").replace("%x", "%m")).date()  # noqa: DTZ007 - a date has no zone
 
 
 def test_other_peoples_dates_settle_what_a_date_leaves_open():

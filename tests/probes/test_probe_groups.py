@@ -72,7 +72,10 @@ def test_the_interval_is_delongs_on_the_logit():
     rng = np.random.default_rng(4)
     members, controls = np.round(rng.normal(1, 1, 25), 1), np.round(rng.normal(size=31), 1)
     found = separation(members, controls).interval
-    logit = lambda p: math.log(p / (1 - p))  # noqa: E731
+
+    def logit(p: float) -> float:
+        return math.log(p / (1 - p))
+
     half = 1.959964 * placements_error(members, controls) / (found.point * (1 - found.point))
     assert logit(found.upper) - logit(found.point) == pytest.approx(half, rel=1e-5)
     assert logit(found.point) - logit(found.lower) == pytest.approx(half, rel=1e-5)
