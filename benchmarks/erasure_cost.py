@@ -159,6 +159,11 @@ def by_shard(world: World, rng: random.Random) -> dict[int, list[Person]]:
     return found
 
 
+def one_of_each(waiting: Mapping[int, list[Person]], shards: int, rng: random.Random) -> list[Person]:
+    """One person from each of so many shards, taken off those who wait; a shard without anybody left is passed over."""
+    return [waiting[shard].pop() for shard in rng.sample(sorted(filter(waiting.get, waiting)), shards)]
+
+
 def measure(settings: str, *, people: int, singles: int, groups: int) -> dict[str, object]:
     """One world: single people first, then groups over two and four shards."""
     rng = random.Random(3)
@@ -172,7 +177,7 @@ def measure(settings: str, *, people: int, singles: int, groups: int) -> dict[st
         }  # fmt: skip
         waiting = by_shard(world, rng)
         for shards, count in ((1, singles), (2, groups), (4, groups)):
-            groups_of_people = [[waiting[s].pop() for s in rng.sample(sorted(waiting), shards)] for _ in range(count)]
+            groups_of_people = [one_of_each(waiting, shards, rng) for _ in range(count)]
             runs = [erase(world, group, derive=shards == 1) for group in groups_of_people]
             found[f"{shards} shard" + "s" * (shards > 1)] = _summary(world, runs)
     return found

@@ -66,9 +66,7 @@ def test_the_upper_bound_covers_in_95_of_100_worlds():
 
 
 def test_an_erasure_that_kept_the_model_is_not_worse_and_a_broken_release_is(world):
-    same = judge(
-        dossier(values=(), canaries=()), replace(world.panel(composed=True), composed_post=world.pre), protocol()
-    )
+    same = judge(dossier(canaries=()), replace(world.panel(composed=True), composed_post=world.pre), protocol())
     assert same.utility.sentence.startswith("The rest of the model is not worse by more than 0.02")
     assert (same.utility.change.difference, same.utility.change.upper) == (0.0, 0.0)
     assert same.verdict.outcome == "FAIL", "a kept model is no excuse for a kept person"
