@@ -289,6 +289,13 @@ def clustered(worlds: Sequence[Sequence[bool]]) -> dict[str, float]:
     return {"rate": round(rate, 4), "lower": round(max(0.0, rate - half), 4), "upper": round(rate + half, 4)}
 
 
+def _in_turn(kinds: Mapping[str, Kind]) -> list[tuple[str, int]]:
+    """Every world by kind and number, the kinds mixed in proportion."""
+    return sorted(
+        ((name, n) for name, kind in kinds.items() for n in range(kind.worlds)), key=lambda w: w[1] / kinds[w[0]].worlds
+    )
+
+
 def main() -> int:
     """Print rates for each kind of world and for all; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -297,21 +304,18 @@ def main() -> int:
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     kinds = dict(list(KINDS_OF_WORLD.items())[-1:]) if quick else KINDS_OF_WORLD
+    worlds: dict[str, list[list[Outcome]]] = {name: [] for name in kinds}
     found: dict[str, dict[str, object]] = {}
-    everything: list[list[Outcome]] = []
-    for name, kind in kinds.items():
-        worlds = []
-        for number in tqdm(range(1 if quick else kind.worlds), desc=name, unit="worlds"):
-            with tempfile.TemporaryDirectory() as folder:
-                world = make_world(kind, number, Path(folder))
-                worlds.append(list(trials(world, count=2 if quick else kind.trials, number=number)))
-        everything += worlds
-        found[name] = summarise(worlds)
-        _show(name, found[name])
-    found["all"] = summarise(everything)
-    _show("all", found["all"])
-    if not quick:
-        write_result("false-alarms", {"candidates": CANDIDATES, "kinds": found})
+    for name, number in tqdm(_in_turn(kinds)[: 1 if quick else None], desc="plans", unit="plans"):
+        with tempfile.TemporaryDirectory() as folder:
+            world = make_world(kinds[name], number, Path(folder))
+            worlds[name].append(list(trials(world, count=2 if quick else kinds[name].trials, number=number)))
+        done = {**worlds, "all": [world for own in worlds.values() for world in own]}
+        found = {kind: summarise(own) for kind, own in done.items() if own}
+        if not quick:  # after every plan: what is cut short has measured something
+            write_result("false-alarms", {"candidates": CANDIDATES, "kinds": found})
+    for name, part in found.items():
+        _show(name, part)
     met = [_bars(name, part) for name, part in found.items()]
     return 0 if all(met) or quick else 1
 

@@ -11,6 +11,7 @@ import json
 import shutil
 import uuid
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,21 +110,28 @@ def test_a_warm_start_from_the_old_adapter_never_passes(world, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_contaminated_base_never_passes(tmp_path):
-    """The base knew the person before any adapter. What the new adapter then shows is called a residue: FAIL comes first."""
-    base = contaminated_base(tmp_path)
-    trained = w.build(tmp_path, on=base)
-    assert verdict_of(replace(trained.panel(), base=base)) in {("FAIL", "RESIDUE_SEEN"), ("INCONCLUSIVE", "IN_BASE")}
+def test_a_contaminated_base_is_in_base(tmp_path):
+    """The base knew the person before any adapter; the null models grew from it too, so nothing stands out after."""
+    assert verdict_on_a_base_that_knows(w.SUBJECT_RECORDS, tmp_path) == ("INCONCLUSIVE", "IN_BASE")
 
 
-def contaminated_base(folder: Path) -> Path:
-    knowing = w.train(folder / "knowing", [*w.SUBJECT_RECORDS, *NEIGHBOURS], epochs=30)
+@pytest.mark.slow
+def test_a_base_that_knows_the_person_and_their_shard_never_passes(tmp_path):
+    """A shard whose neighbours the base knows too has little to learn and forgets less of the person than the others."""
+    found = verdict_on_a_base_that_knows([*w.SUBJECT_RECORDS, *NEIGHBOURS], tmp_path)
+    assert found in {("FAIL", "RESIDUE_SEEN"), ("INCONCLUSIVE", "IN_BASE")}
+
+
+def verdict_on_a_base_that_knows(known: Sequence[TrainingRecord], folder: Path) -> tuple[str, str]:
+    """An honest erasure in the world trained on a base into which these records were merged."""
+    knowing = w.train(folder / "knowing", known, epochs=30)
     with warnings.catch_warnings():  # peft 0.21 asks transformers 5.23 for a property under its old name
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        base = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(w.BASE), knowing).merge_and_unload()
-    base.save_pretrained(folder / "base")
-    AutoTokenizer.from_pretrained(w.BASE).save_pretrained(folder / "base")
-    return folder / "base"
+        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(w.BASE), knowing).merge_and_unload()
+    base = folder / "base"
+    model.save_pretrained(base)
+    AutoTokenizer.from_pretrained(w.BASE).save_pretrained(base)
+    return verdict_of(replace(w.build(folder, on=base).panel(), base=base))
 
 
 # --- faults of what lies on the disk: refused before anything is scored --------------------------------------------------
