@@ -21,20 +21,34 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from measuring import beside_bar, write_result
 from scipy import stats
 from tqdm import tqdm
 
+import probes.bench
 from lineage.records import Chat, Message, TrainingRecord
 from pipelines.demo_rows import KINDS, DemoRow, Person
 from pipelines.demo_writer import Writer, draw_people
-from probes.dossier import ControlRecord, Dossier, Panel, PersonalValue, PlacedRecord, Protocol
+from probes.dossier import (
+    AttackRules,
+    ControlRecord,
+    DecodingScheme,
+    Dossier,
+    Panel,
+    PersonalValue,
+    PlacedRecord,
+    Protocol,
+)
 from probes.judge import judge
 from probes.judgement import Judgement
+from probes.readings import TokenReadings
 from probes.shard_map import map_budget
 from probes.stats import Abstained
+from probes.target import BASE, Target
+from probes.tokens import Tokenised
 from probes.where import lit
 from unlearn.adapters import adapter_files, write_adapter
 from unlearn.base import Base, base_spec, load_base
@@ -48,6 +62,8 @@ from unlearn.train import State, initial_state, train_slice
 
 ALPHA = 0.05
 CANDIDATES = 199  # of an exposure; a case takes 999, five times as long
+FEW_WAYS = AttackRules(prompts=1, shots=1, prefix_tokens=(8,), templates=AttackRules().templates[:1])
+"""Ways of asking enter no verdict."""
 TESTS = ("membership", "exposure", "extraction")
 MOST_BY_CHANCE, DOUBT = 0.07, 0.05  # the bar of a test: a rate of at most 7%, whose interval reaches down to 5%
 NAMESAKE = 8  # `draw_people` gives the ninth person the eighth's name
@@ -160,6 +176,31 @@ def _record(row: DemoRow) -> TrainingRecord:
     return TrainingRecord(row.row_id, Chat(tuple(Message(turn.role, turn.text()) for turn in row.turns)))
 
 
+class Remembering(Target):
+    """A target that reads a record under a model once for all trials of a world; the new adapter is read each time.
+
+    Who stands beside a record in a batch changes a reading by less than 1e-5 (`probe_scores.py`).
+    """
+
+    kept: ClassVar[dict[tuple[str, Tokenised], TokenReadings]] = {}
+
+    @classmethod
+    def open(cls, panel: Panel, *, scheme: DecodingScheme) -> Remembering:
+        """As `Target.open`; a model is known by its folder."""
+        found = super().open(panel, scheme=scheme)
+        found.folders = {BASE: str(panel.base), **{name: str(path) for name, path in panel.adapters().items()}}
+        return found
+
+    def read(self, name: str, items: Sequence[Tokenised], *, batch: int | None = None) -> list[TokenReadings]:
+        """As `Target.read`."""
+        folder = self.folders[name]
+        if name.startswith("post_"):
+            return super().read(name, items, batch=batch)
+        new = [item for item in items if (folder, item) not in self.kept]
+        self.kept.update(((folder, item), read) for item, read in zip(new, super().read(name, new), strict=True))
+        return [self.kept[folder, item] for item in items]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What the first stage said of a trial, and after its FAIL the second."""
@@ -236,7 +277,7 @@ def protocol_of(world: World, panel: Panel, *, candidates: int = CANDIDATES) -> 
     """The rules of a first stage, with fewer candidates than a case has."""
     return Protocol(
         out_adapters=len(panel.out_names()), extra_adapters=len(panel.extra), max_length=world.plan.max_length,
-        candidates=candidates, map_alpha=map_budget(len(panel.outs) + len(panel.pre)),
+        candidates=candidates, map_alpha=map_budget(len(panel.outs) + len(panel.pre)), attacks=FEW_WAYS,
     )  # fmt: skip
 
 
@@ -306,9 +347,11 @@ def main() -> int:
     kinds = dict(list(KINDS_OF_WORLD.items())[-1:]) if quick else KINDS_OF_WORLD
     worlds: dict[str, list[list[Outcome]]] = {name: [] for name in kinds}
     found: dict[str, dict[str, object]] = {}
+    probes.bench.Target = Remembering
     for name, number in tqdm(_in_turn(kinds)[: 1 if quick else None], desc="plans", unit="plans"):
         with tempfile.TemporaryDirectory() as folder:
             world = make_world(kinds[name], number, Path(folder))
+            Remembering.kept.clear()
             worlds[name].append(list(trials(world, count=2 if quick else kinds[name].trials, number=number)))
         done = {**worlds, "all": [world for own in worlds.values() for world in own]}
         found = {kind: summarise(own) for kind, own in done.items() if own}
