@@ -41,6 +41,10 @@ def train(
 
     Says first what it will rebuild and why. Training again does nothing; after a crash it goes on; after an erasure only
     the affected shards are rebuilt.
+
+    \b
+    Example:
+      lethe train support --dry-run
     """
     from lineage import builds
     from pipelines.forecasting import forecast_training
@@ -125,7 +129,12 @@ def _print(node: object, as_json: bool) -> None:
 @workspace_option
 @json_option
 def lineage_subject(key: str | None, source: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
-    """Records, slices, states, adapters and releases a person's data is in. Without KEY an identifier is asked for."""
+    """Records, slices, states, adapters and releases a person's data is in. Without KEY an identifier is asked for.
+
+    \b
+    Example:
+      echo "C-1007" | lethe lineage subject --from-file -
+    """
     from lineage.subjects import find_subject
     from lineage.trace import trace_subject
 
@@ -139,10 +148,10 @@ def lineage_subject(key: str | None, source: Path | None, workspace_dir: Path | 
     _print(node, as_json)
 
 
-def _traced(name: str, argument: str, help_text: str) -> None:
+def _traced(name: str, argument: str, help_text: str, *, example: str) -> None:
     """A command that prints one lineage, by the function of `lineage.trace` that bears its name."""
 
-    @lineage_group.command(name, help=help_text)
+    @lineage_group.command(name, help=f"{help_text}\n\n\b\nExample:\n  lethe lineage {name} {example}")
     @click.argument("given", metavar=argument)
     @workspace_option
     @json_option
@@ -155,8 +164,9 @@ def _traced(name: str, argument: str, help_text: str) -> None:
         _print(node, as_json)
 
 
-_traced("record", "RECORD_ID", "Where one record went.")
+_traced("record", "RECORD_ID", "Where one record went.", example="5f0c9a")
 _traced(
-    "adapter", "NAME_OR_DIGEST", "A composed adapter (by digest, or the one in service by name) down to its records."
-)
-_traced("release", "ADAPTER", "Every release of an adapter, newest first.")
+    "adapter", "NAME_OR_DIGEST", "A composed adapter (by digest, or the one in service by name) down to its records.",
+    example="support --json",
+)  # fmt: skip
+_traced("release", "ADAPTER", "Every release of an adapter, newest first.", example="support")

@@ -84,7 +84,12 @@ def file_(  # noqa: PLR0913 - one option per line of the form
 @workspace_option
 @json_option
 def list_(workspace_dir: Path | None, as_json: bool) -> None:
-    """All cases by due date."""
+    """All cases by due date.
+
+    \b
+    Example:
+      lethe erase list
+    """
     from lineage.dossier import inbox
 
     workspace = opened(workspace_dir)
@@ -112,7 +117,12 @@ def list_(workspace_dir: Path | None, as_json: bool) -> None:
 def approve(
     case_id: str, digest: str, purging: bool, workspace_dir: Path | None, actor_name: str, as_json: bool
 ) -> None:
-    """Approve a preview, or (--purge) the destruction. Bound to the digest of what was read."""
+    """Approve a preview, or (--purge) the destruction. Bound to the digest of what was read.
+
+    \b
+    Example:
+      lethe erase approve CASE --digest 41d8...07 --as dana
+    """
     from lineage import desk
 
     workspace = opened(workspace_dir)
@@ -125,7 +135,12 @@ def approve(
 @workspace_option
 @json_option
 def probe(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
-    """Print the verdict of a case. Exit 1 for FAIL."""
+    """Print the verdict of a case. Exit 1 for FAIL.
+
+    \b
+    Example:
+      lethe erase probe CASE --json
+    """
     from lineage.dossier import read_case
 
     found = read_case(opened(workspace_dir), case_id, now=_now())
@@ -149,7 +164,12 @@ def probe(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
 @workspace_option
 @json_option
 def purge(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
-    """Destroy what was approved: text, keys, old states and adapters; then search every byte for what is left."""
+    """Destroy what was approved: text, keys, old states and adapters; then search every byte for what is left.
+
+    \b
+    Example:
+      lethe erase purge CASE
+    """
     from lineage.dossier import read_case
     from pipelines.launch import run_case_job
 
@@ -164,7 +184,12 @@ def purge(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
 @actor_option
 @json_option
 def retry(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bool) -> None:
-    """Send a failed case back to the step that failed; then run or purge goes on there."""
+    """Send a failed case back to the step that failed; then run or purge goes on there.
+
+    \b
+    Example:
+      lethe erase retry CASE --as max
+    """
     from lineage import desk
 
     workspace = opened(workspace_dir)
@@ -177,7 +202,12 @@ def retry(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bo
 @workspace_option
 @actor_option
 def sign(case_id: str, passphrase_prompt: bool, workspace_dir: Path | None, actor_name: str) -> None:
-    """Countersign the certificate with the DPO's key."""
+    """Countersign the certificate with the DPO's key.
+
+    \b
+    Example:
+      lethe erase sign CASE --passphrase-prompt --as dana
+    """
     from lineage import desk
 
     workspace = opened(workspace_dir)
@@ -189,7 +219,9 @@ def sign(case_id: str, passphrase_prompt: bool, workspace_dir: Path | None, acto
 def _decision(name: str, help_text: str, act: Callable[..., object]) -> None:
     """A command that records one decision with a reason."""
 
-    @erase_group.command(name, help=help_text)
+    example = f"\b\nExample:\n  lethe erase {name} CASE --reason '...' --as dana"
+
+    @erase_group.command(name, help=f"{help_text}\n\n{example}")
     @click.argument("case_id")
     @click.option("--reason", required=True, help="Why, in a sentence without personal data.")
     @workspace_option
@@ -223,7 +255,13 @@ _decision("extend", "Extend the time limit by two months, once, in the first mon
 @workspace_option
 @actor_option
 def hold(case_id: str, reason: str, lift: bool, workspace_dir: Path | None, actor_name: str) -> None:
-    """Place a legal hold (Art. 17(3)(e)), or lift it. A hold wins at any time before destruction."""
+    """Place a legal hold (Art. 17(3)(e)), or lift it. A hold wins at any time before destruction.
+
+    \b
+    Examples:
+      lethe erase hold CASE --reason "pending claim" --as dana
+      lethe erase hold CASE --lift --as dana
+    """
     from lineage import desk
 
     if bool(reason) == lift:

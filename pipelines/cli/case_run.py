@@ -28,6 +28,10 @@ def run(case_ids: tuple[str, ...], everything: bool, workspace_dir: Path | None,
 
     Several cases form a window: each affected shard is rebuilt once for all of them. A case that cannot go on leaves the
     window with its reason; the exit code is then 1.
+
+    \b
+    Example:
+      lethe erase run --all
     """
     from lineage.case import Stage
     from lineage.dossier import read_case

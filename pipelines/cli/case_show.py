@@ -25,7 +25,12 @@ DECISIONS = {"erase": "to erase", "redact": "to redact", "already_redacted": "re
 @workspace_option
 @json_option
 def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
-    """Everything about a case: stage, clock, evidence, runs."""
+    """Everything about a case: stage, clock, evidence, runs.
+
+    \b
+    Example:
+      lethe erase show CASE
+    """
     from lineage.dossier import read_case
 
     found = read_case(opened(workspace_dir), case_id, now=datetime.now(UTC))
@@ -58,7 +63,12 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
 @workspace_option
 @json_option
 def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
-    """Find every record the erasure must reach and what it costs; prints the digest that an approval binds."""
+    """Find every record the erasure must reach and what it costs; prints the digest that an approval binds.
+
+    \b
+    Example:
+      lethe erase preview CASE
+    """
     from lineage.dossier import read_case
     from pipelines.launch import run_case_job
 

@@ -27,6 +27,10 @@ def demo(directory: Path, seed: int, fresh: bool) -> None:
     """Run the whole road on synthetic people in DIRECTORY: ingest, train, erase one person, probe, purge, sign, verify.
 
     Takes a few minutes on two cores. The workspace stays; open it with: lethe up --workspace DIRECTORY/workspace
+
+    \b
+    Example:
+      lethe demo lethe-demo --fresh
     """
     from pipelines.demo import run_demo
 

@@ -42,6 +42,10 @@ def probe(  # noqa: PLR0913 - one option per fact
     """Look for a person in ADAPTER outside a case: membership, exposure and extraction in the shards that hold them.
 
     With --map in all shards: which of them stand out, and whether lineage knows why. Exit 1 if it does not.
+
+    \b
+    Example:
+      lethe probe support --map --from-file person.txt
     """
     from pipelines.launch import probe_person
 

@@ -51,7 +51,12 @@ def ledger_group() -> None:
 @workspace_option
 @json_option
 def ledger_verify(workspace_dir: Path | None, as_json: bool) -> None:
-    """Recompute the chain from its first event. Exit 1 if a link is broken."""
+    """Recompute the chain from its first event. Exit 1 if a link is broken.
+
+    \b
+    Example:
+      lethe ledger verify
+    """
     from lineage import ledger
     from lineage.chain import Broken
 

@@ -39,7 +39,12 @@ def init(directory: Path, controller: str, workspace_secret: Path | None, as_jso
 @workspace_option
 @json_option
 def doctor(workspace_dir: Path | None, as_json: bool) -> None:
-    """Say what is installed, what is missing, and what that means. Exit 1 if something needed is missing."""
+    """Say what is installed, what is missing, and what that means. Exit 1 if something needed is missing.
+
+    \b
+    Example:
+      lethe doctor
+    """
     from pipelines.doctor import examine
 
     findings = examine(workspace_dir)
@@ -61,7 +66,12 @@ def staff_group() -> None:
 )
 @workspace_option
 def staff_add(name: str, role: str, workspace_dir: Path | None) -> None:
-    """Add a member of staff under a short handle, e.g. 'dana'."""
+    """Add a member of staff under a short handle, e.g. 'dana'.
+
+    \b
+    Example:
+      lethe staff add dana --role dpo
+    """
     from lineage.access import Role, add_staff
     from pipelines.ingest import utc_now
 
@@ -75,7 +85,12 @@ def staff_add(name: str, role: str, workspace_dir: Path | None) -> None:
 @workspace_option
 @json_option
 def staff_list(workspace_dir: Path | None, as_json: bool) -> None:
-    """List everybody and their role."""
+    """List everybody and their role.
+
+    \b
+    Example:
+      lethe staff list
+    """
     from lineage.access import staff
 
     workspace = opened(workspace_dir)
@@ -89,7 +104,12 @@ def staff_list(workspace_dir: Path | None, as_json: bool) -> None:
 @click.argument("name")
 @workspace_option
 def staff_link(name: str, workspace_dir: Path | None) -> None:
-    """Print a one-time link with which NAME logs in to the console."""
+    """Print a one-time link with which NAME logs in to the console.
+
+    \b
+    Example:
+      lethe staff link dana
+    """
     from pipelines.serve import login_link
 
     say(login_link(opened(workspace_dir), name))
@@ -103,6 +123,10 @@ def up(workspace_dir: Path | None, port: int | None, dagster_port: int | None) -
     """Start the Dagster UI, its daemon and the console as one process tree; Ctrl-C stops all of it.
 
     Prints a one-time login link for every member of staff.
+
+    \b
+    Example:
+      lethe up --port 8090
     """
     from pipelines.serve import serve
 
