@@ -56,9 +56,8 @@ def train(
         frozen = Plan.from_json(plan_file.read_text(encoding="utf-8")) if plan_file else None
     except OSError as error:
         raise WrongUsage(f"The plan file {why_unreadable(error)}.") from None
-    names = [adapter] if adapter else sorted(workspace.settings.adapters)
     found = {}
-    for name in names:
+    for name in [adapter] if adapter else sorted(workspace.settings.adapters):
         told = forecast_training(workspace, name, frozen)
         if not as_json:
             _say_forecast(name, told)

@@ -78,31 +78,33 @@ def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
     contract, forecast = found.evidence["contract"], found.evidence["forecast"]
     body = {"case": case_id, "digest": found.case.preview_digest, "contract": contract, "forecast": forecast,
             "sightings": found.evidence["sightings"]}  # fmt: skip
+    show(body, as_json=as_json, lines=lambda: _say_preview(case_id, found.evidence, found.case.preview_digest))
 
-    def lines() -> None:
-        records = contract["records"]
-        counts = Counter(r["decision"] for r in records)
-        redacting = f"{counts['redact']} of others to redact, " if counts["redact"] else ""
-        say(f"{case_id}: {counts['erase']} records to erase, {redacting}{counts['already_redacted']} already redacted.")
-        for ground, count in sorted(Counter(r["ground"] for r in records if r["decision"] == "keep").items()):
-            say(f"  {count} kept: {ground}")
-        for line in _records(found.evidence):
-            say(line)
-        for name, cost in forecast["adapters"].items():
-            shards = ", ".join(_told(part) for part in cost["affected"]) or "none"
-            say(f"  {name}: shards {shards}; {cost['steps']} of {cost['full_steps']} steps "
-                f"({cost['fraction']:.1%} of a full retrain), about {cost['seconds_estimate']:.0f} s")  # fmt: skip
-            for words, part in (
-                ("the probes", cost["probes"]["first"]),
-                ("after a FAIL the probes", cost["probes"]["if_fail"]),
-            ):
-                if part["extra_adapters"]:
-                    say(f"    {words} train {part['extra_adapters']} extra adapters for a while: {part['steps']} steps")
-        for source in contract["sources_to_be_told"]:
-            say(f"  outside this workspace, to be told: the source {source}")
-        say(f"  approve it: lethe erase approve {case_id} --digest {found.case.preview_digest}")
 
-    show(body, as_json=as_json, lines=lines)
+def _say_preview(case_id: str, evidence: Mapping[str, Any], digest: str) -> None:
+    """What the erasure reaches and costs, and how to approve it."""
+    contract, forecast = evidence["contract"], evidence["forecast"]
+    records = contract["records"]
+    counts = Counter(r["decision"] for r in records)
+    redacting = f"{counts['redact']} of others to redact, " if counts["redact"] else ""
+    say(f"{case_id}: {counts['erase']} records to erase, {redacting}{counts['already_redacted']} already redacted.")
+    for ground, count in sorted(Counter(r["ground"] for r in records if r["decision"] == "keep").items()):
+        say(f"  {count} kept: {ground}")
+    for line in _records(evidence):
+        say(line)
+    for name, cost in forecast["adapters"].items():
+        shards = ", ".join(_told(part) for part in cost["affected"]) or "none"
+        say(f"  {name}: shards {shards}; {cost['steps']} of {cost['full_steps']} steps "
+            f"({cost['fraction']:.1%} of a full retrain), about {cost['seconds_estimate']:.0f} s")  # fmt: skip
+        for words, part in (
+            ("the probes", cost["probes"]["first"]),
+            ("after a FAIL the probes", cost["probes"]["if_fail"]),
+        ):
+            if part["extra_adapters"]:
+                say(f"    {words} train {part['extra_adapters']} extra adapters for a while: {part['steps']} steps")
+    for source in contract["sources_to_be_told"]:
+        say(f"  outside this workspace, to be told: the source {source}")
+    say(f"  approve it: lethe erase approve {case_id} --digest {digest}")
 
 
 def _told(part: Mapping[str, Any]) -> str:
