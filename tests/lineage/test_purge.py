@@ -26,7 +26,7 @@ from lineage_world import (
 )
 from sqlmodel import Session, SQLModel, delete, select, update
 
-from lineage import builds, purge
+from lineage import builds, purge, tombstones
 from lineage.access import Actor, Role
 from lineage.case import CaseFile, Filing, file_request
 from lineage.closure import find_closure
@@ -94,7 +94,7 @@ class Erasure:
 
     def bury(self) -> dict[str, int]:
         with self.world.database.transaction() as session:
-            return purge.bury(
+            return tombstones.bury(
                 session, case_id=CASE, record_ids=self.erased, forms=self.forms, keyring=self.world.keyring,
                 on=date(2026, 2, 28),
             )  # fmt: skip
@@ -345,7 +345,7 @@ def test_a_shared_cue_is_kept_once_and_as_long_as_the_last_of_its_forms(erasure:
     namesake = RegisterForm("k", "name", f"{NAME.split()[0]} Xylander")
     for year in (2028, 2027):
         with world.database.transaction() as session:
-            purge.bury(
+            tombstones.bury(
                 session, case_id=f"case-{year}", record_ids=[], forms=[namesake], keyring=world.keyring,
                 on=date(year, 1, 1),
             )  # fmt: skip
@@ -380,7 +380,7 @@ def suppressed_now(world: World) -> SuppressionList:
 
 def test_a_leap_day_has_an_end(erasure: Erasure) -> None:
     with erasure.world.database.transaction() as session:
-        purge.bury(
+        tombstones.bury(
             session,
             case_id=CASE,
             record_ids=erasure.erased,
