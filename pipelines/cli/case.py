@@ -178,11 +178,11 @@ def retry(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bo
 @actor_option
 def sign(case_id: str, passphrase_prompt: bool, workspace_dir: Path | None, actor_name: str) -> None:
     """Countersign the certificate with the DPO's key."""
-    from lineage import desk
+    from lineage import signing
 
     workspace = opened(workspace_dir)
     passphrase = click.prompt("Passphrase", hide_input=True) if passphrase_prompt else None
-    path = desk.sign(workspace, case_id, actor=_actor(workspace, actor_name), now=_now(), passphrase=passphrase)
+    path = signing.sign(workspace, case_id, actor=_actor(workspace, actor_name), now=_now(), passphrase=passphrase)
     say(f"Signed: {path}")
 
 
