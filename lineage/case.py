@@ -113,6 +113,7 @@ class CaseView:
     problem: str
     hold_reason: str
     extension_reason: str
+    reopen_reason: str
     only_consent: bool
     rescan_id: str | None
 

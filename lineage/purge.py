@@ -24,6 +24,7 @@ from lineage.tables import (
     ComposedPartRow,
     FindingRow,
     FindingSubjectRow,
+    NearEdgeRow,
     ParentRow,
     PlacementRow,
     QuarantineRow,
@@ -153,6 +154,8 @@ def forget_rows(
     )
     for table in children:
         drop(table, "record_id", record_ids)
+    for end in ("a", "b"):
+        drop(NearEdgeRow, end, record_ids)
     drop(RecordRow, "id", record_ids)
     if subject_key is not None:
         drop(RecordSubjectRow, "subject_key", [subject_key])

@@ -47,6 +47,7 @@ from lineage.tables import (
     CueRow,
     FindingRow,
     FindingSubjectRow,
+    NearEdgeRow,
     RecordRow,
     RecordSubjectRow,
     ReleaseRow,
@@ -77,7 +78,9 @@ class Erasure:
         self.mine, self.derived, self.mentions = [ids[0], ids[1]], ids[4], ids[2]
         self.others = [ids[2], ids[3], ids[5]]
         record_training(world, {(TRUNK, 0): [ids[5]], (0, 0): [ids[3]], (0, 1): [ids[0]], (0, 2): [ids[2]], (1, 0): [ids[1], ids[4]], (2, 0): []})  # fmt: skip
+        self.near = [tuple(sorted(pair)) for pair in ((ids[0], ids[3]), (ids[1], ids[5]), (ids[3], ids[5]))]
         with world.database.transaction() as session:
+            session.add_all(NearEdgeRow(a=a, b=b, similarity=0.9) for a, b in self.near)
             self.file(session, "case-00000000")
             CaseFile(session, "case-00000000").refuse(actor=DPO, reason="not now", now=NOW)
             self.file(session, CASE)
@@ -254,6 +257,7 @@ def test_other_people_keep_everything(erasure: Erasure) -> None:
         contents = training_contents(session, erasure.others, keystore=world.keystore)
     assert not any(isinstance(c.content, Chat) for c in contents)
     assert len(contents) == 3
+    assert [(edge.a, edge.b) for edge in world.rows(NearEdgeRow)] == erasure.near[2:], "of a pair, neither end is left"
 
 
 def test_findings_of_the_person_in_records_of_others_lose_their_value(erasure: Erasure) -> None:
