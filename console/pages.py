@@ -96,7 +96,7 @@ def file_page(
     request: Request, browser: BrowserSession, *, typed: dict[str, str], problem: Exception | None = None, status: int = 200
 ) -> Response:  # fmt: skip
     """The request form with what was typed before, and why it was not taken."""
-    today = request.app.state.clock().date()
+    today = workspace_of(request).settings.day(request.app.state.clock())
     values = {"grounds": GROUNDS, "methods": METHODS, "today": today, "typed": typed, "problem": problem}
     if browser.actor.role not in dossier.FILERS:
         raise HTTPException(403, "Only intake may file a request.")

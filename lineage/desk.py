@@ -15,7 +15,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from sqlmodel import Session
 
@@ -71,9 +71,10 @@ def file_case(workspace: Workspace, intake: Intake, *, actor: Actor, now: dateti
     actor.require(*FILERS, to="file a request")  # before the search: who is known is not for everybody
     identifiers = _identifiers(intake.identifiers)
     method = _sentence(intake.identity_method, "The identity method", forbidden=identifiers)
-    if intake.received_on > now.date() + timedelta(days=1):  # the controller's clock may be ahead of UTC
-        raise WrongUsage("The date of receipt lies in the future.")
     settings, case_id = workspace.settings, f"case-{secrets.token_hex(4)}"
+    if intake.received_on > settings.day(now):
+        zone = f"It is {settings.day(now)} in {settings.zone}; the zone is set in lethe.toml."
+        raise WrongUsage("The date of receipt lies in the future.", hint=zone)
     due = clock.due(intake.received_on, settings.country, subdivision=settings.subdivision or None)
     with workspace.database.transaction() as session:
         subject = _find_one(session, identifiers, workspace)
@@ -121,7 +122,7 @@ def extend(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now
     with workspace.database.transaction() as session:
         case = CaseFile(session, case_id)
         first = clock.due(case.view.received_on, settings.country, subdivision=settings.subdivision or None)
-        later = clock.extend(first, told_on=now.date(), reasons=sentence)
+        later = clock.extend(first, told_on=settings.day(now), reasons=sentence)
         return case.extend(actor=actor, due_on=later.date, basis=later.basis, reason=sentence, now=now)
 
 

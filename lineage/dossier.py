@@ -20,6 +20,7 @@ from lineage.case import GROUND_WORDS, CaseView, Stage, list_cases, view
 from lineage.chain import Event
 from lineage.errors import WrongUsage
 from lineage.evidence import evidence, has_evidence
+from lineage.settings import Settings
 from lineage.tables import CaseRow, CaseRunRow
 from lineage.workspace import Workspace
 
@@ -60,7 +61,7 @@ class NextStep:
 
 @dataclass(frozen=True)
 class Standing:
-    """A case and its clock at a moment. `days_left` counts whole days to the due day; negative is overdue.
+    """A case and its clock at a moment. `days_left` counts the controller's days to the due day; negative is overdue.
 
     `waits_for` is empty when nothing is to be done any more; then the clock does not matter.
     """
@@ -117,7 +118,7 @@ def has_case(workspace: Workspace, case_id: str) -> bool:
 def inbox(workspace: Workspace, *, now: datetime) -> list[Standing]:
     """All cases by due date."""
     with workspace.database.reader() as session:
-        return [_standing(case, now) for case in list_cases(session)]
+        return [_standing(case, now, workspace.settings) for case in list_cases(session)]
 
 
 def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossier:
@@ -132,7 +133,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
         query = select(CaseRunRow).where(CaseRunRow.case_id == case_id).order_by(col(CaseRunRow.at))
         kinds = [kind for kind in EVIDENCE_KINDS if has_evidence(session, case_id, kind)]
         return CaseDossier(
-            standing=_standing(case, now),
+            standing=_standing(case, now, workspace.settings),
             ground=GROUND_WORDS[case.ground],
             events=tuple(ledger.events_of_case(session, case_id)),
             evidence={kind: evidence(session, case_id, kind) for kind in kinds},
@@ -169,13 +170,14 @@ def may(actor: Actor, case: CaseView, step: NextStep) -> bool:
     return actor.role in step.roles and not (step.four_eyes and actor.name == case.filed_by)
 
 
-def _standing(case: CaseView, now: datetime) -> Standing:
+def _standing(case: CaseView, now: datetime, settings: Settings) -> Standing:
     ticking = not case.ended or case.stage == Stage.NOT_FOUND  # whoever was not found must still hear so in time
     waits_for = WAITS_FOR[case.stage] if ticking else ""
+    alarm = clock.alarm_level(now, case.received_on, case.due_on, zone=settings.time_zone)
     return Standing(
         case=case,
-        days_left=(case.due_on - now.date()).days,
-        alarm=clock.alarm_level(now, case.received_on, case.due_on) if ticking else clock.AlarmLevel.NONE,
+        days_left=(case.due_on - settings.day(now)).days,
+        alarm=alarm if ticking else clock.AlarmLevel.NONE,
         waits_for="the legal hold to be lifted" if case.hold_reason and not case.ended else waits_for,
     )
 

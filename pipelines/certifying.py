@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
         destroyed=_destroyed(found["destruction"]),
         derived_files=(),
         probes=certified_probes(found["probe"]),
-        backups=_backups(),
+        backups=_backups(workspace.settings.day(utc_now())),
         to_be_told=tuple(
             f.ToBeTold(kind="upstream", whom=f"the file or system behind the source {source}")
             for source in found["contract"]["sources_to_be_told"]
@@ -215,8 +215,8 @@ def _destroyed(destruction: Mapping[str, Any]) -> tuple[f.Destroyed, ...]:
     )
 
 
-def _backups() -> tuple[f.Backup, ...]:
-    expires = (utc_now() + timedelta(days=BACKUP_DAYS)).date()
+def _backups(today: date) -> tuple[f.Backup, ...]:
+    expires = today + timedelta(days=BACKUP_DAYS)
     return (
         f.Backup(
             store="the operator's backups of the key store, if any are made", holds="record keys", expires=expires

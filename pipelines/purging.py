@@ -147,15 +147,16 @@ def _destroy(
     purge.destroy_weights(workspace.store, doomed)
     with workspace.database.transaction() as session:
         now = utc_now()
+        today = workspace.settings.day(now)
         case = CaseFile(session, case_id)
         case.require_no_hold()
         suppressed, keyring = forms if key else (), workspace.keyring
         graves = () if case.view.rescan_id else record_ids  # a withdrawn record is kept out by the gate, until mended
         buried = tombstones.bury(
-            session, case_id=case_id, record_ids=graves, forms=suppressed, keyring=keyring, on=now.date()
+            session, case_id=case_id, record_ids=graves, forms=suppressed, keyring=keyring, on=today
         )
         old = [row.given_hmac for row in before]
-        buried["tombstones"] += tombstones.bury_contents(session, old, case_id=case_id, on=now.date())
+        buried["tombstones"] += tombstones.bury_contents(session, old, case_id=case_id, on=today)
         purge.mark_destroyed(session, doomed, record_ids, now, superseded=pairs)
         renewal.forget_superseded(session, pairs)
         earlier = purge.earlier_cases(session, case_id, key)
