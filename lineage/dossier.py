@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from lineage import clock, ledger
 from lineage.access import Actor, Role
-from lineage.case import GROUND_WORDS, CaseView, Stage, list_cases, view
+from lineage.case import CERTIFIED, DESTROYED, GROUND_WORDS, CaseView, Stage, list_cases, view
 from lineage.chain import Event
 from lineage.errors import WrongUsage
 from lineage.evidence import evidence, has_evidence
@@ -44,6 +44,7 @@ WAITS_FOR = {
     Stage.EVIDENCE_READY: "a DPO to read the evidence and approve the purge",
     Stage.PURGE_APPROVED: "the purge job",
     Stage.PURGED: "a DPO to sign",
+    Stage.NOTIFYING: "those who were told to acknowledge it",
     Stage.NOT_FOUND: "a human: nobody is known by these identifiers",
     Stage.FAILED: "somebody to read the problem and retry",
 }
@@ -141,7 +142,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
             next_steps=next_steps(case),
             report=_if_file(folder / "report.html"),
             second_report=_if_file(folder / SECOND_STAGE / "report.html"),
-            certificate=_if_file(folder / "certificate.json") if case.stage == Stage.SIGNED_OFF else None,
+            certificate=_if_file(folder / "certificate.json") if case.stage in CERTIFIED else None,
         )
 
 
@@ -159,7 +160,7 @@ def next_steps(case: CaseView) -> tuple[NextStep, ...]:
         steps.append(NextStep("refuse", "Refuse the request", DECIDERS, four_eyes=False))
     if not case.ended and not case.extension_reason:
         steps.append(NextStep("extend", "Extend the time limit", DECIDERS, four_eyes=False))
-    if not case.ended and case.stage != Stage.PURGED:
+    if not case.ended and case.stage not in DESTROYED:
         label = "Lift the legal hold" if case.hold_reason else "Place a legal hold"
         steps.append(NextStep("hold", label, DECIDERS, four_eyes=False))
     return tuple(steps)

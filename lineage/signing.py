@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lineage.access import Actor
-from lineage.case import CaseFile, Stage
+from lineage.case import CERTIFIED, CaseFile, Stage
 from lineage.dossier import DECIDERS
 from lineage.durable import write_whole
 from lineage.errors import Fault, NotAcceptable, WrongUsage
@@ -32,7 +32,7 @@ def sign(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime, pas
     target = folder / "certificate.json"
     with workspace.database.transaction() as session:
         case = CaseFile(session, case_id)
-        if case.view.stage == Stage.SIGNED_OFF and target.is_file():
+        if case.view.stage in CERTIFIED and target.is_file():
             return target
         case.require(Stage.PURGED, to="sign")
         workspace.keystore.shred([f"case:{case_id}"])  # a purge that was killed just before its end left this one
