@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from console.access import log_in, log_out, read_form, signed_form, workspace_of
 from console.pages import case_id_of, file_page, verify_page
-from lineage import desk, dossier
+from lineage import desk, dossier, signing
 from lineage.access import Actor
 from lineage.desk import Intake
 from lineage.errors import LetheError, RefusedByRule, WrongUsage
@@ -109,7 +109,7 @@ def _act(workspace: Workspace, case_id: str, action: str, *, actor: Actor, now: 
         case "approve_purge":
             desk.approve_purge(workspace, case_id, digest=_text(form, "digest"), **who)
         case "sign":
-            desk.sign(workspace, case_id, passphrase=_text(form, "passphrase") or None, **who)
+            signing.sign(workspace, case_id, passphrase=_text(form, "passphrase") or None, **who)
         case "refuse":
             desk.refuse(workspace, case_id, reason=_text(form, "reason"), **who)
         case "extend":

@@ -15,7 +15,7 @@ from console.picture import lineage_picture
 from console.wording import DECISIONS, EVENT_WORDS, FILTERS, STAGES, timeline
 from lineage import dossier, ledger
 from lineage.access import BrowserSession
-from lineage.case import GROUNDS, RUNNING, CaseView, Stage
+from lineage.case import CERTIFIED, DESTROYED, GROUNDS, RUNNING, CaseView
 from lineage.chain import Intact
 from lineage.review import REVIEWERS
 from lineage.verify import Verification
@@ -96,7 +96,7 @@ def file_page(
     request: Request, browser: BrowserSession, *, typed: dict[str, str], problem: Exception | None = None, status: int = 200
 ) -> Response:  # fmt: skip
     """The request form with what was typed before, and why it was not taken."""
-    today = request.app.state.clock().date()
+    today = workspace_of(request).settings.day(request.app.state.clock())
     values = {"grounds": GROUNDS, "methods": METHODS, "today": today, "typed": typed, "problem": problem}
     if browser.actor.role not in dossier.FILERS:
         raise HTTPException(403, "Only intake may file a request.")
@@ -145,9 +145,7 @@ def verify_page(request: Request, browser: BrowserSession, *, result: Verificati
     workspace = workspace_of(request)
     with workspace.database.reader() as session:
         chain = ledger.verify(session)
-    signed = [
-        s.case for s in dossier.inbox(workspace, now=request.app.state.clock()) if s.case.stage == Stage.SIGNED_OFF
-    ]
+    signed = [s.case for s in dossier.inbox(workspace, now=request.app.state.clock()) if s.case.stage in CERTIFIED]
     values: dict[str, Any] = {"result": result, "chain": chain, "intact": isinstance(chain, Intact), "signed": signed}
     return render(request, "verify.html", browser=browser, **values)
 
@@ -215,7 +213,7 @@ def _buckets(contract: Any) -> dict[str, list[Any]]:
 
 
 def _may_open(browser: BrowserSession, case: CaseView) -> bool:
-    return browser.actor.role in dossier.DECIDERS and not case.ended and case.stage != Stage.PURGED
+    return browser.actor.role in dossier.DECIDERS and not case.ended and case.stage not in DESTROYED
 
 
 def _key_is_locked(path: Path) -> bool:

@@ -5,9 +5,11 @@
     RECEIVED -> ASSESSMENT -> PREVIEW_READY -> APPROVED -> CONTAINED -> EXECUTING -> VERIFYING -> EVIDENCE_READY
                   |   (preview job)  (DPO, binds       (erasure job: contain, rebuild, re-derive, probe)   |
                   |                   the preview)                                                         v
-                  |                              SIGNED_OFF <- PURGED <- PURGE_APPROVED (DPO, binds the evidence)
-                  `-> NOT_FOUND (Art. 11: a finding for a human)        (purge job)
+                  |  CLOSED <- NOTIFYING <- SIGNED_OFF <- PURGED <- PURGE_APPROVED (DPO, binds the evidence)
+                  |           (Art. 19)                       (purge job)
+                  `-> NOT_FOUND (Art. 11: a finding for a human)
     beside the road: REFUSED (Art. 17(3)), FAILED (says which step; `retry` goes on there)
+    back to ASSESSMENT: `reopen`, whenever something turns up that the approvals did not know, until the purge
 
 Every step takes the time as an argument, checks the order and the actor, writes one ledger event in the same
 transaction and is safe to repeat with the same arguments. Approvals are bound to a digest and go stale with it. Intake
@@ -58,6 +60,8 @@ class Stage(StrEnum):
     PURGE_APPROVED = "PURGE_APPROVED"
     PURGED = "PURGED"
     SIGNED_OFF = "SIGNED_OFF"
+    NOTIFYING = "NOTIFYING"
+    CLOSED = "CLOSED"
     NOT_FOUND = "NOT_FOUND"
     REFUSED = "REFUSED"
     FAILED = "FAILED"
@@ -66,8 +70,14 @@ class Stage(StrEnum):
 ROAD = (
     Stage.RECEIVED, Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED, Stage.CONTAINED, Stage.EXECUTING,
     Stage.VERIFYING, Stage.EVIDENCE_READY, Stage.PURGE_APPROVED, Stage.PURGED, Stage.SIGNED_OFF,
+    Stage.NOTIFYING, Stage.CLOSED,
 )  # fmt: skip
-ENDED = frozenset({Stage.SIGNED_OFF, Stage.NOT_FOUND, Stage.REFUSED})
+ENDED = frozenset({Stage.SIGNED_OFF, Stage.CLOSED, Stage.NOT_FOUND, Stage.REFUSED})
+CERTIFIED = frozenset({Stage.SIGNED_OFF, Stage.NOTIFYING, Stage.CLOSED})
+DESTROYED = CERTIFIED | {Stage.PURGED}
+APPROVALS = (
+    "preview_digest", "approved_digest", "approved_by", "evidence_digest", "purge_digest", "purge_approved_by",
+)  # fmt: skip
 RUNNING = frozenset({Stage.ASSESSMENT, Stage.APPROVED, Stage.CONTAINED, Stage.EXECUTING, Stage.VERIFYING, Stage.PURGE_APPROVED})  # fmt: skip
 
 
@@ -113,6 +123,7 @@ class CaseView:
     problem: str
     hold_reason: str
     extension_reason: str
+    reopen_reason: str
     only_consent: bool
     rescan_id: str | None
 
@@ -273,6 +284,34 @@ class CaseFile:
         self._four_eyes(actor)
         return self._move(Stage.SIGNED_OFF, now=now, by=actor.name, **payload)
 
+    def notify(self, *, now: datetime, **payload: object) -> CaseView:
+        """Those who received the data, and the sources it came from, are being told (Art. 19)."""
+        if self._row.stage == Stage.NOTIFYING:
+            return self.view
+        self.require(Stage.SIGNED_OFF, to="notify")
+        return self._move(Stage.NOTIFYING, now=now, **payload)
+
+    def close(self, *, now: datetime, **payload: object) -> CaseView:
+        """Everybody who had to be told has acknowledged it, or a DPO waived that; the caller has seen to it."""
+        if self._row.stage == Stage.CLOSED:
+            return self.view
+        self.require(Stage.NOTIFYING, to="close")
+        return self._move(Stage.CLOSED, now=now, **payload)
+
+    def reopen(self, reason: str, *, now: datetime) -> CaseView:
+        """Go back to the search with something that the approvals did not know. What is contained stays contained.
+
+        Every approval is taken back. `reason` is one sentence without values. Nothing may have been destroyed yet.
+        """
+        if self._row.stage == Stage.ASSESSMENT and self._row.reopen_reason == reason:
+            return self.view
+        self.require(*ROAD[ROAD.index(Stage.APPROVED) : ROAD.index(Stage.PURGED)], to="be reopened")
+        came_from = self._row.stage
+        for approval in APPROVALS:
+            setattr(self._row, approval, "")
+        self._row.reopen_reason, self._row.attempt = reason, self._row.attempt + 1
+        return self._move(Stage.ASSESSMENT, now=now, reopened_at=came_from, attempt=self._row.attempt)
+
     def refuse(self, *, actor: Actor, reason: str, now: datetime) -> CaseView:
         """Art. 17(3) or Art. 12(5): the controller does not erase, and says why."""
         actor.require(Role.DPO, to="refuse a request")
@@ -297,7 +336,7 @@ class CaseFile:
         Lifting it counts as a new attempt, so that the sensor asks for the run again by itself.
         """
         actor.require(Role.DPO, to="place or lift a legal hold")
-        if self._row.stage in (Stage.PURGED, Stage.SIGNED_OFF):
+        if self._row.stage in DESTROYED:
             raise RefusedByRule(f"Case {self._row.id} is purged; there is nothing left to hold.")
         if self._row.hold_reason == reason:
             return self.view

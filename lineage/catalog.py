@@ -17,7 +17,7 @@ from sqlmodel import Session, SQLModel, col, func, select
 from lineage.admit import Decision, FoundSpan, finding_value, mentions
 from lineage.database import in_chunks
 from lineage.errors import GateClosed
-from lineage.forms import canonical_identifier
+from lineage.identity import Identity, given_id_hmac
 from lineage.keyring import Keyring
 from lineage.records import RawRecord, TrainingRecord, canonical_bytes, content_from_json
 from lineage.subjects import ensure_subjects
@@ -29,34 +29,17 @@ from lineage.tables import (
     QuarantineRow,
     RecordRow,
     RecordSubjectRow,
-    TombstoneRow,
     VaultRow,
 )
 from lineage.vault import KeyStore, record_key
 
 __all__ = [
-    "GateStamp", "Identity", "Judged", "counts_by_status", "given_id", "held_already", "identify", "parents_of", "store_contents", "store_judged",
-    "training_contents",
+    "GateStamp", "Judged", "counts_by_status", "given_id", "parents_of", "store_contents", "store_judged", "training_contents",
 ]  # fmt: skip
 
 _Sealed = tuple[str, int, bytes]  # record id, version, ciphertext
 _Row = dict[str, object]
 STATUS = {"allow": "admitted", "redact": "admitted", "quarantine": "quarantined", "block": "blocked"}
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The keyed ids of a raw record, computed before the gate looks at it."""
-
-    record_id: str
-    given_hmac: str
-    id_hmac: str
-    declared: tuple[str, ...]
-
-    @property
-    def primary_subject(self) -> str | None:
-        """The first declared subject, or None for a record without one."""
-        return self.declared[0] if self.declared else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,39 +62,6 @@ class GateStamp:
     at: datetime
     tier: str = ""
     blind_spots: str = ""
-
-
-def identify(raw: RawRecord, keyring: Keyring) -> Identity:
-    """The ids of a record. A record without a given id is known by its content."""
-    declared = tuple(dict.fromkeys(keyring.subject_key(canonical_identifier(s)) for s in raw.subjects))
-    given_hmac = keyring.content(canonical_bytes(raw.content))
-    named = raw.given_id if raw.given_id is not None else given_hmac
-    return Identity(
-        record_id=keyring.record_id(raw.source, named, declared[0] if declared else ""),
-        given_hmac=given_hmac,
-        id_hmac=given_id_hmac(keyring, raw.source, named),
-        declared=declared,
-    )
-
-
-def given_id_hmac(keyring: Keyring, source: str, given_id: str) -> str:
-    """Keyed digest of source and given id: how parents and tombstones name a record."""
-    return keyring.mac("given-id", source, given_id)
-
-
-def held_already(session: Session, identities: Sequence[Identity]) -> dict[Identity, str]:
-    """For each record that must not be stored again, why: "same", "conflict" or "erased"."""
-    found: dict[Identity, str] = {}
-    ids = [identity.record_id for identity in identities]
-    stored = dict(session.exec(select(RecordRow.id, RecordRow.given_hmac).where(col(RecordRow.id).in_(ids))).all())
-    digests = {identity.given_hmac for identity in identities} | {identity.id_hmac for identity in identities}
-    buried = set(session.exec(select(TombstoneRow.hmac).where(col(TombstoneRow.hmac).in_(digests))).all())
-    for identity in identities:
-        if identity.given_hmac in buried or identity.id_hmac in buried:
-            found[identity] = "erased"
-        elif identity.record_id in stored:
-            found[identity] = "same" if stored[identity.record_id] == identity.given_hmac else "conflict"
-    return found
 
 
 def store_judged(

@@ -3,31 +3,27 @@
 ::
 
     intake   file_case -> ASSESSMENT or NOT_FOUND
-    DPO      approve, approve_purge, sign, refuse, extend, hold          (bound to the digest that was read)
+    DPO      approve, approve_purge, refuse, extend, hold                (bound to the digest that was read)
     ML, DPO  retry
 
-Who may do what is enforced by `lineage.case`. What a page or `lethe erase show` reads is in `lineage.dossier`.
+Who may do what is enforced by `lineage.case`. The DPO's signature is in `lineage.signing`. What a page or `lethe erase show` reads is in `lineage.dossier`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from pathlib import Path
+from datetime import date, datetime
 
 from sqlmodel import Session
 
 from lineage import clock
 from lineage.access import Actor
-from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
-from lineage.dossier import DECIDERS, FILERS, RETRIERS, case_row
-from lineage.durable import write_whole
-from lineage.errors import Fault, NotAcceptable, WrongUsage
-from lineage.keys import load_private_key, load_public_key, private_path, public_path
+from lineage.case import CaseFile, CaseView, Filing, file_request
+from lineage.dossier import FILERS, RETRIERS, case_row
+from lineage.errors import NotAcceptable, WrongUsage
 from lineage.sought import open_supplied
 from lineage.subjects import find_subject, load_forms
 from lineage.vault import Shredded
@@ -44,7 +40,6 @@ __all__ = [
     "reason_for",
     "refuse",
     "retry",
-    "sign",
 ]  # fmt: skip
 
 MAX_IDENTIFIERS, MAX_IDENTIFIER_CHARS, MAX_SENTENCE_CHARS = 50, 320, 1000
@@ -76,9 +71,10 @@ def file_case(workspace: Workspace, intake: Intake, *, actor: Actor, now: dateti
     actor.require(*FILERS, to="file a request")  # before the search: who is known is not for everybody
     identifiers = _identifiers(intake.identifiers)
     method = _sentence(intake.identity_method, "The identity method", forbidden=identifiers)
-    if intake.received_on > now.date() + timedelta(days=1):  # the controller's clock may be ahead of UTC
-        raise WrongUsage("The date of receipt lies in the future.")
     settings, case_id = workspace.settings, f"case-{secrets.token_hex(4)}"
+    if intake.received_on > settings.day(now):
+        zone = f"It is {settings.day(now)} in {settings.zone}; the zone is set in lethe.toml."
+        raise WrongUsage("The date of receipt lies in the future.", hint=zone)
     due = clock.due(intake.received_on, settings.country, subdivision=settings.subdivision or None)
     with workspace.database.transaction() as session:
         subject = _find_one(session, identifiers, workspace)
@@ -126,7 +122,7 @@ def extend(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now
     with workspace.database.transaction() as session:
         case = CaseFile(session, case_id)
         first = clock.due(case.view.received_on, settings.country, subdivision=settings.subdivision or None)
-        later = clock.extend(first, told_on=now.date(), reasons=sentence)
+        later = clock.extend(first, told_on=settings.day(now), reasons=sentence)
         return case.extend(actor=actor, due_on=later.date, basis=later.basis, reason=sentence, now=now)
 
 
@@ -142,35 +138,6 @@ def retry(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime) ->
     actor.require(*RETRIERS, to="retry a case")
     with workspace.database.transaction() as session:
         return CaseFile(session, case_id).retry(now=now)
-
-
-def sign(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime, passphrase: str | None = None) -> Path:
-    """Countersign the certificate that the purge job prepared; returns where it lies.
-
-    Safe to repeat: Ed25519 is deterministic, so a crash between file and commit leads to the same bytes again.
-
-    Raises:
-        RefusedByRule: the case is not purged, or the actor may not sign.
-        NotAcceptable: what the pipeline left is not its half-signed certificate of this case.
-        WrongUsage: it left none, or the key does not open.
-    """
-    actor.require(*DECIDERS, to="sign a certificate")
-    folder, keys = workspace.case_directory(case_id), workspace.home / "secrets"
-    target = folder / "certificate.json"
-    with workspace.database.transaction() as session:
-        case = CaseFile(session, case_id)
-        if case.view.stage == Stage.SIGNED_OFF and target.is_file():
-            return target
-        case.require(Stage.PURGED, to="sign")
-        workspace.keystore.shred([f"case:{case_id}"])  # a purge that was killed just before its end left this one
-        half_signed = _read_half_signed(folder / "certificate.half.json", public_path(keys, "pipeline"), case_id)
-        certificate = _countersign(half_signed, keys, passphrase)
-        case.signed_off(actor=actor, now=now, certificate=hashlib.sha256(certificate).hexdigest())
-        try:
-            write_whole(target, certificate)
-        except OSError as error:
-            raise Fault(f"The certificate could not be written ({type(error).__name__}).", hint="Sign again.") from None
-    return target
 
 
 # --- words that are written down ----------------------------------------------------------------------------------------
@@ -231,26 +198,3 @@ def _sentence(text: str, what: str, *, forbidden: Sequence[str]) -> str:
     if any(len(value) >= TELLING_CHARS and value.casefold() in folded for value in forbidden):
         raise WrongUsage(f"{what} repeats an identifier of a person.", hint="Say it without naming anybody.")
     return sentence
-
-
-# --- the certificate -----------------------------------------------------------------------------------------------------
-
-
-def _read_half_signed(path: Path, pipeline_key: Path, case_id: str) -> bytes:
-    from lineage.certificate import read_half_signed, read_statement
-
-    try:
-        half_signed = path.read_bytes()
-    except OSError:
-        raise WrongUsage(f"Case {case_id} has no half-signed certificate.", hint="Run the purge job again.") from None
-    facts, _ = read_statement(read_half_signed(half_signed, pipeline_public=load_public_key(pipeline_key)))
-    if facts.request.case != case_id:
-        raise NotAcceptable("The half-signed certificate was made for another case.", hint="Run the purge job again.")
-    return half_signed
-
-
-def _countersign(half_signed: bytes, keys: Path, passphrase: str | None) -> bytes:
-    from lineage.certificate import countersign
-
-    dpo = load_private_key(private_path(keys, "dpo"), passphrase=passphrase)
-    return countersign(half_signed, dpo, pipeline_public=load_public_key(public_path(keys, "pipeline")))

@@ -16,10 +16,11 @@ from sqlmodel import Session, col, select
 
 from lineage import clock, ledger
 from lineage.access import Actor, Role
-from lineage.case import GROUND_WORDS, CaseView, Stage, list_cases, view
+from lineage.case import CERTIFIED, DESTROYED, GROUND_WORDS, CaseView, Stage, list_cases, view
 from lineage.chain import Event
 from lineage.errors import WrongUsage
 from lineage.evidence import evidence, has_evidence
+from lineage.settings import Settings
 from lineage.tables import CaseRow, CaseRunRow
 from lineage.workspace import Workspace
 
@@ -43,6 +44,7 @@ WAITS_FOR = {
     Stage.EVIDENCE_READY: "a DPO to read the evidence and approve the purge",
     Stage.PURGE_APPROVED: "the purge job",
     Stage.PURGED: "a DPO to sign",
+    Stage.NOTIFYING: "those who were told to acknowledge it",
     Stage.NOT_FOUND: "a human: nobody is known by these identifiers",
     Stage.FAILED: "somebody to read the problem and retry",
 }
@@ -60,7 +62,7 @@ class NextStep:
 
 @dataclass(frozen=True)
 class Standing:
-    """A case and its clock at a moment. `days_left` counts whole days to the due day; negative is overdue.
+    """A case and its clock at a moment. `days_left` counts the controller's days to the due day; negative is overdue.
 
     `waits_for` is empty when nothing is to be done any more; then the clock does not matter.
     """
@@ -117,7 +119,7 @@ def has_case(workspace: Workspace, case_id: str) -> bool:
 def inbox(workspace: Workspace, *, now: datetime) -> list[Standing]:
     """All cases by due date."""
     with workspace.database.reader() as session:
-        return [_standing(case, now) for case in list_cases(session)]
+        return [_standing(case, now, workspace.settings) for case in list_cases(session)]
 
 
 def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossier:
@@ -132,7 +134,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
         query = select(CaseRunRow).where(CaseRunRow.case_id == case_id).order_by(col(CaseRunRow.at))
         kinds = [kind for kind in EVIDENCE_KINDS if has_evidence(session, case_id, kind)]
         return CaseDossier(
-            standing=_standing(case, now),
+            standing=_standing(case, now, workspace.settings),
             ground=GROUND_WORDS[case.ground],
             events=tuple(ledger.events_of_case(session, case_id)),
             evidence={kind: evidence(session, case_id, kind) for kind in kinds},
@@ -140,7 +142,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
             next_steps=next_steps(case),
             report=_if_file(folder / "report.html"),
             second_report=_if_file(folder / SECOND_STAGE / "report.html"),
-            certificate=_if_file(folder / "certificate.json") if case.stage == Stage.SIGNED_OFF else None,
+            certificate=_if_file(folder / "certificate.json") if case.stage in CERTIFIED else None,
         )
 
 
@@ -158,7 +160,7 @@ def next_steps(case: CaseView) -> tuple[NextStep, ...]:
         steps.append(NextStep("refuse", "Refuse the request", DECIDERS, four_eyes=False))
     if not case.ended and not case.extension_reason:
         steps.append(NextStep("extend", "Extend the time limit", DECIDERS, four_eyes=False))
-    if not case.ended and case.stage != Stage.PURGED:
+    if not case.ended and case.stage not in DESTROYED:
         label = "Lift the legal hold" if case.hold_reason else "Place a legal hold"
         steps.append(NextStep("hold", label, DECIDERS, four_eyes=False))
     return tuple(steps)
@@ -169,13 +171,14 @@ def may(actor: Actor, case: CaseView, step: NextStep) -> bool:
     return actor.role in step.roles and not (step.four_eyes and actor.name == case.filed_by)
 
 
-def _standing(case: CaseView, now: datetime) -> Standing:
+def _standing(case: CaseView, now: datetime, settings: Settings) -> Standing:
     ticking = not case.ended or case.stage == Stage.NOT_FOUND  # whoever was not found must still hear so in time
     waits_for = WAITS_FOR[case.stage] if ticking else ""
+    alarm = clock.alarm_level(now, case.received_on, case.due_on, zone=settings.time_zone)
     return Standing(
         case=case,
-        days_left=(case.due_on - now.date()).days,
-        alarm=clock.alarm_level(now, case.received_on, case.due_on) if ticking else clock.AlarmLevel.NONE,
+        days_left=(case.due_on - settings.day(now)).days,
+        alarm=alarm if ticking else clock.AlarmLevel.NONE,
         waits_for="the legal hold to be lifted" if case.hold_reason and not case.ended else waits_for,
     )
 

@@ -20,8 +20,9 @@ from sqlmodel import Session, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from lineage.admit import Decision
-from lineage.catalog import STATUS, GateStamp, Identity, Judged, given_id, held_already, parents_of, store_contents
+from lineage.catalog import STATUS, GateStamp, Judged, given_id, parents_of, store_contents
 from lineage.database import in_chunks
+from lineage.identity import Identity, held_already
 from lineage.keyring import Keyring
 from lineage.records import Content, RawRecord, canonical_bytes
 from lineage.subjects import ensure_subjects

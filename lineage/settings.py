@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import tomllib
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 
@@ -116,6 +118,7 @@ class Settings(_Section):
     controller: str = Field("Unnamed controller", description="Name of the controller, printed on certificates.")
     country: str = Field("DE", description="Country whose public holidays move a due date (Reg. 1182/71).")
     subdivision: str = Field("", description="State or province for regional holidays, e.g. BE for Berlin.")
+    zone: str = Field("UTC", description="Time zone of the controller (IANA); its days are those of the clock.")
     policy: str = Field("default", description='Gate policy: "default", "strict", "european" or a path to a TOML file.')
     data_dir: Path = Field(Path(".lethe"), description="Where Lethe keeps everything, relative to lethe.toml.")
     database_url: SecretStr = Field(SecretStr(""), description="Application database; empty is SQLite in data_dir.")
@@ -133,6 +136,24 @@ class Settings(_Section):
         if value == Path():  # also what an empty string means
             raise ValueError("data_dir must be a folder of its own")
         return value
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            _zone(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder of zones
+            raise ValueError("zone is the IANA name of a time zone, such as Europe/Berlin") from None
+        return value
+
+    @property
+    def time_zone(self) -> tzinfo:
+        """The controller's time zone."""
+        return _zone(self.zone)
+
+    def day(self, now: datetime) -> date:
+        """The day it is for the controller."""
+        return now.astimezone(self.time_zone).date()
 
     @property
     def home(self) -> Path:
@@ -161,6 +182,10 @@ class Settings(_Section):
             known = ", ".join(sorted(self.adapters))
             raise WrongUsage(f"This workspace has no adapter called {name!r}.", hint=f"lethe.toml names: {known}.")
         return self.adapters[name]
+
+
+def _zone(name: str) -> tzinfo:
+    return UTC if name == "UTC" else ZoneInfo(name)  # UTC is known where no zones are installed
 
 
 def find_workspace(given: Path | None) -> Path:

@@ -15,12 +15,13 @@ from sqlalchemy.engine import Dialect
 from sqlmodel import Field, SQLModel
 
 __all__ = [
-    "AdmissionRow", "CaseRecordRow", "CaseRow", "CaseRunRow", "ComposedAdapterRow", "ComposedPartRow", "CueRow", "EvidenceRow",
-    "FindingRow", "FindingSubjectRow", "IngestRow", "LeaseRow", "LedgerRow", "LoginLinkRow", "MetaRow", "ParentRow",
-    "PlacementRow", "PlanRow", "QuarantineRow", "RecordRow", "RecordSubjectRow", "RegisterRow", "ReleaseRow",
-    "RescanRecordRow", "RescanRow", "ScannerRow", "SessionRow", "ShardAdapterRow", "SliceManifestRow", "StateRow", "StudyWeightRow", "SubjectRow", "SupersededRow",
-    "SuppressionRow",
-    "TombstoneRow", "UserRow", "VaultRow",
+    "AdmissionRow", "ApiTokenRow", "BackupRow", "CaseDecisionRow", "CasePauseRow", "CaseRecordRow", "CaseRow",
+    "CaseRunRow", "ComposedAdapterRow", "ComposedPartRow", "CueRow", "DerivedFileRow", "EvidenceRow", "FindingRow",
+    "FindingSubjectRow", "IngestRow", "LeaseRow", "LedgerRow", "LoginLinkRow", "MetaRow", "NearEdgeRow",
+    "NearTombstoneRow", "NoticeRow", "ParentRow", "PartyRow", "PlacementRow", "PlanRow", "QuarantineRow", "RecordRow",
+    "RecordSubjectRow", "RegisterRow", "ReleaseRow", "RescanRecordRow", "RescanRow", "ScannerRow", "SessionRow",
+    "ShardAdapterRow", "SliceManifestRow", "StateRow", "StudyWeightRow", "SubjectRow", "SupersededRow",
+    "SuppressionRow", "TombstoneRow", "UserRow", "VaultRow",
 ]  # fmt: skip
 
 
@@ -127,6 +128,15 @@ class ParentRow(SQLModel, table=True):
     __tablename__ = "record_parent"
     record_id: str = Field(foreign_key="record.id", primary_key=True)
     parent_id_hmac: str = Field(primary_key=True, index=True)
+
+
+class NearEdgeRow(SQLModel, table=True):
+    """Two records that say nearly the same, once for the pair: `a` sorts before `b`. Goes with either of them."""
+
+    __tablename__ = "near_edge"
+    a: str = Field(foreign_key="record.id", primary_key=True)
+    b: str = Field(foreign_key="record.id", primary_key=True, index=True)
+    similarity: float  # estimated Jaccard similarity of their words, in [0, 1]
 
 
 class FindingRow(SQLModel, table=True):
@@ -375,6 +385,22 @@ class ReleaseRow(SQLModel, table=True):
     withdrawn_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class DerivedFileRow(SQLModel, table=True):
+    """A file outside the store that was made from a composed adapter, or (no digest) from records.
+
+    `location` is the encrypted path or URL, dropped when the file was withdrawn; without one only a human can withdraw it.
+    """
+
+    __tablename__ = "derived_file"
+    name: str = Field(primary_key=True)  # a handle: it stands on certificates
+    kind: str  # export | merged | quantised | cache
+    composed_digest: str | None = Field(default=None, foreign_key="composed_adapter.digest", index=True)
+    location: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    since: datetime = Field(sa_type=UtcDateTime)
+    result: str = ""  # deleted | withdrawn | not_reached
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
 class CaseRow(SQLModel, table=True):
     """One erasure request. `subject_key` and `supplied` are dropped at the purge."""
 
@@ -401,6 +427,7 @@ class CaseRow(SQLModel, table=True):
     problem: str = ""
     hold_reason: str = ""
     extension_reason: str = ""
+    reopen_reason: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     # Art. 7(3): what rests on another lawful basis stays, and so does the person.
     only_consent: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     # A withdrawal by policy is about the records of this comparison and about nobody in particular.
@@ -419,6 +446,31 @@ class CaseRecordRow(SQLModel, table=True):
     ground: str = ""
 
 
+class CaseDecisionRow(SQLModel, table=True):
+    """What a DPO decided about one record of a case, or why they hold it. It lays itself over every new search.
+
+    An empty decision leaves it with what the search says; an empty reason is no hold.
+    """
+
+    __tablename__ = "case_decision"
+    case_id: str = Field(foreign_key="erasure_case.id", primary_key=True)
+    handle: str = Field(primary_key=True)
+    decision: str = ""  # erase | redact | keep
+    ground: str = ""  # why it is kept, Art. 17(3)
+    hold_reason: str = ""
+    decided_by: str
+    decided_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class CasePauseRow(SQLModel, table=True):
+    """Days on which a case's clock stands still: identity was in doubt and the person was asked (Art. 12(6) GDPR)."""
+
+    __tablename__ = "case_pause"
+    case_id: str = Field(foreign_key="erasure_case.id", primary_key=True)
+    asked_on: date = Field(primary_key=True)
+    answered_on: date | None = None
+
+
 class EvidenceRow(SQLModel, table=True):
     """A piece of evidence: canonical JSON and its digest. The newest of a kind counts."""
 
@@ -429,6 +481,53 @@ class EvidenceRow(SQLModel, table=True):
     digest: str
     body: str
     at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PartyRow(SQLModel, table=True):
+    """Somebody outside who is told of erasures: who received an adapter's releases (Art. 19 GDPR), or the system behind a source.
+
+    `endpoint` is the encrypted URL of its webhook; without one it is told by hand. A notice outlives `removed_at`.
+    """
+
+    __tablename__ = "party"
+    name: str = Field(primary_key=True)
+    kind: str  # recipient | upstream
+    scope: str = ""  # the adapter or the source; empty means all
+    whom: str  # the organisation or system as certificates call it
+    endpoint: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    since: datetime = Field(sa_type=UtcDateTime)
+    removed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class NoticeRow(SQLModel, table=True):
+    """One erasure told to one party: canonical JSON without personal data, and how far it has come."""
+
+    __tablename__ = "notice"
+    __table_args__ = (UniqueConstraint("case_id", "party"),)
+    id: str = Field(primary_key=True)
+    case_id: str = Field(foreign_key="erasure_case.id", index=True)
+    party: str = Field(foreign_key="party.name", index=True)
+    body: str
+    state: str = Field(index=True)  # pending | sent | acknowledged | dead | waived
+    tries: int = 0
+    next_try_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    problem: str = ""  # of the last try
+    waived_by: str = ""
+    waive_reason: str = ""
+    made_at: datetime = Field(sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class BackupRow(SQLModel, table=True):
+    """Copies that Lethe does not reach. They are gone on `expires_on`, or each `keep_days` after it was made."""
+
+    __tablename__ = "backup"
+    name: str = Field(primary_key=True)
+    store: str  # what it is a copy of, and where
+    holds: str  # record keys, texts, weights
+    expires_on: date | None = None
+    keep_days: int | None = None
+    since: datetime = Field(sa_type=UtcDateTime)
 
 
 class CaseRunRow(SQLModel, table=True):
@@ -463,6 +562,21 @@ class TombstoneRow(SQLModel, table=True):
     kind: str  # content | given_id
     hmac: str = Field(index=True)
     case_id: str
+    keep_until: date
+
+
+class NearTombstoneRow(SQLModel, table=True):
+    """A keyed sketch of the words that only an erased record held, which stops near copies of it.
+
+    `subject_hmac`: keyed digest of its primary subject's key, empty if it declared nobody.
+    """
+
+    __tablename__ = "near_tombstone"
+    case_id: str = Field(primary_key=True)
+    handle: str = Field(primary_key=True)
+    subject_hmac: str = Field(index=True)
+    words: int  # how many different words it was made of
+    sketch: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     keep_until: date
 
 
@@ -510,6 +624,9 @@ class UserRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     role: str
     since: datetime = Field(sa_type=UtcDateTime)
+    password_hash: str = Field(default="", sa_column_kwargs={"server_default": text("''")})  # empty: by link only
+    failed_logins: int = Field(default=0, sa_column_kwargs={"server_default": "0"})  # since the last that succeeded
+    locked_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class LoginLinkRow(SQLModel, table=True):
@@ -530,3 +647,15 @@ class SessionRow(SQLModel, table=True):
     user: str = Field(foreign_key="staff.name")
     form_token: str
     expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ApiTokenRow(SQLModel, table=True):
+    """A token for programs, by its hash: who acts with it, what it may do, until when."""
+
+    __tablename__ = "api_token"
+    token_hash: str = Field(primary_key=True)
+    user: str = Field(foreign_key="staff.name")
+    scope: str
+    since: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -19,7 +19,6 @@ the summary. A summary is only made of an authentic certificate.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -27,18 +26,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-
 from lineage.attested import adapter_difference, contradiction_of_probes, proof_holds, summary_lines
+from lineage.authentic import MAX_BYTES, NotProvenError, check_signatures, open_envelope
 from lineage.errors import WrongUsage
-from lineage.trusted import TrustedKeys, key_id, load_trusted_keys
+from lineage.trusted import TrustedKeys, load_trusted_keys
 
 __all__ = ["Check", "TrustedKeys", "Verification", "load_trusted_keys", "verify_bytes", "verify_file"]
 
-PAYLOAD_TYPE = b"application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://lethe.dev/erasure/v1"
-MAX_BYTES = 64 * 2**20
 _FILE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]*/){0,2}[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 REQUIRED = {  # section of the predicate -> its mandatory fields; an empty name is the predicate itself
@@ -60,12 +56,6 @@ REQUIRED = {  # section of the predicate -> its mandatory fields; an empty name 
     "to_be_told": "kind whom",
     "kept": "legal_basis retention what",
 }
-_SIGNATURE = rb'\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{86}==)"\}'
-_ENVELOPE = re.compile(
-    rb'\{"payload":"([A-Za-z0-9+/]+={0,2})","payloadType":"application/vnd\.in-toto\+json","signatures":\['
-    + _SIGNATURE + b"," + _SIGNATURE + rb"\]\}"
-)  # fmt: skip
-_HALF_SIGNED = re.compile(rb'\{"payload":"[A-Za-z0-9+/]+={0,2}","payloadType":"[^"]*","signatures":\[\{[^{}]*\}\]\}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +90,6 @@ class Verification:
         return {"ok": self.ok, "checks": checks, "summary": list(self.summary)}
 
 
-class _NoError(Exception):
-    """A check failed. Its sentence holds nothing of a file that is not authentic."""
-
-    def __init__(self, name: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.check = Check(name, ok=False, sentence=sentence)
-
-
 def verify_file(
     path: Path, *, trusted: TrustedKeys, adapter: Path | None = None, expect_case: str | None = None
 ) -> Verification:
@@ -139,9 +121,9 @@ def verify_bytes(
         checks.append(Check(name, ok=True, sentence=sentence))
 
     try:
-        payload, signatures = _open_envelope(raw)
+        payload, signatures = open_envelope(raw)
         passed("envelope", "The file is a canonical DSSE envelope with two signatures.")
-        _check_signatures(payload, signatures, trusted)
+        check_signatures(payload, signatures, trusted)
         passed("signatures", "The trusted pipeline key and the trusted DPO key signed exactly this content.")
         subjects, predicate = _parse_statement(payload)
         passed("statement", f"It is an in-toto Statement v1 of type {PREDICATE_TYPE}.")
@@ -155,48 +137,9 @@ def verify_bytes(
         if adapter is not None:
             _check_adapter(subjects, adapter)
             passed("adapter", "The directory holds exactly the certified files, byte for byte.")
-    except _NoError as no:
-        checks.append(no.check)
+    except NotProvenError as no:
+        checks.append(Check(no.check, ok=False, sentence=no.sentence))
     return Verification(tuple(checks), summary)
-
-
-# --- envelope and signatures -------------------------------------------------------------------------------------------
-
-
-def _open_envelope(raw: bytes) -> tuple[bytes, Sequence[tuple[str, bytes]]]:
-    match = _ENVELOPE.fullmatch(raw) if len(raw) <= MAX_BYTES else None
-    if match is None and _HALF_SIGNED.fullmatch(raw):
-        raise _NoError("envelope", "The certificate is half-signed: it carries one signature, and two are required.")
-    if match is None:
-        raise _NoError("envelope", "The file is not a byte-canonical DSSE envelope with two signatures.")
-    payload, pipeline_id, pipeline_sig, dpo_id, dpo_sig = match.groups()
-    signatures = [(pipeline_id.decode(), _base64(pipeline_sig)), (dpo_id.decode(), _base64(dpo_sig))]
-    return _base64(payload), signatures
-
-
-def _base64(text: bytes) -> bytes:
-    """Decode; refuse text whose unused last bits are set, which would be a second spelling of the same bytes."""
-    try:
-        decoded = base64.b64decode(text, validate=True)
-    except ValueError:
-        raise _NoError("envelope", "The envelope holds malformed base64.") from None
-    if base64.b64encode(decoded) != text:
-        raise _NoError("envelope", "The envelope holds base64 that is not in its one canonical spelling.")
-    return decoded
-
-
-def _check_signatures(payload: bytes, signatures: Sequence[tuple[str, bytes]], trusted: TrustedKeys) -> None:
-    signed = b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE, len(payload), payload)
-    roles = (("first", "pipeline", trusted.pipeline), ("second", "DPO", trusted.dpo))
-    for (place, role, key), (stated_id, signature) in zip(roles, signatures, strict=True):
-        if stated_id != key_id(key):
-            raise _NoError("signatures", f"The {place} signature names another key than the trusted {role} key.")
-        try:
-            key.verify(signature, signed)
-        except InvalidSignature:
-            raise _NoError(
-                "signatures", f"The {place} signature was not made by the trusted {role} key over this content."
-            ) from None
 
 
 # --- statement ---------------------------------------------------------------------------------------------------------
@@ -207,9 +150,9 @@ def _parse_statement(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
         statement = json.loads(payload, parse_float=_refuse_number, parse_constant=_refuse_number, parse_int=_small_int)
         canonical = json.dumps(statement, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
-        raise _NoError("statement", "The signed content is not the JSON of a certificate.") from None
+        raise NotProvenError("statement", "The signed content is not the JSON of a certificate.") from None
     if canonical != payload:
-        raise _NoError("statement", "The signed content is not in canonical form (RFC 8785).")
+        raise NotProvenError("statement", "The signed content is not in canonical form (RFC 8785).")
     match statement:
         case {
             "_type": str(kind),
@@ -220,11 +163,11 @@ def _parse_statement(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
         } if not rest and subjects:
             pass
         case _:
-            raise _NoError(
+            raise NotProvenError(
                 "statement", "The signed content lacks a field of in-toto Statement v1, or has one too many."
             )
     if (kind, predicate_type) != (STATEMENT_TYPE, PREDICATE_TYPE):
-        raise _NoError("statement", "The signed content is not an erasure certificate.")
+        raise NotProvenError("statement", "The signed content is not an erasure certificate.")
     return subjects, predicate
 
 
@@ -242,16 +185,16 @@ def _small_int(digits: str) -> int:
 
 def _check_fields(subjects: Sequence[Any], predicate: Mapping[str, Any]) -> None:
     if set(predicate) != set(REQUIRED[""].split()):
-        raise _NoError("fields", "The certificate lacks a mandatory field, or has an unknown one.")
+        raise NotProvenError("fields", "The certificate lacks a mandatory field, or has an unknown one.")
     for section, names in REQUIRED.items():
         content = predicate[section] if section else predicate
         for entry in content if isinstance(content, list) else [content]:
             if not isinstance(entry, dict) or not set(names.split()) <= set(entry):
-                raise _NoError("fields", f"An entry of {section} lacks a mandatory field.")
+                raise NotProvenError("fields", f"An entry of {section} lacks a mandatory field.")
     if not predicate["limits"] or not predicate["kept"]:
-        raise _NoError("fields", "The certificate does not say what it cannot claim, or what was kept.")
+        raise NotProvenError("fields", "The certificate does not say what it cannot claim, or what was kept.")
     if not all(_is_subject(subject) for subject in subjects):
-        raise _NoError("fields", "A subject has no plain file name, or no SHA-256.")
+        raise NotProvenError("fields", "A subject has no plain file name, or no SHA-256.")
 
 
 def _is_subject(subject: object) -> bool:
@@ -269,17 +212,19 @@ def _read_content(predicate: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
         contradiction = contradiction_of_probes(predicate["probes"], predicate["adapters"])
         summary = tuple(summary_lines(predicate))
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise _NoError("fields", "A field of the certificate does not have the form that its name promises.") from None
+        raise NotProvenError(
+            "fields", "A field of the certificate does not have the form that its name promises."
+        ) from None
     if contradiction:
-        raise _NoError("fields", contradiction)
+        raise NotProvenError("fields", contradiction)
     if not all(proof_holds(proof, root) for proof, root in proofs):
-        raise _NoError("proofs", "A Merkle proof of non-inclusion does not hold.")
+        raise NotProvenError("proofs", "A Merkle proof of non-inclusion does not hold.")
     return len(proofs), summary
 
 
 def _check_case(predicate: Mapping[str, Any], expected: str) -> None:
     if predicate["request"]["case"] != expected:
-        raise _NoError("case", "The certificate is authentic, but it was issued for another case.")
+        raise NotProvenError("case", "The certificate is authentic, but it was issued for another case.")
 
 
 def _check_adapter(subjects: Sequence[Any], folder: Path) -> None:
@@ -288,4 +233,4 @@ def _check_adapter(subjects: Sequence[Any], folder: Path) -> None:
     except OSError:
         raise WrongUsage("The adapter directory cannot be read.", hint="Check the path.") from None
     if difference:
-        raise _NoError("adapter", difference)
+        raise NotProvenError("adapter", difference)

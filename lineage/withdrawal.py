@@ -45,9 +45,10 @@ def file_withdrawal(session: Session, rescan_id: str, settings: Settings, *, act
             record = session.get_one(RecordRow, line.record_id)
             if still_as_compared(record, line):
                 record.restricted_by, line.done = rescan.case_id, True
-    limit = due(now.date(), settings.country, subdivision=settings.subdivision or None)
+    today = settings.day(now)
+    limit = due(today, settings.country, subdivision=settings.subdivision or None)
     filing = Filing(
-        rescan.case_id, None, None, POLICY_GROUND, IDENTITY, now.date(), limit.date,
+        rescan.case_id, None, None, POLICY_GROUND, IDENTITY, today, limit.date,
         f"nobody asked; the time of Art. 12(3) is the controller's own limit: {limit.basis}", rescan_id=rescan_id,
     )  # fmt: skip
     file_request(session, filing, actor=actor, now=now)

@@ -32,6 +32,7 @@ TEMPLATE = """\
 # A Lethe workspace. Every key is described in docs/configuration.md; unknown keys are errors.
 controller = {controller}
 country = "DE"            # public holidays that move a due date
+zone = "UTC"              # whose days the clock counts, such as "Europe/Berlin"
 policy = "default"        # or "strict", or the path of your own policy file
 
 [rows]

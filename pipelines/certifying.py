@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from lineage import facts as f
 from lineage import ledger, plans
 from lineage.case import GROUND_WORDS, CaseFile, CaseView
-from lineage.certificate import build_statement, measured, sign_first
+from lineage.certificate import build_statement, sign_first
 from lineage.closure import CHANGING
 from lineage.durable import write_whole
 from lineage.evidence import digest_of, evidence
@@ -22,6 +22,7 @@ from lineage.policy import load_gate_policy
 from lineage.scanned import ScannedBy, scanned_by
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
+from pipelines.certified_probes import certified_probes
 from pipelines.ingest import utc_now
 
 __all__ = ["write_half_signed"]
@@ -39,7 +40,6 @@ CONSENT_LIMIT = (
 POLICY_LIMIT = (
     "Nobody asked: the controller's gate policy withdrew these records. The search was for them and not for a person."
 )
-SECOND_RULE = "; exposure must also be rare among the out-adapters"
 KEPT_BASIS = "Art. 17(3)(b), Art. 6(1)(c) GDPR"
 BACKUP_DAYS = 30
 
@@ -80,8 +80,8 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
         adapters=_adapters(found),
         destroyed=_destroyed(found["destruction"]),
         derived_files=(),
-        probes=_probes(found["probe"]),
-        backups=_backups(),
+        probes=certified_probes(found["probe"]),
+        backups=_backups(workspace.settings.day(utc_now())),
         to_be_told=tuple(
             f.ToBeTold(kind="upstream", whom=f"the file or system behind the source {source}")
             for source in found["contract"]["sources_to_be_told"]
@@ -215,40 +215,8 @@ def _destroyed(destruction: Mapping[str, Any]) -> tuple[f.Destroyed, ...]:
     )
 
 
-def _probes(probe: Mapping[str, Any]) -> tuple[f.Probe, ...]:
-    """Every judgement; where there were two stages, the first one's FAIL before the second, which decides."""
-    return tuple(
-        f.Probe(
-            stage=p["stage"] if len(stages) > 1 else None, extra_out_adapters=p.get("extra_adapters") or None,
-            protocol_digest=p["protocol_digest"], judged_by="lethe-probes:1", at=datetime.fromisoformat(p["at"]),
-            level=f"shards {'and composition ' if 'composed_post' in p['extraction'] else ''}of {adapter}", records=p["n_records"], controls=p["controls"],
-            out_adapters=p["K"],
-            thresholds=f"alpha {p['alpha']}, Holm over membership, exposure and extraction; residual ratio below 0.5{SECOND_RULE if p is not stages[0] else ''}",
-            positive_control="the old adapter gave the person away" if p["positive_control"] else "nothing found before either",
-            p_value=measured(p["p_post"]["membership"]) if "membership" in p["p_post"] else None,
-            interval=_interval(p), detectable_effect=_detectable(p),
-            verdict=p["verdict"], reason=f"{p['reason']}: {p['sentence']}", report_digest=p["report_digest"],
-        )
-        for adapter, last in probe["adapters"].items()
-        for stages in [[*([last["first_stage"]] if "first_stage" in last else []), last]]
-        for p in stages
-    )  # fmt: skip
-
-
-def _detectable(p: Mapping[str, Any]) -> str:
-    if p["detectable_effect"] is None:
-        return f"none: with {p['K']} out-adapters no effect, however large, would have been seen with power 0.8"
-    return f"{p['detectable_effect']} standard deviations of the out-adapters, power 0.8"
-
-
-def _interval(p: Mapping[str, Any]) -> str | None:
-    if p["rho_upper"] is None or p["rho_lower"] is None:
-        return None
-    return f"residual ratio between {p['rho_lower']:.3f} and {p['rho_upper']:.3f} (95%, Fieller)"
-
-
-def _backups() -> tuple[f.Backup, ...]:
-    expires = (utc_now() + timedelta(days=BACKUP_DAYS)).date()
+def _backups(today: date) -> tuple[f.Backup, ...]:
+    expires = today + timedelta(days=BACKUP_DAYS)
     return (
         f.Backup(
             store="the operator's backups of the key store, if any are made", holds="record keys", expires=expires

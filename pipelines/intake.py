@@ -16,8 +16,9 @@ from itertools import islice
 
 from lineage import renewal
 from lineage.admit import Gate
-from lineage.catalog import GateStamp, Identity, Judged, held_already, identify, store_judged
+from lineage.catalog import GateStamp, Judged, store_judged
 from lineage.corpus import Reject, RejectReason
+from lineage.identity import Identity, held_already, identify
 from lineage.pool import Question, Workers, in_order, usable_cores
 from lineage.records import RawRecord
 from lineage.settings import GateSettings

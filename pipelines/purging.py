@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lineage import journal, purge, renewal, studies
+from lineage import journal, purge, renewal, studies, tombstones
 from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile, Stage
 from lineage.errors import NotAcceptable
@@ -147,15 +147,16 @@ def _destroy(
     purge.destroy_weights(workspace.store, doomed)
     with workspace.database.transaction() as session:
         now = utc_now()
+        today = workspace.settings.day(now)
         case = CaseFile(session, case_id)
         case.require_no_hold()
         suppressed, keyring = forms if key else (), workspace.keyring
         graves = () if case.view.rescan_id else record_ids  # a withdrawn record is kept out by the gate, until mended
-        buried = purge.bury(
-            session, case_id=case_id, record_ids=graves, forms=suppressed, keyring=keyring, on=now.date()
+        buried = tombstones.bury(
+            session, case_id=case_id, record_ids=graves, forms=suppressed, keyring=keyring, on=today
         )
         old = [row.given_hmac for row in before]
-        buried["tombstones"] += purge.bury_contents(session, old, case_id=case_id, on=now.date())
+        buried["tombstones"] += tombstones.bury_contents(session, old, case_id=case_id, on=today)
         purge.mark_destroyed(session, doomed, record_ids, now, superseded=pairs)
         renewal.forget_superseded(session, pairs)
         earlier = purge.earlier_cases(session, case_id, key)

@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from lineage import ledger, purge, renewal
-from lineage.case import ENDED, Stage, list_cases
+from lineage.case import DESTROYED, ENDED, Stage, list_cases
 from lineage.tables import ReleaseRow
 from lineage.workspace import Workspace
 
@@ -52,5 +52,5 @@ def destroy_old_weights(workspace: Workspace, *, now: datetime) -> dict[str, int
 def _needed(session: Session, doomed: purge.Tainted) -> bool:
     in_service = select(ReleaseRow.composed_digest).where(col(ReleaseRow.withdrawn_at).is_(None))
     serving = set(session.exec(in_service).all()) & set(doomed.composed_adapters)
-    waiting = [c for c in list_cases(session) if c.stage not in ENDED | BEFORE_APPROVAL | {Stage.PURGED}]
+    waiting = [c for c in list_cases(session) if c.stage not in ENDED | BEFORE_APPROVAL | DESTROYED]
     return bool(serving or waiting)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,7 @@ def file_(  # noqa: PLR0913 - one option per line of the form
 
     workspace = opened(workspace_dir)
     identifiers = read_lines(source, prompt="Identifier of the person")
-    day = received.date() if received else date.today()  # noqa: DTZ011 - the office's day
+    day = received.date() if received else workspace.settings.day(_now())
     intake = Intake(identifiers, ground, identity, day, only_consent)
     _tell(file_case(workspace, intake, actor=_actor(workspace, actor_name), now=_now()), as_json)
 
@@ -208,11 +208,11 @@ def sign(case_id: str, passphrase_prompt: bool, workspace_dir: Path | None, acto
     Example:
       lethe erase sign CASE --passphrase-prompt --as dana
     """
-    from lineage import desk
+    from lineage import signing
 
     workspace = opened(workspace_dir)
     passphrase = click.prompt("Passphrase", hide_input=True) if passphrase_prompt else None
-    path = desk.sign(workspace, case_id, actor=_actor(workspace, actor_name), now=_now(), passphrase=passphrase)
+    path = signing.sign(workspace, case_id, actor=_actor(workspace, actor_name), now=_now(), passphrase=passphrase)
     say(f"Signed: {path}")
 
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from desk_world import NOW, World
 
 from lineage.admit import Gate, examine
-from lineage.catalog import GateStamp, Judged, identify, store_judged
+from lineage.catalog import GateStamp, Judged, store_judged
+from lineage.identity import identify
 from lineage.policy import load_policy
 from lineage.records import Chat, Content, Message, PlainText, RawRecord
 from lineage.register import RegisterIndex

@@ -13,8 +13,9 @@ from sqlmodel import select
 from lineage import evidence, ledger
 from lineage.access import Actor, Role
 from lineage.admit import Decision
-from lineage.catalog import GateStamp, Judged, identify, store_judged
+from lineage.catalog import GateStamp, Judged, store_judged
 from lineage.closure import Closure, find_closure
+from lineage.identity import identify
 from lineage.records import Chat, Content, Message, RawRecord
 from lineage.sightings import find_sightings, sighting_bodies
 from lineage.subjects import load_forms

@@ -9,7 +9,7 @@ import re
 import pytest
 from desk_world import CONTRACT, NOW, OTHER, PERSON, Desk, World, digest
 
-from lineage import desk, dossier, ledger, sought
+from lineage import dossier, ledger, signing, sought
 from lineage.case import Stage
 from lineage.chain import Intact
 from lineage.verify import load_trusted_keys, verify_bytes
@@ -189,20 +189,20 @@ def test_signing_again_after_a_crash_gives_the_same_bytes(world: World, monkeypa
     dpo.post(f"/cases/{case_id}/approve_purge", digest=dpo.hidden_digest(case_id))
     world.play_purge(case_id)
     path = world.workspace.case_directory(case_id) / "certificate.json"
-    write = desk.write_whole
+    write = signing.write_whole
 
     def write_and_die(*given: object) -> None:
         write(*given)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk, "write_whole", write_and_die)
+        patch.setattr(signing, "write_whole", write_and_die)
         from desk_world import STAFF
 
         from lineage.access import Actor
 
         with pytest.raises(KeyboardInterrupt):
-            desk.sign(world.workspace, case_id, actor=Actor("dana", STAFF["dana"]), now=NOW)
+            signing.sign(world.workspace, case_id, actor=Actor("dana", STAFF["dana"]), now=NOW)
     first = path.read_bytes()
     assert "Purged" in dpo.get(f"/cases/{case_id}").text
     assert dpo.get(f"/cases/{case_id}/certificate").status_code == 404

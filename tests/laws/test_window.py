@@ -30,7 +30,7 @@ from lineage.errors import NotAcceptable, RefusedByRule
 from lineage.evidence import case_records, evidence
 from lineage.tables import ComposedPartRow, RecordRow, ReleaseRow
 from lineage.workspace import Workspace, open_workspace
-from pipelines import deriving, erasure, releasing
+from pipelines import deriving, erasure, recomposing, releasing
 from pipelines.ingest import utc_now
 from unlearn.plan import Plan
 
@@ -220,7 +220,7 @@ def test_a_swapped_part_is_never_released(trained, tmp_path):
     body = erasure.contain(workspace, *cases)[cases[0]]["adapters"][ADAPTER]
     shard, contained = body["affected"][0]["shard"], body["after"]
     with workspace.database.transaction() as session:
-        releasing.require_clean(session, contained, erasure._ids(session, cases[0], "erase"))
+        releasing.require_clean(session, contained, recomposing.decided_ids(session, cases[0], "erase"))
         session.get_one(ComposedPartRow, (contained, shard)).recipe_digest = body["parts"][str(shard)]
         builds.withdraw(session, adapter=ADAPTER, now=utc_now())
     with pytest.raises(NotAcceptable, match="hold a record that must be gone"):

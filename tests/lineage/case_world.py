@@ -78,6 +78,8 @@ ROAD = (
     (Stage.PURGE_APPROVED, lambda c: act(c, "approve_purge", actor=DORA, digest="e1")),
     (Stage.PURGED, purge),
     (Stage.SIGNED_OFF, lambda c: act(c, "signed_off", actor=DANA)),
+    (Stage.NOTIFYING, lambda c: act(c, "notify")),
+    (Stage.CLOSED, lambda c: act(c, "close")),
 )
 
 

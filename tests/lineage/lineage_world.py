@@ -19,8 +19,9 @@ from lineage import builds, manifests, plans
 from lineage.access import Actor, Role
 from lineage.admit import Gate, examine
 from lineage.builds import ComposedFacts, StateFacts
-from lineage.catalog import GateStamp, Judged, held_already, identify, store_judged
+from lineage.catalog import GateStamp, Judged, store_judged
 from lineage.forms import FormKind, canonical_identifier
+from lineage.identity import held_already, identify
 from lineage.plans import TRUNK, Member, Placed
 from lineage.policy import Policy, load_policy
 from lineage.records import PlainText, RawRecord

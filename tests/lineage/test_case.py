@@ -22,16 +22,18 @@ from lineage_world import DANA, DORA, INES, MILO, NOW, after, digest, filing_dat
 from sqlmodel import Session
 
 from lineage.access import Actor
-from lineage.case import RUNNING, CaseFile, Stage, file_request, list_cases
+from lineage.case import APPROVALS, DESTROYED, RUNNING, CaseFile, Stage, file_request, list_cases
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence, evidence, evidence_digest, has_evidence
+from lineage.tables import CaseRow
 
 
 def test_the_whole_road_writes_one_event_per_step() -> None:
-    case_id = case_at(Stage.SIGNED_OFF)
+    case_id = case_at(Stage.CLOSED)
     assert events(case_id) == [
         "case.received", "case.assessment", "case.preview_ready", "case.approved", "case.contained", "case.executing",
         "case.verifying", "case.evidence_ready", "case.purge_approved", "case.purged", "case.signed_off",
+        "case.notifying", "case.closed",
     ]  # fmt: skip
 
 
@@ -203,6 +205,46 @@ def test_an_extension_is_granted_once_and_only_while_it_matters() -> None:
         act(case_id, "extend", actor=DANA, reason="again", **later)
     with pytest.raises(RefusedByRule, match="has ended"):
         act(case_at(Stage.SIGNED_OFF), "extend", actor=DANA, reason="late", **later)
+
+
+REOPENABLE = STAGES_OF_THE_ROAD[2:8]
+WHY = "A record came in."
+
+
+@pytest.mark.parametrize("stage", REOPENABLE)
+def test_a_reopened_case_is_searched_again_and_takes_every_approval_back(stage: Stage) -> None:
+    case_id = case_at(stage)
+    told = events(case_id)
+    back = act(case_id, "reopen", WHY)
+    assert (back.stage, back.reopen_reason, back.attempt) == (Stage.ASSESSMENT, WHY, 1)
+    row = look(case_id)
+    assert {getattr(row, name) for name in APPROVALS} == {""}
+    assert (row.subject_key, row.supplied) == (digest(case_id), b"sealed"), "it still knows whom to search for"
+    assert act(case_id, "reopen", WHY) == back
+    assert events(case_id) == [*told, "case.assessment"], "one event, said once"
+    for reached, step in ROAD[:7]:
+        assert step(case_id).stage == reached
+    assert act(case_id, "reopen", WHY).attempt == 2, "the same may happen again"
+
+
+def test_the_approvals_are_every_column_that_binds_a_digest_or_a_person() -> None:
+    bound = {
+        name for name in CaseRow.model_fields if name.endswith(("_digest", "_approved_by")) or name == "approved_by"
+    }
+    assert set(APPROVALS) == bound
+
+
+@pytest.mark.parametrize("stage", sorted(set(STAGES_OF_THE_ROAD) - set(REOPENABLE)))
+def test_nothing_is_reopened_before_an_approval_or_after_the_destruction(stage: Stage) -> None:
+    with pytest.raises(RefusedByRule, match="to be reopened"):
+        act(case_at(stage), "reopen", WHY)
+
+
+@pytest.mark.parametrize("stage", [Stage.PURGED, Stage.SIGNED_OFF, Stage.NOTIFYING, Stage.CLOSED])
+def test_after_the_destruction_nothing_can_be_held(stage: Stage) -> None:
+    assert stage in DESTROYED
+    with pytest.raises(RefusedByRule, match="nothing left to hold"):
+        act(case_at(stage), "hold", actor=DANA, reason="too late")
 
 
 def test_the_purge_makes_the_case_forget_whom_it_was_about() -> None:

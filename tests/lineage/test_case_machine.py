@@ -22,7 +22,7 @@ from lineage_world import DANA, DORA, MILO
 
 from lineage import ledger
 from lineage.access import Actor
-from lineage.case import ENDED, RUNNING, Stage
+from lineage.case import CERTIFIED, DESTROYED, ENDED, RUNNING, Stage
 from lineage.chain import Broken
 from lineage.errors import LetheError
 
@@ -43,7 +43,7 @@ class AnySequence(RuleBasedStateMachine):
         self.purge_approval: tuple[str, str] | None = None
         self.verified = False
 
-    @initialize(steps=st.integers(0, 9), held=st.booleans())
+    @initialize(steps=st.integers(0, 11), held=st.booleans())
     def begin_anywhere(self, steps: int, *, held: bool) -> None:
         for _ in range(steps):
             self.go_on()
@@ -74,6 +74,8 @@ class AnySequence(RuleBasedStateMachine):
                 self.purge()
             case Stage.PURGED:
                 self.sign(DANA)
+            case Stage.SIGNED_OFF | Stage.NOTIFYING:
+                self.attempt("notify" if stage == Stage.SIGNED_OFF else "close")
             case Stage.FAILED:
                 self.retry()
 
@@ -131,6 +133,21 @@ class AnySequence(RuleBasedStateMachine):
     def sign(self, actor: Actor) -> None:
         self.attempt("signed_off", actor=actor)
 
+    @rule()
+    def notify(self) -> None:
+        self.attempt("notify")
+
+    @rule()
+    def close(self) -> None:
+        self.attempt("close")
+
+    @rule()
+    def reopen(self) -> None:
+        before = events(self.case_id)
+        if self.attempt("reopen", "A record came in."):
+            assert "case.purged" not in before
+            self.preview, self.evidence, self.approval, self.purge_approval, self.verified = "", "", None, None, False
+
     @rule(actor=ACTORS, reason=st.sampled_from(["court", "tax", ""]))
     def hold(self, actor: Actor, reason: str) -> None:
         self.attempt("hold", actor=actor, reason=reason)
@@ -184,12 +201,12 @@ class AnySequence(RuleBasedStateMachine):
             assert self.approval[0] in ("dana", "dora")
         if stage in (Stage.ASSESSMENT, Stage.PREVIEW_READY):
             assert (row.approved_by, row.approved_digest) == ("", "")
-        if stage in (Stage.PURGE_APPROVED, Stage.PURGED, Stage.SIGNED_OFF):
+        if stage in DESTROYED | {Stage.PURGE_APPROVED}:
             assert self.verified
             assert self.purge_approval == (row.purge_approved_by, row.purge_digest)
             assert row.purge_digest == row.evidence_digest == self.evidence
             assert self.purge_approval[0] in ("dana", "dora")
-        if stage == Stage.SIGNED_OFF:
+        if stage in CERTIFIED:
             assert "case.purged" in events(self.case_id)
 
     @invariant()
@@ -200,7 +217,7 @@ class AnySequence(RuleBasedStateMachine):
         assert moves[-1] == f"case.{look(self.case_id).stage.lower()}"
 
     def teardown(self) -> None:
-        assert look(self.case_id).stage not in ENDED - {Stage.SIGNED_OFF}
+        assert look(self.case_id).stage not in ENDED - CERTIFIED
         REACHED.update(events(self.case_id))
 
 
@@ -213,7 +230,7 @@ SETTINGS = settings(
 )
 
 
-@pytest.mark.parametrize("steps", range(10))
+@pytest.mark.parametrize("steps", range(12))
 def test_at_every_stage_only_the_lawful_goes_through(steps: int) -> None:
     """The same rules once from each stage, so that none depends on being drawn."""
     for disturb in (lambda m: m.preview_ready("d2"), lambda m: m.fail(), lambda m: m.evidence_ready("d1")):
@@ -227,6 +244,6 @@ def test_at_every_stage_only_the_lawful_goes_through(steps: int) -> None:
 
 def test_any_sequence_of_calls() -> None:
     run_state_machine_as_test(AnySequence, settings=SETTINGS)
-    assert {"case.signed_off", "case.failed", "case.held"} <= REACHED, "it never got there"
+    assert {"case.closed", "case.failed", "case.held"} <= REACHED, "it never got there"
     with DATABASE.reader() as session:
         assert not isinstance(ledger.verify(session), Broken)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -11,15 +13,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from lineage_world import NOW, World, digest
+from lineage_world import DANA, INES, NOW, World, digest, filing_dates
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel, col, delete, select
 
 import lineage.database
 from lineage import manifests, tables
+from lineage.access import find_actor
+from lineage.case import CaseFile, Filing, Stage, file_request
 from lineage.database import HEAD, Database, migrate, open_engine
 from lineage.errors import Fault, WrongUsage
 from lineage.subjects import forms_without_cues, load_suppression
-from lineage.tables import FindingRow, MetaRow, SubjectRow
+from lineage.tables import CaseDecisionRow, CasePauseRow, FindingRow, MetaRow, NoticeRow, PartyRow, SubjectRow, UserRow
 
 MIGRATIONS = Path(lineage.database.__file__).parent / "migrations"
 
@@ -127,6 +132,45 @@ def test_suppressed_forms_of_before_have_no_cue(world: World, tmp_path: Path) ->
         assert forms_without_cues(session) == 1
         assert [link.kind for link in load_suppression(session, world.keyring).link("It was Ann Lee.")] == ["name"]
     database.engine.dispose()
+
+
+def test_cases_and_staff_of_before_stay_as_they_were(world: World, tmp_path: Path) -> None:
+    """Nothing is held, paused or reopened, and nobody has a password; all can still be written."""
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    upgrade_to(url, "0011")
+    old = sqlite3.connect(tmp_path / "old.db")
+    old.execute("INSERT INTO staff VALUES ('dana', 'dpo', '2026-01-01 00:00:00')")
+    columns = [row[1] for row in old.execute("PRAGMA table_info(erasure_case)")]
+    filled = {
+        "id": "case-1", "stage": "SIGNED_OFF", "stage_since": "2026-01-02 00:00:00", "received_on": "2026-01-01",
+        "due_on": "2026-02-02", "attempt": 0, "only_consent": 0, "ground": "b",
+    }  # fmt: skip
+    values = [filled.get(column, "") for column in columns]
+    old.execute(f"INSERT INTO erasure_case VALUES ({', '.join('?' * len(columns))})", values)  # noqa: S608
+    old.commit()
+    old.close()
+    database = migrate(url, world.keyring)
+    with database.reader() as session:
+        assert find_actor(session, "dana") == DANA
+        dana, case = session.get_one(UserRow, "dana"), CaseFile(session, "case-1").view
+        assert (dana.password_hash, dana.failed_logins, dana.locked_until) == ("", 0, None)
+        assert (case.stage, case.due_on, case.reopen_reason) == (Stage.SIGNED_OFF, date(2026, 2, 2), "")
+        assert session.exec(select(CaseDecisionRow)).all() == session.exec(select(CasePauseRow)).all() == []
+    with database.transaction() as session:
+        session.add(CasePauseRow(case_id="case-1", asked_on=date(2026, 1, 5)))
+    database.engine.dispose()
+
+
+def test_a_party_is_told_of_a_case_once(world: World) -> None:
+    """Two jobs that make the same notice: the second one's does not exist."""
+    with world.database.transaction() as session:
+        file_request(session, Filing("case-1", "k", None, "b", "portal", **filing_dates()), actor=INES, now=NOW)
+        session.add(PartyRow(name="acme", kind="recipient", whom="Acme", since=NOW))
+    for number, told in ((1, 1), (2, 1)):
+        with contextlib.suppress(IntegrityError), world.database.transaction() as session:
+            notice = {"case_id": "case-1", "party": "acme", "body": "{}", "state": "pending", "made_at": NOW}
+            session.add(NoticeRow(id=f"n{number}", **notice))
+        assert len(world.rows(NoticeRow)) == told
 
 
 def test_the_compact_manifests_cannot_be_taken_back(world: World) -> None:

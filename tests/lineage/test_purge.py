@@ -26,7 +26,7 @@ from lineage_world import (
 )
 from sqlmodel import Session, SQLModel, delete, select, update
 
-from lineage import builds, purge
+from lineage import builds, purge, tombstones
 from lineage.access import Actor, Role
 from lineage.case import CaseFile, Filing, file_request
 from lineage.closure import find_closure
@@ -47,6 +47,7 @@ from lineage.tables import (
     CueRow,
     FindingRow,
     FindingSubjectRow,
+    NearEdgeRow,
     RecordRow,
     RecordSubjectRow,
     ReleaseRow,
@@ -77,7 +78,9 @@ class Erasure:
         self.mine, self.derived, self.mentions = [ids[0], ids[1]], ids[4], ids[2]
         self.others = [ids[2], ids[3], ids[5]]
         record_training(world, {(TRUNK, 0): [ids[5]], (0, 0): [ids[3]], (0, 1): [ids[0]], (0, 2): [ids[2]], (1, 0): [ids[1], ids[4]], (2, 0): []})  # fmt: skip
+        self.near = [tuple(sorted(pair)) for pair in ((ids[0], ids[3]), (ids[1], ids[5]), (ids[3], ids[5]))]
         with world.database.transaction() as session:
+            session.add_all(NearEdgeRow(a=a, b=b, similarity=0.9) for a, b in self.near)
             self.file(session, "case-00000000")
             CaseFile(session, "case-00000000").refuse(actor=DPO, reason="not now", now=NOW)
             self.file(session, CASE)
@@ -94,7 +97,7 @@ class Erasure:
 
     def bury(self) -> dict[str, int]:
         with self.world.database.transaction() as session:
-            return purge.bury(
+            return tombstones.bury(
                 session, case_id=CASE, record_ids=self.erased, forms=self.forms, keyring=self.world.keyring,
                 on=date(2026, 2, 28),
             )  # fmt: skip
@@ -254,6 +257,7 @@ def test_other_people_keep_everything(erasure: Erasure) -> None:
         contents = training_contents(session, erasure.others, keystore=world.keystore)
     assert not any(isinstance(c.content, Chat) for c in contents)
     assert len(contents) == 3
+    assert [(edge.a, edge.b) for edge in world.rows(NearEdgeRow)] == erasure.near[2:], "of a pair, neither end is left"
 
 
 def test_findings_of_the_person_in_records_of_others_lose_their_value(erasure: Erasure) -> None:
@@ -345,7 +349,7 @@ def test_a_shared_cue_is_kept_once_and_as_long_as_the_last_of_its_forms(erasure:
     namesake = RegisterForm("k", "name", f"{NAME.split()[0]} Xylander")
     for year in (2028, 2027):
         with world.database.transaction() as session:
-            purge.bury(
+            tombstones.bury(
                 session, case_id=f"case-{year}", record_ids=[], forms=[namesake], keyring=world.keyring,
                 on=date(year, 1, 1),
             )  # fmt: skip
@@ -380,7 +384,7 @@ def suppressed_now(world: World) -> SuppressionList:
 
 def test_a_leap_day_has_an_end(erasure: Erasure) -> None:
     with erasure.world.database.transaction() as session:
-        purge.bury(
+        tombstones.bury(
             session,
             case_id=CASE,
             record_ids=erasure.erased,

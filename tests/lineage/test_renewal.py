@@ -7,7 +7,8 @@ from lineage_world import ANN, BOB, DEFAULT, FORMS, NOW, STRICT, Scans, World, d
 
 from lineage import renewal
 from lineage.admit import Gate, examine
-from lineage.catalog import GateStamp, Judged, contents_of, identify
+from lineage.catalog import GateStamp, Judged, contents_of
+from lineage.identity import identify
 from lineage.records import RawRecord
 from lineage.register import RegisterIndex
 from lineage.subjects import load_forms, load_suppression

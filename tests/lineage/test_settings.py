@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,10 @@ def written(folder: Path, text: str) -> Path:
         (f'[adapters.support]\nsources = "{PASSWORD}"', "adapters.support.sources"),
         ('data_dir = ""', "data_dir"),
         ('data_dir = "."', "data_dir"),
+        ('zone = "Nowhere/quagga"', "zone"),
+        ('zone = "Europe"', "zone"),
+        ('zone = "../quagga"', "zone"),
+        ('zone = ""', "zone"),
     ],
 )
 def test_an_unknown_key_or_a_wrong_value_is_named_and_never_echoed(tmp_path: Path, text: str, place: str) -> None:
@@ -149,3 +154,16 @@ def test_a_given_secret_is_used_and_replaces_none(empty_workspace: Path, tmp_pat
     assert one.keyring.vault_key != other.keyring.vault_key
     with pytest.raises(WrongUsage, match="never overwritten"):
         create_workspace(tmp_path / "twin", controller="x", workspace_secret=given)
+
+
+@pytest.mark.parametrize(
+    ("zone", "before", "after"),
+    [("UTC", 30, 30), ("Pacific/Kiritimati", 30, 31), ("Pacific/Honolulu", 29, 30), ("Europe/Berlin", 30, 30)],
+)
+def test_a_day_is_a_day_where_the_controller_is(tmp_path: Path, zone: str, before: int, after: int) -> None:
+    """At ten in the morning, UTC, a day begins both 14 hours east and 10 hours west."""
+    settings = load_settings(written(tmp_path, f'zone = "{zone}"'))
+    ten = datetime(2026, 1, 30, 10, 0, tzinfo=UTC)
+    assert settings.day(ten - timedelta(minutes=1)) == date(2026, 1, before)
+    assert settings.day(ten) == date(2026, 1, after)
+    assert settings.day(ten.astimezone(timezone(timedelta(hours=-12)))) == date(2026, 1, after), "however it is written"

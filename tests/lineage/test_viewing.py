@@ -14,10 +14,11 @@ from lineage.desk import Intake, file_case
 from lineage.errors import LetheError, RefusedByRule, WrongUsage
 from lineage.evidence import save_closure
 from lineage.hidden import MOVED, NOT_SCANNED
-from lineage.purge import bury, forget_rows
+from lineage.purge import forget_rows
 from lineage.register import RegisterForm
 from lineage.subjects import SubjectEntry, add_forms, load_forms
 from lineage.tables import FindingRow, RecordRow, VaultRow
+from lineage.tombstones import bury
 from lineage.vault import Shredded
 from lineage.viewing import OpenedRecord, listed_record, open_record
 

@@ -17,8 +17,9 @@ from sqlmodel import select
 
 from lineage import pool
 from lineage.admit import Gate
-from lineage.catalog import GateStamp, identify
+from lineage.catalog import GateStamp
 from lineage.corpus import Reject, RejectReason
+from lineage.identity import identify
 from lineage.policy import load_policy
 from lineage.records import PlainText, RawRecord
 from lineage.register import RegisterIndex

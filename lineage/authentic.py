@@ -1,0 +1,82 @@
+"""The outer layers of a signed file, for `lineage.verify`: its one canonical spelling, and who signed it.
+
+Standard library and `cryptography` only, and no code of the modules that write certificates. No JSON parser sees anything
+before it is authentic.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidSignature
+
+from lineage.trusted import TrustedKeys, key_id
+
+__all__ = ["MAX_BYTES", "NotProvenError", "check_signatures", "open_envelope"]
+
+MAX_BYTES = 64 * 2**20
+PAYLOAD_TYPE = b"application/vnd.in-toto+json"
+_SIGNATURE = rb'\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{86}==)"\}'
+_ENVELOPE = re.compile(
+    rb'\{"payload":"([A-Za-z0-9+/]+={0,2})","payloadType":"application/vnd\.in-toto\+json","signatures":\['
+    + _SIGNATURE + b"," + _SIGNATURE + rb"\]\}"
+)  # fmt: skip
+_HALF_SIGNED = re.compile(rb'\{"payload":"[A-Za-z0-9+/]+={0,2}","payloadType":"[^"]*","signatures":\[\{[^{}]*\}\]\}')
+
+
+class NotProvenError(Exception):
+    """A check failed: its name, and a sentence that holds nothing of a file that is not authentic."""
+
+    def __init__(self, check: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.check, self.sentence = check, sentence
+
+
+def open_envelope(raw: bytes) -> tuple[bytes, Sequence[tuple[str, bytes]]]:
+    """The payload, and both signatures with the key ids they state.
+
+    Raises:
+        NotProvenError: another spelling than the canonical one, too long, or half-signed.
+    """
+    match = _ENVELOPE.fullmatch(raw) if len(raw) <= MAX_BYTES else None
+    if match is None and _HALF_SIGNED.fullmatch(raw):
+        raise NotProvenError(
+            "envelope", "The certificate is half-signed: it carries one signature, and two are required."
+        )
+    if match is None:
+        raise NotProvenError("envelope", "The file is not a byte-canonical DSSE envelope with two signatures.")
+    payload, pipeline_id, pipeline_sig, dpo_id, dpo_sig = match.groups()
+    signatures = [(pipeline_id.decode(), _base64(pipeline_sig)), (dpo_id.decode(), _base64(dpo_sig))]
+    return _base64(payload), signatures
+
+
+def _base64(text: bytes) -> bytes:
+    """Decode; refuse text whose unused last bits are set, which would be a second spelling of the same bytes."""
+    try:
+        decoded = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise NotProvenError("envelope", "The envelope holds malformed base64.") from None
+    if base64.b64encode(decoded) != text:
+        raise NotProvenError("envelope", "The envelope holds base64 that is not in its one canonical spelling.")
+    return decoded
+
+
+def check_signatures(payload: bytes, signatures: Sequence[tuple[str, bytes]], trusted: TrustedKeys) -> None:
+    """The first by the trusted pipeline key, the second by the trusted DPO key.
+
+    Raises:
+        NotProvenError: a signature names another key, or was not made by it over this payload.
+    """
+    signed = b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE, len(payload), payload)
+    roles = (("first", "pipeline", trusted.pipeline), ("second", "DPO", trusted.dpo))
+    for (place, role, key), (stated_id, signature) in zip(roles, signatures, strict=True):
+        if stated_id != key_id(key):
+            raise NotProvenError("signatures", f"The {place} signature names another key than the trusted {role} key.")
+        try:
+            key.verify(signature, signed)
+        except InvalidSignature:
+            raise NotProvenError(
+                "signatures", f"The {place} signature was not made by the trusted {role} key over this content."
+            ) from None

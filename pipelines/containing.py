@@ -1,0 +1,151 @@
+"""The first half of an erasure: restrict the records, cut back to clean states, recompose. See `pipelines.erasure`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from sqlmodel import Session, col, select
+
+from lineage import builds, plans
+from lineage.case import CaseFile, Stage
+from lineage.closure import CHANGING
+from lineage.database import in_chunks
+from lineage.errors import RefusedByRule
+from lineage.evidence import add_evidence, contract, digest_of, evidence, has_evidence
+from lineage.renewal import superseded
+from lineage.tables import RecordRow
+from lineage.workspace import Workspace
+from pipelines import releasing
+from pipelines.ingest import utc_now
+from pipelines.previewing import erasure_plan, make_preview, search_closure
+from pipelines.recomposing import Bodies, Facts, affecting, decided_ids, in_service, recompose
+from pipelines.redacting import redact_mentions
+from pipelines.windows import Window, named
+from unlearn.plan import Plan
+
+__all__ = ["contain"]
+
+
+def contain(workspace: Workspace, *case_ids: str) -> Bodies:
+    """Restrict the records, cut the affected shards back to clean states, recompose, release. Seconds, not hours.
+
+    Raises:
+        RefusedByRule: no case could be contained: a hold, or a preview that is no longer true (a new one was made).
+        NotAcceptable: what was recomposed descends from a record of a closure, so it was not released.
+    """
+    window, started = Window(workspace, case_ids), time.perf_counter()
+    bodies: Bodies = {}
+    before: dict[str, Facts] = {}
+    for case_id in window.cases:
+        with window.apart(case_id):
+            if done := _contained_before(workspace, case_id):
+                bodies[case_id] = done
+                continue
+            _require_contract(workspace, case_id)
+            before[case_id] = _remember(workspace, case_id)
+    for case_id in window.still(before):
+        with window.apart(case_id):
+            _restrict(workspace, case_id)
+    after = _contain_adapters(window, before)
+    for case_id in window.still(before):
+        with window.apart(case_id):
+            bodies[case_id] = _file_containment(
+                workspace, case_id, before[case_id], after=after, window=window.still(before), started=started
+            )
+    window.require_somebody()
+    return bodies
+
+
+def _contained_before(workspace: Workspace, case_id: str) -> Facts | None:
+    """The evidence of a containment that was done already, if it was."""
+    with workspace.database.reader() as session:
+        contained = CaseFile(session, case_id).view.stage != Stage.APPROVED
+        return evidence(session, case_id, "containment") if contained and has_evidence(session, case_id, "containment") else None  # fmt: skip
+
+
+def _require_contract(workspace: Workspace, case_id: str) -> None:
+    closure = search_closure(workspace, case_id)
+    with workspace.database.transaction() as session:
+        case = CaseFile(session, case_id)
+        case.require(Stage.APPROVED, to="execute")
+        case.require_no_hold()
+        stale = digest_of(contract(session, case_id, closure, workspace.keyring)) != case.view.approved_digest
+    if stale:
+        make_preview(workspace, case_id)
+        raise RefusedByRule("The approved preview is no longer true; a new one was made.", hint="Read and approve it.")
+
+
+def _remember(workspace: Workspace, case_id: str) -> Facts:
+    """What was in service and what the affected shards held, before anything changes; filed once, then kept."""
+    with workspace.database.transaction() as session:
+        if has_evidence(session, case_id, "before"):
+            return evidence(session, case_id, "before")["adapters"]  # type: ignore[return-value]
+        changed = decided_ids(session, case_id, *CHANGING)
+        found = {}
+        for adapter in sorted(workspace.settings.adapters):
+            if plan := plans.current_plan(session, adapter):
+                found[adapter] = _adapter_before(session, adapter, Plan.from_json(plan[1]), changed)
+        add_evidence(session, case_id, "before", {"adapters": found}, now=utc_now())
+    return found
+
+
+def _adapter_before(session: Session, adapter: str, plan: Plan, erased: tuple[str, ...]) -> Facts:
+    composed = builds.current_release(session, adapter) or ""
+    parts = builds.parts_of(session, composed) if composed else {}
+    cost = erasure_plan(session, plan, erased)
+    shards = builds.shard_adapters(session, adapter)
+    return {
+        "before": composed,
+        "trunk_hit": cost.trunk_hit,
+        "affected": [{"shard": part.shard, "first_slice": part.first_slice} for part in cost.affected],
+        "parts": {str(shard): recipe or "" for shard, recipe in parts.items()},
+        "shard_adapters": {str(shard): digest for shard, digest in shards.items()},
+    }
+
+
+def _restrict(workspace: Workspace, case_id: str) -> None:
+    with workspace.database.transaction() as session:
+        for chunk in in_chunks(decided_ids(session, case_id, "erase")):
+            for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all():
+                row.restricted_by = case_id
+    redact_mentions(workspace, case_id)
+
+
+def _contain_adapters(window: Window, before: Mapping[str, Facts]) -> dict[str, str]:
+    """The digest in service for each adapter after containment; one composition for all cases of the window."""
+    for adapter, cases in affecting(before).items():
+        waiting = window.still(cases)
+        if waiting and in_service(window.workspace, adapter):
+            with window.apart(*waiting):
+                recompose(window.workspace, adapter, partial=True, reason=f"contained {named(waiting)}")
+    return {name: in_service(window.workspace, name) for name in window.workspace.settings.adapters}
+
+
+def _file_containment(
+    workspace: Workspace,
+    case_id: str,
+    before: Facts,
+    *,
+    after: Mapping[str, str],
+    window: Sequence[str],
+    started: float,
+) -> Facts:
+    now = utc_now()
+    with workspace.database.transaction() as session:
+        case, erased = CaseFile(session, case_id), decided_ids(session, case_id, "erase")
+        old = superseded(session, "redacted", by=case_id)
+        adapters = {
+            adapter: {
+                **facts, "after": after[adapter], "at": now.isoformat(timespec="seconds"),
+                "clean": releasing.require_clean(session, after[adapter], erased, superseded=old),
+            }
+            for adapter, facts in before.items()
+        }  # fmt: skip
+        body = {
+            "adapters": adapters, "window": list(window), "seconds": str(round(time.perf_counter() - started, 2)),
+            "seconds_since_approval": str(round((now - case.view.stage_since).total_seconds(), 1)),
+        }  # fmt: skip
+        add_evidence(session, case_id, "containment", body, now=now)
+        case.advance(Stage.CONTAINED, now=now, adapters=len(adapters))
+    return body
