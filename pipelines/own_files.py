@@ -19,14 +19,19 @@ UNSAID = RowDefaults(purpose="", lawful_basis="", language="")
 
 
 def attack_files(
-    suspect: Suspect, members: Path, controls: Path, *, max_length: int | None
+    suspect: Suspect, members: Path, controls: Path, *, max_length: int | None, self_prompt_rate: float | None = None
 ) -> tuple[Attacked, dict[str, dict[str, str]]]:
     """The attack, and of each group the refused lines with their reason.
+
+    With a `self_prompt_rate` some controls are set aside to prompt the adapter, and a reference is trained at this
+    learning rate on what it writes.
 
     Raises:
         WrongUsage: a file or folder is missing, or they do not belong together.
     """
-    from probes.group_attack import attack_groups, length_limit
+    from pipelines.self_prompt import self_prompted, texts_for
+    from probes.group_attack import length_limit
+    from probes.self_prompts import set_aside
 
     groups, refused = {}, {}
     for name, path in (("members", members), ("controls", controls)):
@@ -34,12 +39,19 @@ def attack_files(
     if members.resolve() == controls.resolve():
         raise WrongUsage("Members and controls are the same file.", hint="Controls are records the adapter never saw.")
     limit = length_limit(suspect, max_length)
-    readings = (len(groups["members"]) + len(groups["controls"])) * (2 + len(suspect.outs))
-    with bar("Reading records", readings, unit="readings") as progress:
-        found = attack_groups(
-            suspect, members=groups["members"], controls=groups["controls"], max_length=limit, advance=progress.advance
-        )
-    return found, refused
+    if self_prompt_rate is None:
+        return _attacked(suspect, groups, limit), refused
+    prompts, groups["controls"] = set_aside(groups["controls"])
+    texts = texts_for(len(groups["members"]))
+    with self_prompted(suspect, prompts, texts=texts, max_length=limit, rate=self_prompt_rate) as compared:
+        return _attacked(compared, groups, limit), refused
+
+
+def _attacked(suspect: Suspect, groups: dict[str, list[Brought]], max_length: int) -> Attacked:
+    from probes.group_attack import attack_groups
+
+    with bar("Reading records", sum(map(len, groups.values())) * suspect.models, unit="readings") as progress:
+        return attack_groups(suspect, **groups, max_length=max_length, advance=progress.advance)
 
 
 def base_folder(given: Path) -> Path:

@@ -1,6 +1,6 @@
-"""The two membership scores that compare with models which never saw the record: RMIA and offline LiRA.
+"""The membership scores that compare with models which never saw the record: RMIA, offline LiRA, and SPV-MIA's calibration.
 
-Both take one number per record and model, the mean log-probability of its loss-carrying tokens (`scores.loss`), so the
+All take one number per record and model, the mean log-probability of its loss-carrying tokens (`scores.loss`), so the
 readings that the verdict needs anyway are enough. K is the number of out-adapters.
 """
 
@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 from probes.scores import signs
 from probes.stats import Abstained, prediction_test
 
-__all__ = ["POPULATION_NEEDED", "lira_offline", "log_ratio", "rmia"]
+__all__ = ["POPULATION_NEEDED", "lira_offline", "log_ratio", "rmia", "self_prompt_gain"]
 
 POPULATION_NEEDED = 10  # with fewer, RMIA moves in steps of more than a tenth
 
@@ -53,3 +53,16 @@ def lira_offline(own: float, outs: Sequence[float]) -> float | Abstained:
     """
     test = prediction_test(own, outs)
     return test if isinstance(test, Abstained) else -float(stats.t.logsf(test.t, test.k - 1))
+
+
+def self_prompt_gain(own: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """SPV-MIA's calibration: each record's mean log-probability under the suspect minus that under the reference, (n,).
+
+    Fu et al. 2023 (2311.06062), Section 4.2, practical difficulty calibration: a record is called a member when
+    m(x; theta) - m(x; theta') reaches a threshold, theta the target and theta' the same base, trained on what the target
+    wrote itself (`self_prompts`). Their m is the probabilistic variation of Section 4.3: the mean probability of N pairs
+    of symmetric paraphrases against that of the record, an estimate of whether p has a peak there. Here m is the mean
+    log-probability. Paraphrases by a mask-filling model need that model in the records' language and 2N more passes of
+    either adapter; and what they put another word for, a name or a number, is what a person is remembered by.
+    """
+    return own - reference

@@ -14,13 +14,13 @@ import numpy as np
 from lineage.errors import WrongUsage
 from lineage.records import Content
 from probes.blind import BlindCheck, Sample, blind_check, shift_seen
-from probes.calibration import lira_offline, log_ratio, rmia
+from probes.calibration import lira_offline, log_ratio, rmia, self_prompt_gain
 from probes.companions import mean_log_p, record_scores
 from probes.groups import Separation, detections, separation
 from probes.readings import TokenReadings
 from probes.scores import gain_mean
 from probes.stats import Abstained, Interval
-from probes.suspect import SUSPECT, Suspect, context_length, open_suspect
+from probes.suspect import REFERENCE, SUSPECT, SelfPrompted, Suspect, context_length, open_suspect
 from probes.target import BASE, Target
 from probes.tokens import Tokenised, tokenise
 
@@ -65,6 +65,17 @@ class ScoreRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A self-prompted reference: what it was trained on, and the mean gain over the base that it and the adapter show on
+    the controls, in nats per learnt token. Whatever both gain there is no memory of a record."""
+
+    texts: int
+    prompts: int
+    reference_gain: float
+    adapter_gain: float
+
+
+@dataclass(frozen=True, slots=True)
 class Attacked:
     """The result: numbers and reasons, no text, no values, no paths. `rows` begin with the primary score.
 
@@ -79,6 +90,7 @@ class Attacked:
     rows: tuple[ScoreRow, ...]
     member_scores: tuple[float, ...]
     control_scores: tuple[float, ...]
+    calibrated: Calibrated | None = None
 
     @property
     def shifted(self) -> bool:
@@ -106,9 +118,9 @@ def length_limit(suspect: Suspect, wanted: int | None) -> int:
 def attack_groups(
     suspect: Suspect, *, members: Sequence[Brought], controls: Sequence[Brought], max_length: int, advance: Advance
 ) -> Attacked:
-    """One pass of the adapter and one of the base over all records, one more for each out-adapter; then all scores.
+    """One pass of the adapter and one of the base over all records, one more for each model to compare; then all scores.
 
-    `advance` is told the readings done; there are (2 + out-adapters) of each record.
+    `advance` is told the readings done; there are `suspect.models` of each record.
 
     Raises:
         WrongUsage: the models do not belong together, or a group has no record with a learnt token.
@@ -116,7 +128,7 @@ def attack_groups(
     target = open_suspect(suspect)
     items = [tokenise(target.tokenizer, record.content, max_length) for record in (*members, *controls)]
     outs = suspect.panel().out_names()
-    readings = {name: _read(target, name, items, advance) for name in (SUSPECT, BASE, *outs)}
+    readings = {name: _read(target, name, items, advance) for name in (BASE, *suspect.panel().adapters())}
     spoke = np.array([len(reading.log_p) > 0 for reading in readings[BASE]])
     first = int(spoke[: len(members)].sum())
     if not 0 < first < spoke.sum():
@@ -132,8 +144,9 @@ def attack_groups(
         for group, start in ((members, 0), (controls, len(members)))
     ]
     return Attacked(
-        *counts, len(outs), max_length, blind, rows, *(tuple(sorted(g)) for g in (gains[:first], gains[first:]))
-    )
+        *counts, len(outs), max_length, blind, rows, *(tuple(sorted(g)) for g in (gains[:first], gains[first:])),
+        calibrated=_calibration(suspect.reference, kept, first),
+    )  # fmt: skip
 
 
 def _read(target: Target, name: str, items: Sequence[Tokenised], advance: Advance) -> list[TokenReadings]:
@@ -158,7 +171,20 @@ def _columns(
     if outs:
         others = np.array([mean_log_p(readings[out]) for out in outs])
         columns |= _calibrated(mean_log_p(own), others, first)
+    if REFERENCE in readings:
+        columns["self_prompt"] = self_prompt_gain(mean_log_p(own), mean_log_p(readings[REFERENCE])).tolist()
     return columns
+
+
+def _calibration(
+    trained: SelfPrompted | None, readings: dict[str, list[TokenReadings]], first: int
+) -> Calibrated | None:
+    """How much of what the adapter learnt in general its self-prompted reference has learnt too."""
+    if trained is None:
+        return None
+    base = mean_log_p(readings[BASE][first:])
+    gains = (float(np.mean(mean_log_p(readings[name][first:]) - base)) for name in (REFERENCE, SUSPECT))
+    return Calibrated(trained.texts, trained.prompts, *gains)
 
 
 def _calibrated(own: np.ndarray, others: np.ndarray, first: int) -> Columns:

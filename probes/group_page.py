@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -32,6 +33,7 @@ SCORE_NAMES = {
     "extraction_score": "Extraction",
     "rmia": "RMIA",
     "lira": "LiRA, offline",
+    "self_prompt": "Gain over self-prompt",
 }
 
 
@@ -66,6 +68,7 @@ def claims(found: Attacked) -> tuple[str, ...]:
         "about one record or one person.",
         _independence(found),
         _shift(found),
+        *_calibration(found),
         f"An AUC near 0.5 means that these scores see no difference; it does not show that nothing was learnt.{without}",
         fixed,
     )
@@ -98,6 +101,18 @@ def _shift(found: Attacked) -> str:
     return f"No shift by words was seen: {measured}. Other differences, such as length or word order, would go unseen."
 
 
+def _calibration(found: Attacked) -> tuple[str, ...]:
+    done = found.calibrated
+    if done is None:
+        return ()
+    return (
+        f"The self-prompted reference was trained on {done.texts:,} texts that the adapter wrote itself, begun by "
+        f"{done.prompts:,} controls that are left out of everything else. On the controls it gains "
+        f"{done.reference_gain:.3f} nats a token over the base, the adapter {done.adapter_gain:.3f}: a reference that "
+        "gains much less takes away little more than the base does.",
+    )
+
+
 def as_json(found: Attacked) -> dict[str, object]:
     """Numbers, reasons and sentences for programs; no text, no values, no paths."""
     groups = {"members": found.members, "controls": found.controls}
@@ -111,6 +126,7 @@ def as_json(found: Attacked) -> dict[str, object]:
         },
         "out_adapters": found.out_adapters,
         "max_length": found.max_length,
+        "self_prompt": asdict(found.calibrated) if found.calibrated else None,
         "shifted": found.shifted,
         "blind": _blind_body(found.blind),
         "primary": PRIMARY,

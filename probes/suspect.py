@@ -11,16 +11,27 @@ from lineage.errors import WrongUsage
 from probes.dossier import DecodingScheme, Panel
 from probes.target import Target
 
-__all__ = ["SUSPECT", "Suspect", "context_length", "open_suspect"]
+__all__ = ["REFERENCE", "SUSPECT", "SelfPrompted", "Suspect", "context_length", "open_suspect"]
 
 SUSPECT = "composed_post"  # the panel's name for the one adapter in question
+REFERENCE = "composed_pre"  # and for the reference trained on what it writes
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
-    """A base folder, the adapter in question, and out-adapters of the same recipe that never saw the members.
+class SelfPrompted:
+    """A reference adapter trained on `texts` that the adapter in question wrote, begun by the records of `prompts` controls."""
 
+    folder: Path = field(repr=False)
+    texts: int
+    prompts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A base folder, the adapter in question, and models to compare it with.
+
+    `outs` are out-adapters of the same recipe that never saw the members; `reference` was trained for this comparison.
     `renamed`: the base's folder has another name than the adapter's config gives it, and that is all right.
     """
 
@@ -28,10 +39,17 @@ class Suspect:
     adapter: Path = field(repr=False)
     outs: tuple[Path, ...] = field(repr=False, default=())
     renamed: bool = False
+    reference: SelfPrompted | None = None
+
+    @property
+    def models(self) -> int:
+        """How many models read a record: the base, the adapter, and what it is compared with."""
+        return 1 + len(self.panel().adapters())
 
     def panel(self) -> Panel:
         """The models as the judge's doorway takes them."""
-        return Panel(self.base, {}, {}, dict(enumerate(self.outs)), composed_post=self.adapter)
+        reference = self.reference.folder if self.reference else None
+        return Panel(self.base, {}, {}, dict(enumerate(self.outs)), composed_pre=reference, composed_post=self.adapter)
 
 
 def open_suspect(suspect: Suspect) -> Target:

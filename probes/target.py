@@ -10,13 +10,20 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import logging as hf_logging
 
@@ -100,6 +107,36 @@ class Target:
             start = self._model(input_ids=torch.tensor([list(prompt)], device=self._device), use_cache=True)
             parts = [self._continue(start, endings[i : i + size]) for i in range(0, len(endings), size)]
         return np.concatenate(parts)
+
+    def write(
+        self, name: str, prompts: Sequence[Sequence[int]], *, most_tokens: int, seed: int
+    ) -> list[tuple[int, ...]]:
+        """What the model writes behind each prompt, sampled as it predicts (temperature 1, nothing cut away).
+
+        Each ends before its first special token, at the latest after `most_tokens`. The same prompts together and the
+        same seed give the same tokens; the process's own random numbers are left as they were.
+        """
+        width, marks = max(map(len, prompts)), self._marks()
+        ids = torch.tensor([[marks[0]] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        plain = GenerationConfig(
+            do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=most_tokens, eos_token_id=marks,
+            pad_token_id=marks[0],
+        )  # fmt: skip
+        device = self._device
+        self._model.generation_config = GenerationConfig()  # the base's own would fill in, say, a repetition penalty
+        with self._as(name), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            found = self._model.generate(
+                input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=plain
+            )
+        stops = set(marks)
+        return [tuple(takewhile(lambda token: token not in stops, row)) for row in found[:, width:].tolist()]
+
+    def _marks(self) -> list[int]:
+        """The ids of the special tokens, those that end a text or a turn among them."""
+        added = self.tokenizer.added_tokens_decoder.items()
+        return sorted({*self.tokenizer.all_special_ids, *(index for index, token in added if token.special)})
 
     @property
     def _device(self) -> torch.device:

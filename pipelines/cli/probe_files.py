@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from probes.group_attack import Attacked
 
 FOLDER = click.Path(path_type=Path)
+USUAL_RATE = 5e-4  # as `lr_peak` of an adapter of Lethe's
 
 
 @click.command("probe-files")
@@ -25,6 +26,11 @@ FOLDER = click.Path(path_type=Path)
     help="Adapter of the same recipe that never saw the members; repeat it. Two or more bring RMIA and LiRA.",
 )  # fmt: skip
 @click.option(
+    "--self-prompt", "rate", type=click.FloatRange(min=0, min_open=True), is_flag=False, flag_value=USUAL_RATE, metavar="[RATE]",
+    help="Calibrate by a reference that is trained on what the adapter writes when a quarter of the controls begin; "
+    f"at the learning rate of the adapter, {USUAL_RATE:g} if none is given.",
+)  # fmt: skip
+@click.option(
     "--max-length",
     type=click.IntRange(min=2),
     help="Tokens of a record that are read; else 1,024 or what the base takes.",
@@ -35,8 +41,8 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--report", type=FOLDER, help="Folder for attack.html, a page with a picture.")
 @json_option
 def probe_files(  # noqa: PLR0913 - one option per fact
-    adapter: Path, base: Path, members: Path, controls: Path, outs: tuple[Path, ...], max_length: int | None,
-    base_renamed: bool, report: Path | None, as_json: bool,
+    adapter: Path, base: Path, members: Path, controls: Path, outs: tuple[Path, ...], rate: float | None,
+    max_length: int | None, base_renamed: bool, report: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Attack an adapter of your own: does it tell its training records from others? No workspace, nothing is kept.
 
@@ -49,6 +55,7 @@ def probe_files(  # noqa: PLR0913 - one option per fact
       lethe probe-files --adapter my-lora --base llama --members trained.jsonl --controls unseen.jsonl
       lethe probe-files --adapter my-lora --base llama --members trained.jsonl --controls unseen.jsonl \\
           --out-adapter other-1 --out-adapter other-2 --report attack/
+      lethe probe-files --adapter my-lora --base llama --members trained.jsonl --controls unseen.jsonl --self-prompt 0.0002
     """
     from pipelines.own_files import attack_files, base_folder
     from probes.group_page import as_json as body_of
@@ -57,7 +64,7 @@ def probe_files(  # noqa: PLR0913 - one option per fact
 
     folder = base_folder(base)
     suspect = Suspect(folder, adapter, outs, renamed=base_renamed or folder != base)
-    found, refused = attack_files(suspect, members, controls, max_length=max_length)
+    found, refused = attack_files(suspect, members, controls, max_length=max_length, self_prompt_rate=rate)
     written = write_attack(found, report) if report else None
     body = body_of(found) | {"refused_lines": refused, "page": str(written) if written else None}
     show(body, as_json=as_json, lines=lambda: _lines(found, refused, written))
