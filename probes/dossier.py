@@ -267,7 +267,7 @@ class Protocol:
 
     @property
     def extractable_log_p(self) -> float:
-        """Smallest log p_z with 1 - (1 - p_z)^tries >= extraction_p (Hayes et al. 2024, solved for p_z)."""
+        """Smallest log p_z with 1 - (1 - p_z)^tries >= extraction_p (Hayes et al. 2024, Equation 2, solved for p_z)."""
         return math.log(-math.expm1(math.log1p(-self.extraction_p) / self.tries))
 
     def as_json(self) -> dict[str, object]:
