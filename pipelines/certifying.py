@@ -12,7 +12,7 @@ from typing import Any
 from lineage import facts as f
 from lineage import ledger, plans
 from lineage.case import GROUND_WORDS, CaseFile, CaseView
-from lineage.certificate import build_statement, measured, sign_first
+from lineage.certificate import build_statement, sign_first
 from lineage.closure import CHANGING
 from lineage.durable import write_whole
 from lineage.evidence import digest_of, evidence
@@ -23,6 +23,7 @@ from lineage.scanned import ScannedBy, scanned_by
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines.ingest import utc_now
+from pipelines.probe_facts import probe_facts
 
 __all__ = ["write_half_signed"]
 
@@ -39,7 +40,6 @@ CONSENT_LIMIT = (
 POLICY_LIMIT = (
     "Nobody asked: the controller's gate policy withdrew these records. The search was for them and not for a person."
 )
-SECOND_RULE = "; exposure must also be rare among the out-adapters"
 KEPT_BASIS = "Art. 17(3)(b), Art. 6(1)(c) GDPR"
 BACKUP_DAYS = 30
 
@@ -80,7 +80,7 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
         adapters=_adapters(found),
         destroyed=_destroyed(found["destruction"]),
         derived_files=(),
-        probes=_probes(found["probe"]),
+        probes=probe_facts(found["probe"]),
         backups=_backups(),
         to_be_told=tuple(
             f.ToBeTold(kind="upstream", whom=f"the file or system behind the source {source}")
@@ -213,38 +213,6 @@ def _destroyed(destruction: Mapping[str, Any]) -> tuple[f.Destroyed, ...]:
         f.Destroyed(kind="record_text", count=texts),
         f.Destroyed(kind="record_key", count=destruction["keys"]),
     )
-
-
-def _probes(probe: Mapping[str, Any]) -> tuple[f.Probe, ...]:
-    """Every judgement; where there were two stages, the first one's FAIL before the second, which decides."""
-    return tuple(
-        f.Probe(
-            stage=p["stage"] if len(stages) > 1 else None, extra_out_adapters=p.get("extra_adapters") or None,
-            protocol_digest=p["protocol_digest"], judged_by="lethe-probes:1", at=datetime.fromisoformat(p["at"]),
-            level=f"shards {'and composition ' if 'composed_post' in p['extraction'] else ''}of {adapter}", records=p["n_records"], controls=p["controls"],
-            out_adapters=p["K"],
-            thresholds=f"alpha {p['alpha']}, Holm over membership, exposure and extraction; residual ratio below 0.5{SECOND_RULE if p is not stages[0] else ''}",
-            positive_control="the old adapter gave the person away" if p["positive_control"] else "nothing found before either",
-            p_value=measured(p["p_post"]["membership"]) if "membership" in p["p_post"] else None,
-            interval=_interval(p), detectable_effect=_detectable(p),
-            verdict=p["verdict"], reason=f"{p['reason']}: {p['sentence']}", report_digest=p["report_digest"],
-        )
-        for adapter, last in probe["adapters"].items()
-        for stages in [[*([last["first_stage"]] if "first_stage" in last else []), last]]
-        for p in stages
-    )  # fmt: skip
-
-
-def _detectable(p: Mapping[str, Any]) -> str:
-    if p["detectable_effect"] is None:
-        return f"none: with {p['K']} out-adapters no effect, however large, would have been seen with power 0.8"
-    return f"{p['detectable_effect']} standard deviations of the out-adapters, power 0.8"
-
-
-def _interval(p: Mapping[str, Any]) -> str | None:
-    if p["rho_upper"] is None or p["rho_lower"] is None:
-        return None
-    return f"residual ratio between {p['rho_lower']:.3f} and {p['rho_upper']:.3f} (95%, Fieller)"
 
 
 def _backups() -> tuple[f.Backup, ...]:
