@@ -42,8 +42,8 @@ from unlearn.train import initial_state, train_slice
 
 SCHEMES = (
     DecodingScheme(),
-    DecodingScheme(0.8, 40, 1.0, "temperature 0.8, top-k 40"),
-    DecodingScheme(0.7, 0, 0.95, "temperature 0.7, top-p 0.95"),
+    DecodingScheme(0.8, 40),
+    DecodingScheme(0.7, 0, 0.95),
 )
 SAMPLES, ADAPTERS, PEOPLE, CANDIDATES, UNSEEN = 10_000, 3, 20, 99, 40
 RARE = 1e-4

@@ -13,7 +13,7 @@ from typing import Any
 
 __all__ = ["adapter_difference", "contradiction_of_probes", "proof_holds", "summary_lines"]
 
-RESTS = "the sign-off rests on lineage and re-derivation"  # what such a probe has to say; `statement` spells it too
+RESTS = "the sign-off rests on lineage and re-derivation"  # what such a probe has to say; `soundness` spells it too
 TOLERATED = frozenset({"README.md"})  # the model card: no loader reads it as weights or configuration
 
 
@@ -115,7 +115,17 @@ def contradiction_of_probes(probes: Sequence[Mapping[str, Any]], adapters: Seque
         return "A second stage of the probes lacks the first one's FAIL, or the first its second."
     if not _silence_is_told(probes, adapters):
         return f"The probes saw nothing even before, but it is not said, or not true, that {RESTS}."
+    if not all(_map_agrees(probe["shard_map"], probe["verdict"]) for probe in probes if "shard_map" in probe):
+        return "A shard map and its verdict do not belong together."
     return ""
+
+
+def _map_agrees(found: Mapping[str, Any], verdict: str) -> bool:
+    """Only a drawn map lights shards up, afterwards only beside a FAIL; its rank lies among those it is a rank of."""
+    drawn = all(f"p_{when}" in found or not found[f"lit_{when}"] for when in ("before", "after"))
+    if "rank" in found or "rank_of" in found:
+        drawn = drawn and "p_after" in found and 1 <= found["rank"] <= found["rank_of"]
+    return drawn and (verdict == "FAIL" or not found["lit_after"])
 
 
 def _stages_belong_together(probes: Sequence[Mapping[str, Any]]) -> bool:
@@ -157,6 +167,8 @@ def summary_lines(predicate: Mapping[str, Any]) -> Iterator[str]:
     yield f"Verdict of the probes: {verdicts}"
     silent = (probe["reason"] for probe in predicate["probes"] if RESTS in probe["reason"])
     yield from (f"Why the probes cannot tell: {reason.partition(': ')[2]}" for reason in silent)
+    mapped = (probe for probe in predicate["probes"] if "shard_map" in probe)
+    yield from (f"Where the person stood out, {probe['level']}: {probe['shard_map']['result']}" for probe in mapped)
     yield f"Grade of the retraining: {grades[0]} (A: re-derived in a second process; B: by construction)"
     yield f"Certificate {predicate['certificate']} of {predicate['controller']}, issued {predicate['issued']}"
     yield f"Case {request['case']}: received {request['received']}, due {request['due']}, ground {request['ground']}"

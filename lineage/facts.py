@@ -22,36 +22,16 @@ from lineage.facts_of_weights import (
     Probe,
     ProofLeaf,
     Rederivation,
+    ShardMap,
     ShardRebuild,
     SliceChange,
 )
 
 __all__ = [
-    "AdapterChange",
-    "Approval",
-    "Backup",
-    "CertificateFacts",
-    "DerivedFile",
-    "Destroyed",
-    "Digest",
-    "Handle",
-    "Kept",
-    "LedgerHead",
-    "NeighbourShard",
-    "NonInclusion",
-    "Probe",
-    "ProofLeaf",
-    "RecordDecision",
-    "Rederivation",
-    "Request",
-    "Scanner",
-    "Search",
-    "ShardRebuild",
-    "SliceChange",
-    "StoreSearched",
-    "Text",
-    "ToBeTold",
-]
+    "AdapterChange", "Approval", "Backup", "CertificateFacts", "DerivedFile", "Destroyed", "Digest", "Handle",
+    "Kept", "LedgerHead", "NeighbourShard", "NonInclusion", "Probe", "ProofLeaf", "RecordDecision", "Rederivation",
+    "Request", "Scanner", "Search", "ShardMap", "ShardRebuild", "SliceChange", "StoreSearched", "Text", "ToBeTold",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

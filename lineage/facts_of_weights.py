@@ -18,6 +18,7 @@ __all__ = [
     "Probe",
     "ProofLeaf",
     "Rederivation",
+    "ShardMap",
     "ShardRebuild",
     "SliceChange",
 ]
@@ -123,13 +124,33 @@ class DerivedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShardMap:
+    """In which shards the person stood out, before and after: numbers of shards, p-values and a rank, no score.
+
+    `known`: where lineage had records of the person. A `p_*` is that of a whole map; it is missing where none could be
+    drawn. `rank`: the place of the map afterwards among `rank_of`, the person's own and those of people nobody trained on;
+    1 stands out the most. `result` says all of it in words, or why there is no map.
+    """
+
+    known: tuple[int, ...]
+    lit_before: tuple[int, ...]
+    lit_after: tuple[int, ...]
+    p_before: Decimal | None = None
+    p_after: Decimal | None = None
+    rank: int | None = None
+    rank_of: int | None = None
+    result: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """One judgement of the new adapter under a protocol that was fixed, and its digest written down, before scoring.
 
     `records`: n; `controls`: control records; `out_adapters`: K, models that never saw the person, of which
     `extra_out_adapters` were trained for this judgement and destroyed after it; `positive_control`: did the same code find
     the person in the old adapter; `p_value` one-sided; `detectable_effect`: the smallest effect that would have been seen.
-    `stage` stands only where there were two, listed in this order: 1 said FAIL, 2 decides.
+    `stage` stands only where there were two, listed in this order: 1 said FAIL, 2 decides. `shard_map` is missing where no
+    shard was asked.
     """
 
     protocol_digest: Digest
@@ -149,3 +170,4 @@ class Probe:
     report_digest: Digest
     stage: int | None = None
     extra_out_adapters: int | None = None
+    shard_map: ShardMap | None = None

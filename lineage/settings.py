@@ -23,6 +23,7 @@ __all__ = [
     "AdapterSettings",
     "AuditSettings",
     "ConsoleSettings",
+    "DecodingSettings",
     "GateSettings",
     "ProbeSettings",
     "RowSettings",
@@ -80,11 +81,24 @@ class ConsoleSettings(_Section):
     dagster_port: int = Field(3321, ge=0, le=65535, description="Port of the Dagster UI.")
 
 
+class DecodingSettings(_Section):
+    """One way in which text is sampled from an adapter in service; what is not said is off."""
+
+    temperature: float = Field(1.0, gt=0, le=100, description="What log-probabilities are divided by; 1: off.")
+    top_k: int = Field(0, ge=0, le=10_000_000, description="Only the k likeliest tokens; 0: off.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Only the likeliest tokens that make up this much; 1: off.")
+
+
 class ProbeSettings(_Section):
     """How the probes of a case judge an adapter, and which synthetic people its plan brings along for them."""
 
     out_adapters: int = Field(
         0, ge=0, le=400, description="Models to compare a new adapter with, at least: other shards, then extra ones."
+    )
+    decoding: list[DecodingSettings] = Field(
+        default_factory=list,
+        max_length=8,
+        description="How text is sampled from this adapter, the way in service first; empty: the usual ways.",
     )
     canary_doses: list[Annotated[int, Field(ge=1, le=64)]] = Field(
         default_factory=list,
@@ -94,6 +108,13 @@ class ProbeSettings(_Section):
     canary_share: float = Field(
         0.1, ge=0, le=1, description="Most that canaries may be of the admitted records; else none are planted."
     )
+
+    @field_validator("decoding")
+    @classmethod
+    def _each_once(cls, value: list[DecodingSettings]) -> list[DecodingSettings]:
+        if any(scheme in value[:place] for place, scheme in enumerate(value)):
+            raise ValueError("two schemes are the same")
+        return value
 
 
 class AdapterSettings(_Section):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -24,13 +24,13 @@ import rfc8785
 from lineage import merkle
 from lineage.chain import timestamp
 from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
-from lineage.facts import AdapterChange, CertificateFacts, NonInclusion, Probe, ProofLeaf, Rederivation
+from lineage.facts import CertificateFacts, NonInclusion, ProofLeaf
+from lineage.soundness import contradictions
 
 __all__ = ["PREDICATE_TYPE", "STATEMENT_TYPE", "build_statement", "measured", "non_inclusion", "read_statement"]
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://lethe.dev/erasure/v1"
-RESTS_ELSEWHERE = "the sign-off rests on lineage and re-derivation"
 _SUBJECT_NAME = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,79}/){0,2}[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,400})?")
@@ -91,7 +91,7 @@ def read_statement(statement: bytes) -> tuple[CertificateFacts, dict[str, str]]:
     facts: CertificateFacts = _from_json(CertificateFacts, content["predicate"], "predicate")
     if _to_json(facts) != content["predicate"]:
         raise NotAcceptable("A date, time, number or default in the predicate is not spelled in the one allowed way.")
-    for contradiction in _contradictions(facts):
+    for contradiction in contradictions(facts):
         raise NotAcceptable(contradiction)
     return facts, files
 
@@ -225,69 +225,3 @@ def _record_from_json(cls: Any, value: object, where: str) -> Any:
 @lru_cache(maxsize=64)
 def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls, include_extras=True)
-
-
-def _contradictions(facts: CertificateFacts) -> Iterator[str]:
-    """Sentences for what cannot be true together; a certificate with one of them is neither written nor read."""
-    request = facts.request
-    scanners = (facts.search.scanner, *(facts.search.further_scanners or ()))
-    if not (facts.limits and facts.kept and facts.search.stores and all(one.cannot_see for one in scanners)):
-        yield "A certificate names its limits, what was kept, the stores searched and what the scanner cannot see."
-    if request.due < request.received or request.extended != (request.extension_reasons is not None):
-        yield "The due date lies before receipt, or an extension and its reasons do not come together."
-    if not facts.preview.at <= facts.purge.at <= facts.issued:
-        yield "Preview, purge approval and issue are not in this order of time."
-    if len({decision.record for decision in facts.decisions}) != len(facts.decisions):
-        yield "Two decisions name the same record."
-    if any(kind.digests and len(kind.digests) != kind.count for kind in facts.destroyed):
-        yield "The count of something destroyed is not the number of its digests."
-    for change in facts.slices:
-        if not all(_proof_holds(proof, change.root_after) for proof in change.proofs):
-            yield "A proof of non-inclusion does not hold."
-    yield from _probe_contradictions(facts.probes)
-    yield from _silence_contradictions(facts)
-    for adapter in facts.adapters:
-        yield from _adapter_contradictions(adapter)
-
-
-def _probe_contradictions(probes: Sequence[Probe]) -> Iterator[str]:
-    if any((probe.extra_out_adapters or 0) > probe.out_adapters for probe in probes):
-        yield "A probe has more extra out-adapters than out-adapters."
-    for level in {probe.level for probe in probes if probe.stage is not None}:
-        match [(probe.stage, probe.verdict) for probe in probes if probe.level == level]:
-            case [(1, "FAIL"), (2, _)]:
-                continue
-            case _:
-                yield "A second stage of the probes stands beside the first one's FAIL, and the first beside the second."
-
-
-def _silence_contradictions(facts: CertificateFacts) -> Iterator[str]:
-    """Probes that did not see the person even before prove nothing: lineage and re-derivation have to, and it must be said."""
-    silent = [probe for probe in facts.probes if probe.reason.startswith("NO_PRE_SIGNAL")]
-    if any(probe.verdict != "INCONCLUSIVE" or RESTS_ELSEWHERE not in probe.reason for probe in silent):
-        yield f"A probe that saw nothing even before does not say that {RESTS_ELSEWHERE}."
-    derived = [adapter.rederivation for adapter in facts.adapters]
-    if silent and any(one.states_equal != one.states_compared for one in derived):
-        yield "The sign-off rests on re-derivation alone, but not every state came out equal."
-
-
-def _adapter_contradictions(adapter: AdapterChange) -> Iterator[str]:
-    match adapter.rederivation:
-        case Rederivation(grade="A", states_compared=compared, states_equal=equal) if not 0 < compared == equal:
-            yield "Grade A needs a re-derivation in which every state compared was equal."
-        case Rederivation(states_compared=compared, states_equal=equal) if equal > compared:
-            yield "More states are equal than were compared."
-    if adapter.old_digest == adapter.new_digest:
-        yield "An adapter is listed as changed, but its digest is the old one."
-
-
-def _proof_holds(proof: NonInclusion, root_after: str) -> bool:
-    def leaf(end: ProofLeaf | None) -> merkle.InclusionProof | None:
-        if end is None:
-            return None
-        return merkle.InclusionProof(
-            bytes.fromhex(end.leaf), end.index, end.size, tuple(bytes.fromhex(node) for node in end.path)
-        )
-
-    ends = merkle.NonInclusionProof(leaf(proof.left), leaf(proof.right))
-    return merkle.verify_non_inclusion(ends, bytes.fromhex(proof.absent), bytes.fromhex(root_after))

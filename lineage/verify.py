@@ -9,7 +9,8 @@ cannot hide in both. From outside in:
    `DSSEv1 <len(type)> <type> <len(payload)> <payload>`. Two of two; the keys differ; keys never come from the certificate.
 3. *Statement*. Canonical JSON (RFC 8785 for integers, strings, arrays, objects), in-toto Statement v1, our predicate type.
 4. *Fields*. Every mandatory field is there and no unknown one; limits and what was kept are not empty; a second stage of
-   the probes stands beside the first one's FAIL, and probes that saw nothing even before say what the sign-off rests on.
+   the probes stands beside the first one's FAIL, probes that saw nothing even before say what the sign-off rests on, and no
+   shard lights up on a map without a FAIL.
 5. *Proofs*. Each Merkle proof of non-inclusion holds against the root of its slice.
 6. On request: the *adapter* directory holds exactly the certified bytes; the certificate is for the expected *case*.
 

@@ -1,4 +1,4 @@
-"""What a certificate says of the probes: every judgement in the evidence, with its thresholds, controls and limits."""
+"""What a certificate says of the probes, from what they filed as evidence (`pipelines.judged`): every judgement."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def certified_probes(probe: Mapping[str, Any]) -> tuple[f.Probe, ...]:
             p_value=measured(p["p_post"]["membership"]) if "membership" in p["p_post"] else None,
             interval=_interval(p), detectable_effect=_detectable(p),
             verdict=p["verdict"], reason=f"{p['reason']}: {p['sentence']}", report_digest=p["report_digest"],
+            shard_map=_shard_map(p.get("shard_map", {})),
         )
         for adapter, last in probe["adapters"].items()
         for stages in [[*([last["first_stage"]] if "first_stage" in last else []), last]]
@@ -44,3 +45,15 @@ def _interval(p: Mapping[str, Any]) -> str | None:
     if p["rho_upper"] is None or p["rho_lower"] is None:
         return None
     return f"residual ratio between {p['rho_lower']:.3f} and {p['rho_upper']:.3f} (95%, Fieller)"
+
+
+def _shard_map(found: Mapping[str, Any]) -> f.ShardMap | None:
+    """Shards, p-values and the rank among the control people; the shards' scores stay in the report."""
+    if "rank" not in found:
+        return None  # filed by a version whose certificates had no map
+    before, after = (found[f"p_{when}"] for when in ("before", "after"))
+    return f.ShardMap(
+        known=tuple(found["known"]), lit_before=tuple(found["before"]), lit_after=tuple(found["after"]),
+        p_before=None if before is None else measured(before), p_after=None if after is None else measured(after),
+        rank=found["rank"], rank_of=found["rank_of"], result=" ".join(found["sentences"]),
+    )  # fmt: skip

@@ -49,13 +49,23 @@ def summary(judgement: Judgement, paths: Sequence[Path]) -> dict[str, object]:
 
 
 def _map_summary(judgement: Judgement) -> dict[str, object]:
-    """The shards that lineage names, those that stood out before and do now, and what the maps show in words."""
+    """The shards asked, those that lineage names, those that stood out before and do now, and what the maps show in words.
+
+    `p_before` and `p_after` are those of whole maps, None where none could be drawn; `rank` is the place of the map of now
+    among `rank_of`, the person's own and the control people's.
+    """
+    from probes.shard_map import ShardMap
     from probes.where import lit
 
     where = judgement.where
+    before, after = (one if isinstance(one, ShardMap) else None for one in (where.before, where.after))
+    beside = after.companion if after else None
     return {
+        "shards": [found.shard for found in after.shards] if after else [],
         "known": list(where.known), "before": list(lit(where.before)), "after": list(lit(where.after)),
         "missed": list(where.missed), "sentences": list(where.sentences),
+        "p_before": before.p if before else None, "p_after": after.p if after else None,
+        "rank": beside.rank if beside else None, "rank_of": beside.controls + 1 if beside else None,
     }  # fmt: skip
 
 

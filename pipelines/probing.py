@@ -24,6 +24,7 @@ from pipelines.judged import extracted
 from pipelines.judging import dossier_of
 from pipelines.mapping import map_people, person_in
 from pipelines.sealing import seal_of
+from pipelines.stages import decoding_of
 from pipelines.states import Atelier, open_atelier
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ def _in_their_shards(workspace: Workspace, adapter: str, subject_key: str) -> di
             "None of this person's records was trained on.", hint="lethe lineage subject KEY says where they are."
         )
     panel, budget = _standing_panel(atelier, adapters, home), map_budget(len(adapters))
-    protocol = Protocol(out_adapters=len(panel.outs), max_length=atelier.plan.max_length, map_alpha=budget)
+    protocol = Protocol(len(panel.outs), max_length=atelier.plan.max_length, map_alpha=budget)
+    protocol = protocol.under(decoding_of(atelier))
     judgement = judge(dossier_of(atelier, "probe", record_ids, forms, tuple(home)), panel, protocol)
     seen = judgement.verdict.outcome == "FAIL"
     sentence = (

@@ -20,8 +20,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sqlmodel import Session
+
 from lineage import ledger
 from lineage.dossier import SECOND_STAGE
+from lineage.errors import RefusedByRule
 from lineage.evidence import add_evidence, case_records, digest_of, evidence, has_evidence
 from pipelines.extras import ExtrasWanted, extra_adapters
 from pipelines.ingest import utc_now
@@ -33,11 +36,12 @@ from pipelines.states import Atelier
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from probes.dossier import Dossier, Panel, Protocol
+    from probes.dossier import DecodingScheme, Dossier, Panel, Protocol
 
-__all__ = ["Trial", "judge_in_stages", "report_directory", "stage_kind"]
+__all__ = ["Trial", "decoding_of", "judge_in_stages", "report_directory", "stage_kind"]
 
 Facts = dict[str, object]
+REGISTERED = "probe.registered"
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def judge_in_stages(trial: Trial) -> Facts | None:
 
 
 def first_rules(trial: Trial) -> Protocol:
-    """The protocol of stage 1: every other shard, topped up to what the settings ask for."""
+    """The protocol of stage 1: every other shard, topped up to what the settings ask for; sampled as they say."""
     from probes.dossier import LEAST_SECOND, Protocol
     from probes.shard_map import map_budget
 
@@ -79,7 +83,15 @@ def first_rules(trial: Trial) -> Protocol:
     return Protocol(
         out_adapters=shards + extra, extra_adapters=extra, second_stage_adapters=max(LEAST_SECOND, wanted),
         max_length=trial.atelier.plan.max_length, map_alpha=map_budget(shards + len(trial.panel.pre)),
-    )  # fmt: skip
+    ).under(decoding_of(trial.atelier))  # fmt: skip
+
+
+def decoding_of(atelier: Atelier) -> tuple[DecodingScheme, ...]:
+    """How the settings say that the adapter is sampled, the way in service first; empty if they do not say."""
+    from probes.dossier import DecodingScheme
+
+    said = atelier.settings.probes.decoding
+    return tuple(DecodingScheme(scheme.temperature, scheme.top_k, scheme.top_p) for scheme in said)
 
 
 def _stage(trial: Trial, rules: Protocol) -> Facts:
@@ -130,7 +142,11 @@ def _filed(trial: Trial, stage: int) -> Facts | None:
 
 
 def _register(trial: Trial, rules: Protocol) -> None:
-    """Pre-registration: the rules stand in the ledger before the first score exists, those of a second stage too."""
+    """Pre-registration: the rules stand in the ledger before the first score exists, those of a second stage too.
+
+    Raises:
+        RefusedByRule: a second stage by other rules than those that were registered with the first.
+    """
     payload = {
         "adapter": trial.atelier.adapter, "protocol": rules.digest, "out_adapters": rules.out_adapters, "stage": rules.stage,
         "extra_adapters": rules.extra_adapters,
@@ -138,7 +154,19 @@ def _register(trial: Trial, rules: Protocol) -> None:
     if rules.stage == 1:
         payload["if_fail"] = rules.second_stage().digest
     with trial.atelier.workspace.database.transaction() as session:
-        ledger.append(session, at=utc_now(), kind="probe.registered", payload=payload, case_id=trial.case_id)
+        if rules.stage == 2 and rules.digest != _promised(session, trial):
+            raise RefusedByRule(
+                "The probes' settings changed after the first stage said FAIL; the second has the rules registered with it.",
+                hint=f"Put [adapters.{trial.atelier.adapter}.probes] back as it was.",
+            )
+        ledger.append(session, at=utc_now(), kind=REGISTERED, payload=payload, case_id=trial.case_id)
+
+
+def _promised(session: Session, trial: Trial) -> object:
+    """Digest of the second stage's rules as the last first stage of this adapter registered them."""
+    events = ledger.events_of_case(session, trial.case_id)
+    firsts = [e.payload for e in events if e.kind == REGISTERED and e.payload["adapter"] == trial.atelier.adapter]
+    return next((payload["if_fail"] for payload in reversed(firsts) if "if_fail" in payload), None)
 
 
 def report_directory(trial: Trial, *, stage: int) -> Path:

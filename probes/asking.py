@@ -4,7 +4,7 @@ Nothing is sampled. The value is written behind the prompt, the whole string is 
 the exact chance that the model would have written it there. The ways are those of PII-Scope (Nakka et al. 2024,
 arXiv:2410.06704):
 
-true_prefix    the person's own record up to the value (Carlini et al. 2021)
+true_prefix    the person's own record up to the value
 short_prefix   only the last tokens of it
 template       a plain question with the person's name
 few_shot       the same behind examples of other people; they and their values are invented

@@ -24,10 +24,10 @@ POPULATION_NEEDED = 10  # with fewer, RMIA moves in steps of more than a tenth
 def log_ratio(own: np.ndarray | float, outs: np.ndarray) -> np.ndarray:
     """ln(p/q) of each record: p under the suspect (n,), q the mean probability over the out-adapters (K, n).
 
-    Zarifzadeh et al. 2024 (2312.03262), Equation 2, where Pr(x) is the average over reference models. A record's
-    probability is the geometric mean of its tokens', so that records of different length compare. All reference
-    models are out-models here, as in their offline attack; its correction for the missing in-models (Appendix B)
-    is left out, because it assumes that the probability of a member is near 1.
+    Zarifzadeh et al. 2024 (2312.03262), where Pr(x) is the average over reference models. A record's probability is
+    the geometric mean of its tokens', so that records of different length compare. All reference models are out-models
+    here, as in their offline attack; its linear correction for the missing in-models is left out, because it assumes
+    that the probability of a member is near 1.
     """
     outs = np.atleast_1d(outs)
     return np.asarray(own) - (logsumexp(outs, axis=0) - math.log(len(outs)))
@@ -36,7 +36,7 @@ def log_ratio(own: np.ndarray | float, outs: np.ndarray) -> np.ndarray:
 def rmia(record: float, population: np.ndarray, *, gamma: float = 1.0) -> float | Abstained:
     """RMIA: share of control records z with (p_x/q_x)/(p_z/q_z) > gamma; a tie counts one half.
 
-    Zarifzadeh et al. 2024, Equation 3. `record` and `population` (n,) are log ratios under the same suspect. gamma = 1
+    Zarifzadeh et al. 2024. `record` and `population` (n,) are log ratios under the same suspect. gamma = 1
     is the only threshold that does not depend on how many nats a token can gain.
     """
     if len(population) < POPULATION_NEEDED:
@@ -47,9 +47,9 @@ def rmia(record: float, population: np.ndarray, *, gamma: float = 1.0) -> float 
 def lira_offline(own: float, outs: Sequence[float]) -> float | Abstained:
     """LiRA, offline: -ln Pr[an out-adapter scores at least this much], in nats.
 
-    Carlini et al. 2022 (2112.03570), Equation 4, which is 1 - Pr; the logarithm ranks alike and does not round to 1.
-    With few out-adapters their normal distribution becomes the Student-t predictive of K - 1 degrees. The score is the
-    mean log-probability itself: the logit they take would magnify float32 rounding on a memorised record.
+    Carlini et al. 2022 (2112.03570), Section IV-C, Equation 4, which is 1 - Pr; the logarithm ranks alike and does not
+    round to 1. With few out-adapters their normal distribution becomes the Student-t predictive of K - 1 degrees. The
+    score is the mean log-probability itself: the logit they take would magnify float32 rounding on a memorised record.
     """
     test = prediction_test(own, outs)
     return test if isinstance(test, Abstained) else -float(stats.t.logsf(test.t, test.k - 1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -136,16 +136,22 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class DecodingScheme:
-    """How text is really sampled: temperature, then top-k (0: off), then top-p (1: off), in that order."""
+    """How text is really sampled: temperature, then top-k (0: off), then top-p (1: off), in that order.
+
+    `name` says what is on; schemes of one name are the same.
+    """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
-    name: str = "plain"
+    name: str = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
+        if not 0 < self.temperature < math.inf or self.top_k < 0 or not 0 < self.top_p <= 1:
             raise WrongUsage("A decoding scheme needs temperature > 0, top_k >= 0 and 0 < top_p <= 1.")
+        parts = (("temperature", self.temperature, 1), ("top-k", self.top_k, 0), ("top-p", self.top_p, 1))
+        said = ", ".join(f"{part} {value:.12g}" for part, value, off in parts if value != off)
+        object.__setattr__(self, "name", said or "plain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +225,8 @@ class Protocol:
     utility_margin: float = 0.02
     scheme: DecodingScheme = DecodingScheme()
     other_schemes: tuple[DecodingScheme, ...] = (
-        DecodingScheme(top_k=40, name="top-k 40"),
-        DecodingScheme(temperature=0.7, top_p=0.95, name="temperature 0.7, top-p 0.95"),
+        DecodingScheme(top_k=40),
+        DecodingScheme(temperature=0.7, top_p=0.95),
     )
     attacks: AttackRules = AttackRules()
     stage: int = 1
@@ -239,12 +245,20 @@ class Protocol:
         if self.utility_margin <= 0:
             raise WrongUsage("A protocol needs a utility margin above 0.")
         if len({scheme.name for scheme in self.schemes}) < len(self.schemes):
-            raise WrongUsage("Two decoding schemes of a protocol have the same name.")
+            raise WrongUsage("Two decoding schemes of a protocol are the same.")
 
     @property
     def schemes(self) -> tuple[DecodingScheme, ...]:
         """Every decoding scheme, the primary one first."""
         return (self.scheme, *self.other_schemes)
+
+    def under(self, schemes: Sequence[DecodingScheme]) -> Protocol:
+        """The same rules under these decoding schemes, the primary one first; without any, the same rules.
+
+        Raises:
+            WrongUsage: two of them are the same.
+        """
+        return replace(self, scheme=schemes[0], other_schemes=tuple(schemes[1:])) if schemes else self
 
     @property
     def primary_alpha(self) -> float:
@@ -267,7 +281,7 @@ class Protocol:
 
     @property
     def extractable_log_p(self) -> float:
-        """Smallest log p_z with 1 - (1 - p_z)^tries >= extraction_p (Hayes et al. 2024, solved for p_z)."""
+        """Smallest log p_z with 1 - (1 - p_z)^tries >= extraction_p (Hayes et al. 2024, Equation 2, solved for p_z)."""
         return math.log(-math.expm1(math.log1p(-self.extraction_p) / self.tries))
 
     def as_json(self) -> dict[str, object]:

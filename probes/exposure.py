@@ -1,8 +1,9 @@
 """Exposure: where does the true value rank among values that could as well have been the person's?
 
-Carlini et al. 2019. Candidates come from the format of the true value (`formats`), are scored in the same prompts by
-summed log-probability, calibrated by the mean of the out-adapters, and p = (1 + #{candidate >= true})/(C + 1): under
-the null the true value is one draw like the others, so p is uniform.
+Carlini et al. 2019 (1802.08232), with a sample of the format in place of its whole space. Candidates come from the
+format of the true value (`formats`), are scored in the same prompts by summed log-probability, calibrated by the mean
+of the out-adapters, and p = (1 + #{candidate >= true})/(C + 1): under the null the true value is one draw like the
+others, so p is uniform.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def extract(places: Sequence[Occurrence], readings: Sequence[TokenReadings]) -> 
     """Greedy hits and the largest p_z over a value's places; `readings[i]` belongs to item i.
 
     Greedy decoding writes the value exactly if every teacher-forced argmax is right. p_z is the product of the
-    scheme's token probabilities (Hayes et al. 2024).
+    scheme's token probabilities (Hayes et al. 2024, 2410.19482).
     """
     at = [readings[place.item].at(place.positions) for place in places]
     hits = sum(bool(reading.greedy.all()) for reading in at)

@@ -57,7 +57,7 @@ def _wins(members: Sequence[float], controls: Sequence[float]) -> np.ndarray:
 
 
 def _delong(members: Sequence[float], controls: Sequence[float]) -> Interval | Abstained:
-    """Interval of the AUC: DeLong et al. 1988, Equation 5, on the logit, so that it stays between 0 and 1.
+    """Interval of the AUC: DeLong, DeLong and Clarke-Pearson 1988, on the logit, so that it stays between 0 and 1.
 
     The variance is that of the placements: how often each member beats the controls, how often each control is beaten.
     """

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 TIE_NATS = 1e-6  # a model's float32 rounding in a sum of log-probabilities: what lies nearer to zero has no sign
-WINDOWS = (2, 3, 4, 6, 9, 13, 18, 25, 32, 40)  # the grid of the paper's experiments; its Equation 12 gives another
+WINDOWS = (2, 3, 4, 6, 9, 13, 18, 25, 32, 40)  # the grid of the authors' program; the paper's Equation 12 gives another
 ZONE_SMOOTHING = 1e-3  # nats per token
 
 
@@ -62,13 +62,13 @@ def zlib_ratio(log_p: np.ndarray, text: str) -> float:
 
 
 def min_k(log_p: np.ndarray, *, share: float = 0.2) -> float:
-    """Min-K%: mean of the max(1, floor(k n)) smallest l_t. Shi et al. 2023 (2310.16789), Equation 1."""
+    """Min-K%: mean of the max(1, floor(k n)) smallest l_t. Shi et al. 2023 (2310.16789), Section 3, Equation 1."""
     lowest = max(1, math.floor(share * len(log_p)))
     return float(np.mean(np.sort(log_p)[:lowest]))
 
 
 def min_k_plus_plus(readings: TokenReadings, *, share: float = 0.2) -> float:
-    """Min-K%++: Min-K% of z_t = (l_t - mu_t)/sigma_t. Zhang et al. 2024 (2404.02936), Equations 3 and 4.
+    """Min-K%++: Min-K% of z_t = (l_t - mu_t)/sigma_t. Zhang et al. 2024 (2404.02936), Section 4.
 
     mu_t and sigma_t are expectations under the model's own prediction, as `TokenReadings` says.
     """
@@ -78,7 +78,7 @@ def min_k_plus_plus(readings: TokenReadings, *, share: float = 0.2) -> float:
 def error_zone(gains: np.ndarray, greedy: np.ndarray) -> float:
     """EZ: ln[(P + c)/(N + c)], P the sum of the gains and N of the losses in d_t over the tokens that argmax gets wrong.
 
-    Ilić et al. 2026 (2601.12104), Section 3.4, as a logarithm. A record without a wrong token is the clearest member of
+    Ilić et al. 2026 (2601.12104), Sections 3.3 and 3.4, as a logarithm. A record without a wrong token is the clearest member of
     all (their Appendix E.5) and gets inf. c = 0.001 n nats is ours: without it a single wrong token would weigh as
     much as none.
     """
@@ -93,7 +93,7 @@ def error_zone(gains: np.ndarray, greedy: np.ndarray) -> float:
 def window_votes(gains: np.ndarray) -> float:
     """WBC: mean over window lengths of the share of windows whose d_t sum above zero, a tie counting one half.
 
-    Chen et al. 2026 (2601.02751), Section 4.1 and Equation 13. A length beyond the record means the whole record, as in
+    Chen et al. 2026 (2601.02751), Section 4.1, Equation 13. A length beyond the record means the whole record, as in
     the authors' program; half a vote for a tie is ours, so that an adapter without effect scores 1/2 and not 0.
     """
     edges = np.concatenate([[0.0], np.cumsum(gains)])
@@ -107,15 +107,18 @@ def signs(nats: np.ndarray) -> np.ndarray:
 
 
 def exact_match(greedy: np.ndarray) -> float:
-    """EM: share of tokens that teacher-forced greedy decoding gets right. Tirumala et al. 2022 (2205.10770), Section 3."""
+    """EM: share of tokens that teacher-forced greedy decoding gets right.
+
+    The memorization accuracy of Tirumala et al. 2022 (2205.10770).
+    """
     return float(np.mean(greedy))
 
 
 def extraction_score(greedy: np.ndarray) -> float:
     """ES: 1 - k/n, k the first index from which every argmax is right; 0 when the last token is wrong.
 
-    The extraction strength of Carlini et al. 2021 in the form that unlearning benchmarks use (OpenUnlearning,
-    2506.12618): the share of the record that its own beginning gives away.
+    Extraction strength as unlearning benchmarks use it (OpenUnlearning, 2506.12618): the share of the record that its
+    own beginning gives away. Their program gives 1/n where we give 0.
     """
     wrong = np.flatnonzero(greedy == 0)
     first_right = int(wrong[-1]) + 1 if len(wrong) else 0
@@ -123,7 +126,7 @@ def extraction_score(greedy: np.ndarray) -> float:
 
 
 def tries_needed(log_p_z: float, *, probability: float) -> float:
-    """n with 1 - (1 - p_z)^n = probability: ln(1 - p)/ln(1 - p_z) (Hayes et al. 2024); inf at p_z = 0."""
+    """n with 1 - (1 - p_z)^n = probability: ln(1 - p)/ln(1 - p_z) (Hayes et al. 2024, Equation 2); inf at p_z = 0."""
     p_z = math.exp(log_p_z)
     if p_z >= 1.0:
         return 1.0

@@ -78,7 +78,7 @@ def change(people: Sequence[str], old: Sequence[TokenReadings], new: Sequence[To
 
     The difference is the ratio sum D_i / sum T_i, D_i the nats that person i lost and T_i their tokens, so it equals
     the difference of the two held-out losses. Its variance is the linearised one of a ratio (Cochran 1977, Sampling
-    Techniques, Equation 6.13; a cluster-robust error with m/(m - 1)), read on m - 1 degrees of freedom. At least two people.
+    Techniques, Chapter 6; a cluster-robust error with m/(m - 1)), read on m - 1 degrees of freedom. At least two people.
     """
     lost: dict[str, float] = defaultdict(float)
     tokens: dict[str, int] = defaultdict(int)

@@ -117,6 +117,7 @@ def settings_fields() -> Iterator[str]:
         AdapterSettings,
         AuditSettings,
         ConsoleSettings,
+        DecodingSettings,
         GateSettings,
         ProbeSettings,
         RowSettings,
@@ -130,6 +131,7 @@ def settings_fields() -> Iterator[str]:
         RowSettings,
         ConsoleSettings,
         ProbeSettings,
+        DecodingSettings,
         AuditSettings,
         AdapterSettings,
     ):

@@ -53,6 +53,15 @@ FORECAST = {
     "searched": {"vault": 392, "trunk": 150, "quarantine": 9}, "tier": "patterns and register",
     "blind_spots": ["names that nobody registered", "nicknames"], "releases": [],
 }  # fmt: skip
+SHARD_MAP = {
+    "shards": list(range(8)), "known": [2, 5], "before": [2, 5], "after": [], "missed": [], "p_before": 0.0001, "p_after": 0.62,
+    "rank": 31, "rank_of": 41,
+    "sentences": [
+        "Before the erasure shards 2 and 5 of 8 stand out (p = 0.0001).",
+        "Now none of 8 shards stands out (p = 0.62); one of 9 standard deviations of the others would be seen with 80% probability.",
+        "Among the maps of 40 people nobody trained on, this one stands out as number 31 of 41.",
+    ],
+}  # fmt: skip
 EVIDENCE: dict[str, dict[str, Any]] = {
     "containment": {"adapters": {"support": {"before": digest("old"), "after": digest("contained")}}, "seconds": "1.4"},
     "rebuild": {
@@ -69,6 +78,7 @@ EVIDENCE: dict[str, dict[str, Any]] = {
         "p_post": {"membership": 0.41}, "rho_upper": 0.2, "detectable_effect": 3.1,
         "extraction": {"pre_2": {"account": "2/2", "phone": "1/1"}, "post_2": {"account": "0/2", "phone": "0/1"}},
         "exposure": {"pre_2": {"account": 1}, "post_2": {"account": 311}},
+        "adapters": {"support": {"shard_map": SHARD_MAP}},
     },
 }  # fmt: skip
 DESTRUCTION = {

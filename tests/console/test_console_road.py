@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from desk_world import CONTRACT, NOW, OTHER, PERSON, Desk, World, digest
+from desk_world import CONTRACT, EVIDENCE, NOW, OTHER, PERSON, SHARD_MAP, Desk, World, digest
 
 from lineage import dossier, ledger, signing, sought
 from lineage.case import Stage
@@ -142,6 +142,25 @@ def test_reasons_hold_and_extension_show_on_the_page(world: World) -> None:
     assert dpo.post(f"/cases/{case_id}/refuse", reason=f"We know {PERSON[0]}").status_code == 400
     assert dpo.post(f"/cases/{case_id}/refuse", reason="Needed for a legal claim").status_code == 303
     assert "Needed for a legal claim" in dpo.get(f"/cases/{case_id}").text
+
+
+@pytest.mark.parametrize(("after", "missed"), [([], []), ([6], [6])], ids=["nobody now", "a copy"])
+def test_the_verdict_stands_beside_a_map_of_all_shards(
+    world: World, monkeypatch: pytest.MonkeyPatch, after: list[int], missed: list[int]
+) -> None:
+    drawn = {**SHARD_MAP, "after": after, "missed": missed}
+    monkeypatch.setitem(EVIDENCE["probe"], "adapters", {"support": {"shard_map": drawn}})
+    case_id, dpo = world.browser("ines").filed(*PERSON), world.browser("dana")
+    world.play_preview(case_id)
+    dpo.post(f"/cases/{case_id}/approve", digest=dpo.hidden_digest(case_id))
+    world.play_erasure(case_id)
+    page = dpo.get(f"/cases/{case_id}").text
+    shards = page.split('<table class="shards">')[1].split("</table>")[0]
+    before, now = shards.split("<tbody>")[1].split("</tr>")[:2]
+    assert [(row.count("●"), row.count("○")) for row in (before, now)] == [(2, 6), (len(after), 8 - len(after))]
+    assert (shards.count("known to lineage"), now.count("strange")) == (2, len(missed))
+    assert page.index("verdict-word") < page.index("Where is this person?") < page.index("Does it still remember?")
+    assert " ".join(SHARD_MAP["sentences"]) in page
 
 
 def test_a_hold_placed_after_the_evidence_stops_the_purge(world: World) -> None:

@@ -23,7 +23,7 @@ from small_world import ADAPTER, SECOND, copy_workspace
 from lineage import builds, ledger, plans, studies
 from lineage.case import CaseFile, Stage
 from lineage.certificate import read_half_signed, read_statement
-from lineage.errors import Fault, NotAcceptable
+from lineage.errors import Fault, NotAcceptable, RefusedByRule
 from lineage.evidence import case_records, evidence, has_evidence
 from lineage.lease import held
 from lineage.trusted import load_public_key
@@ -194,6 +194,19 @@ def test_a_crash_between_the_stages_leaves_the_first_result_as_it_was(killed, de
     assert [payload["stage"] for payload in registered(open_workspace(killed[0]), killed[1])] == [1, 2]
 
 
+def test_a_second_stage_has_the_rules_that_were_registered_with_the_first(killed, tmp_path: Path) -> None:
+    """Whoever has read a FAIL cannot choose another decoding for the next score."""
+    folder = copy_workspace(killed[0], tmp_path / "ws")
+    with (folder / "lethe.toml").open("a", encoding="utf-8") as settings:
+        settings.write(f"\n[[adapters.{ADAPTER}.probes.decoding]]\ntop_k = 2\n")
+    workspace = open_workspace(folder)
+    let_die(workspace)
+    events = len(registered(workspace, killed[1]))
+    with pytest.raises(RefusedByRule, match="settings changed after the first stage"):
+        judging.probe_case(workspace, killed[1])
+    assert len(registered(workspace, killed[1])) == events
+
+
 @pytest.mark.slow
 def test_whoever_comes_again_gets_what_was_filed(decided, tmp_path: Path) -> None:
     folder, case_id, body = decided
@@ -285,10 +298,12 @@ def test_the_same_extra_adapters_come_again_and_are_gone_after_the_block(verifyi
     assert not set(names[0]) & set(names[2]), "each stage draws its own"
 
 
-def test_the_settings_top_up_the_first_stage(verifying, tmp_path: Path) -> None:
+def test_the_settings_top_up_the_first_stage_and_say_how_is_sampled(verifying, tmp_path: Path) -> None:
     folder = copy_workspace(verifying[0], tmp_path / "ws")
     with (folder / "lethe.toml").open("a", encoding="utf-8") as settings:
-        settings.write(f"\n[adapters.{ADAPTER}.probes]\nout_adapters = 5\n")
+        settings.write(
+            f"\n[adapters.{ADAPTER}.probes]\nout_adapters = 5\ndecoding = [{{ top_k = 7 }}, {{ top_p = 0.5 }}]\n"
+        )
     plan = lethe_here("plan", ADAPTER, "--json", workspace=folder).json()
     assert {stage: cost["adapters"] for stage, cost in plan["extra_adapters"].items()} == {"first": 3, "second": 19}
     workspace = open_workspace(folder)
@@ -298,3 +313,9 @@ def test_the_settings_top_up_the_first_stage(verifying, tmp_path: Path) -> None:
     with workspace.database.reader() as session:
         first = evidence(session, verifying[1], stage_kind(1, ADAPTER))
     assert (first["K"], first["extra_adapters"]) == (5, 3)
+    report = json.loads((folder / ".lethe" / "cases" / verifying[1] / "report.json").read_bytes())
+    named = [report["protocol"]["scheme"]["name"], *(other["name"] for other in report["protocol"]["other_schemes"])]
+    assert named == ["top-k 7", "top-p 0.5"]
+    asked = [attack for model in report["models"] for value in model["values"] for attack in value["attacks"]]
+    assert asked
+    assert {name for attack in asked for name in attack["log_p_z"]} == set(named)

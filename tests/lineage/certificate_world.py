@@ -102,6 +102,16 @@ CHANGE = f.AdapterChange(
     contained_at=at(9),
     released_at=at(11),
 )
+SHARD_MAP = f.ShardMap(
+    known=(3,),
+    lit_before=(3,),
+    lit_after=(),
+    p_before=Decimal("0.0001"),
+    p_after=Decimal("0.62"),
+    rank=31,
+    rank_of=41,
+    result="Before the erasure shard 3 of 8 stands out (p = 0.0001). Now none of 8 shards stands out (p = 0.62).",
+)
 PROBE = f.Probe(
     protocol_digest=digest("protocol"),
     judged_by="probes:cpu",
@@ -118,6 +128,7 @@ PROBE = f.Probe(
     verdict="PASS",
     reason="no test found the person, and the control was found",
     report_digest=digest("report"),
+    shard_map=SHARD_MAP,
 )
 FACTS = f.CertificateFacts(
     certificate="cert-01",

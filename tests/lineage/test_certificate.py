@@ -21,6 +21,7 @@ from certificate_world import (
     PIPELINE,
     PROBE,
     REQUEST,
+    SHARD_MAP,
     SLICE,
     STRANGER,
     SUBJECT_FILES,
@@ -28,7 +29,7 @@ from certificate_world import (
     write_adapter,
     write_keys,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement
@@ -61,6 +62,7 @@ def test_reading_is_the_inverse_of_building() -> None:
 SENTENCES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40).filter(str.strip)
 
 
+@settings(deadline=None)
 @given(
     sentence=SENTENCES,
     count=st.integers(0, 2**53 - 1),
@@ -125,7 +127,30 @@ SILENT = replace(
     PROBE, verdict="INCONCLUSIVE",
     reason="NO_PRE_SIGNAL: nothing was seen before either; the sign-off rests on lineage and re-derivation.",
 )  # fmt: skip
+
+
+def mapped(verdict: str = "PASS", **change: object) -> f.CertificateFacts:
+    return replace(FACTS, probes=(replace(PROBE, verdict=verdict, shard_map=replace(SHARD_MAP, **change)),))  # type: ignore[arg-type]
+
+
+def test_a_map_that_could_not_be_drawn_and_a_probe_without_one_are_written_and_read() -> None:
+    no_map = f.ShardMap(known=(3,), lit_before=(), lit_after=(), result="No shard map could be drawn: 3 shards.")
+    for facts in (
+        replace(FACTS, probes=(replace(PROBE, shard_map=no_map),)), replace(FACTS, probes=(replace(PROBE, shard_map=None),)),
+        mapped(rank=None, rank_of=None), mapped("FAIL", lit_after=(5,)),
+    ):  # fmt: skip
+        assert read_statement(build_statement(facts, SUBJECT_FILES))[0] == facts
+
+
 CONTRADICTIONS = {
+    "a shard lights up and nothing failed": mapped(lit_after=(5,)),
+    "a shard lights up, and nobody can tell": mapped("INCONCLUSIVE", lit_after=(3,)),
+    "a shard lit up on no map": mapped(p_before=None),
+    "a shard lights up on no map": mapped("FAIL", lit_after=(5,), p_after=None, rank=None, rank_of=None),
+    "a rank on no map": mapped(p_after=None),
+    "a rank of nobody": mapped(rank_of=None),
+    "a rank beyond the last": mapped(rank=42),
+    "rank nought": mapped(rank=0),
     "second stage without the first": replace(FACTS, probes=(SECOND,)),
     "first stage without the second": replace(FACTS, probes=(FIRST,)),
     "first stage that did not fail": replace(FACTS, probes=(replace(FIRST, verdict="PASS"), SECOND)),
@@ -238,7 +263,7 @@ def test_the_verifier_demands_what_the_writer_always_writes() -> None:
     for section, names in REQUIRED.items():
         content = predicate[section] if section else predicate
         entry = content[0] if isinstance(content, list) else content
-        optional = {"p_value", "interval", "contained_at", "extension_reasons", "further_scanners"}
+        optional = {"p_value", "interval", "contained_at", "extension_reasons", "further_scanners", "shard_map"}
         assert set(names.split()) == set(entry) - optional, section
 
 

@@ -45,6 +45,17 @@ def written(folder: Path, text: str) -> Path:
         ('zone = "Europe"', "zone"),
         ('zone = "../quagga"', "zone"),
         ('zone = ""', "zone"),
+        (
+            f'[adapters.support.probes]\ndecoding = [{{ topk = "{PASSWORD}" }}]',
+            "adapters.support.probes.decoding.0.topk",
+        ),
+        ("[adapters.support.probes]\ndecoding = [{ temperature = 0 }]", "decoding.0.temperature"),
+        ("[adapters.support.probes]\ndecoding = [{ temperature = inf }]", "decoding.0.temperature"),
+        ("[adapters.support.probes]\ndecoding = [{ top_p = 1.5 }]", "decoding.0.top_p"),
+        (
+            "[adapters.support.probes]\ndecoding = [{ top_k = 40 }, { top_k = 40, top_p = 1 }]",
+            "two schemes are the same",
+        ),
     ],
 )
 def test_an_unknown_key_or_a_wrong_value_is_named_and_never_echoed(tmp_path: Path, text: str, place: str) -> None:

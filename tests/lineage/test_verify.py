@@ -181,6 +181,14 @@ def unequal(payload: bytes) -> bytes:
     return rfc8785.dumps(content)
 
 
+def mapped(**change: object) -> bytes:
+    """A probe that passed, with another map than it had."""
+    content = json.loads(STATEMENT)
+    (probe,) = content["predicate"]["probes"]
+    probe["shard_map"] = {name: value for name, value in (probe["shard_map"] | change).items() if value is not None}
+    return rfc8785.dumps(content)
+
+
 # Both key holders sign, but what they sign is no certificate: the reader is still told.
 UNSOUND = {
     "not JSON": b"hello",
@@ -201,6 +209,12 @@ UNSOUND = {
     "first stage without the second": staged("first"),
     "second stage after a PASS": staged("first, as a PASS", "second"),
     "a stage three": staged("first", "second", "second"),
+    "a shard lights up and nothing failed": mapped(lit_after=[5]),
+    "a shard lit up on no map": mapped(p_before=None),
+    "a rank on no map": mapped(p_after=None),
+    "a rank of nobody": mapped(rank_of=None),
+    "a rank beyond the last": mapped(rank=42),
+    "a map without words": mapped(result=None),
     **{f"without {name}": without(name) for name in json.loads(STATEMENT)["predicate"]},
 }
 
@@ -298,6 +312,15 @@ def test_an_authentic_certificate_of_a_failed_probe_is_valid_and_says_so_first()
     result = verify_bytes(sign(build_statement(failed, SUBJECT_FILES), PIPELINE, DPO), trusted=TRUSTED)
     assert result.ok
     assert "FAIL" in result.summary[0]
+
+
+def test_where_the_person_stood_out_is_told_without_a_score() -> None:
+    result = verify_bytes(sign(STATEMENT, PIPELINE, DPO), trusted=TRUSTED)
+    assert result.summary[1].startswith(
+        "Where the person stood out, shard 3: Before the erasure shard 3 of 8 stands out"
+    )
+    numbers = {name for name, value in json.loads(STATEMENT)["predicate"]["probes"][0]["shard_map"].items()}
+    assert numbers == {"known", "lit_before", "lit_after", "p_before", "p_after", "rank", "rank_of", "result"}
 
 
 def test_both_stages_of_the_probes_are_named_and_the_second_decides() -> None:

@@ -12,6 +12,7 @@ from probe_world import CONTROLS, SUBJECT, SUBJECT_RECORDS, person, protocol
 from scipy import stats as reference
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from lineage.errors import WrongUsage
 from lineage.records import Chat, Completion, Message, PlainText
 from probes.asking import INVENTED, MULTI_QUERY, WAYS, Asker, asks
 from probes.attacks import chance_of_any, read_asks
@@ -28,9 +29,9 @@ PHONE = PersonalValue("phone", SUBJECT.phone)
 STRANGERS = tuple(control.record.content for control in CONTROLS)
 RULES = AttackRules(prompts=3, shots=2, prefix_tokens=(8, 16))
 SCHEMES = (
-    DecodingScheme(0.8, name="warm"),
-    DecodingScheme(1.0, 12, name="top-k"),
-    DecodingScheme(1.1, 0, 0.9, "top-p"),
+    DecodingScheme(0.8),
+    DecodingScheme(1.0, 12),
+    DecodingScheme(1.1, 0, 0.9),
 )
 
 
@@ -261,6 +262,19 @@ def test_rules_and_schemes_are_part_of_the_digest():
     one = protocol()
     changes = [{"attacks": RULES}, {"other_schemes": ()}, {"attacks": replace(AttackRules(), nouns=())}]
     assert len({one.digest, *(protocol(**change).digest for change in changes)}) == 4
+
+
+def test_the_first_scheme_is_the_primary_and_each_is_named_by_what_is_on():
+    plain, warm, tight = DecodingScheme(), DecodingScheme(temperature=2), DecodingScheme(0.7, 40, 0.95)
+    assert [s.name for s in (plain, warm, tight)] == ["plain", "temperature 2", "temperature 0.7, top-k 40, top-p 0.95"]
+    rules = protocol().under([tight, plain])
+    assert (rules.scheme, rules.other_schemes) == (tight, (plain,))
+    assert protocol().under([]) == protocol()
+    assert len({p.digest for p in (protocol(), rules, protocol().under([plain, tight]))}) == 3, "the order is a rule"
+    with pytest.raises(WrongUsage, match="the same"):
+        protocol().under([plain, warm, warm])
+    with pytest.raises(WrongUsage, match="temperature > 0"):
+        DecodingScheme(temperature=math.inf)
 
 
 def test_the_phone_of_a_chat_is_asked_for_as_a_chat(tokenizer):

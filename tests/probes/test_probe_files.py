@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import resources
 
 import pytest
 from command_line import lethe_here, one_sentence
+from json_schema import faults
 from probe_world import BASE, CANARY, OUTS, SUBJECT, SUBJECT_RECORDS, person, records, shard_records
 from small_base import write_small_base
 from standing_alone import outside_of
 
+from probes.group_attack import RATES
+from probes.group_page import SCORE_NAMES
+
+SCHEMA = json.loads(resources.files("probes").joinpath("schemas/attack.schema.json").read_text(encoding="utf-8"))
 SCORES = {
     "gain_mean", "loss", "zlib", "min_k", "min_k_plus_plus", "error_zone", "window_votes", "exact_match",
     "extraction_score",
@@ -47,11 +53,18 @@ def attack(world, files, *more, members="members", adapter=None, code=0):
     )  # fmt: skip
 
 
+def attack_body(world, files, *more, **which):
+    """What --json prints; whatever was found, it fits the schema."""
+    body = attack(world, files, "--json", *more, **which).json()
+    assert list(faults(body, SCHEMA)) == []
+    return body
+
+
 @pytest.fixture(scope="module")
 def found(world, files, tmp_path_factory):
     outs = [part for shard in OUTS[:3] for part in ("--out-adapter", world.outs[shard])]
     report = tmp_path_factory.mktemp("attack")
-    body = attack(world, files, *outs, "--json", "--report", report).json()
+    body = attack_body(world, files, *outs, "--report", report)
     return body, (report / "attack.html").read_text(encoding="utf-8")
 
 
@@ -69,6 +82,17 @@ def test_a_rate_that_the_controls_cannot_support_is_a_reason(found):
     assert rates["0.01"] == {"abstained": "64 controls; 299 needed"}
 
 
+def test_the_schema_has_every_score_and_rate_and_allows_no_more(found):
+    assert SCHEMA["properties"]["scores"]["properties"].keys() == SCORE_NAMES.keys()
+    assert SCHEMA["$defs"]["Rates"]["properties"].keys() == {f"{rate:g}" for rate in RATES}
+    body, _ = found
+    for wrong in (
+        body | {"text": "Call me."}, body | {"shifted": None}, body | {"primary_scores": {"members": [0.1], "controls": []}},
+        body | {"scores": body["scores"] | {"loss": {"auc": 2.0}}}, {name: v for name, v in body.items() if name != "blind"},
+    ):  # fmt: skip
+        assert list(faults(wrong, SCHEMA))
+
+
 def test_people_are_counted_and_their_dependence_is_said(found):
     body, page = found
     assert body["groups"]["members"]["people"] == 6
@@ -77,7 +101,7 @@ def test_people_are_counted_and_their_dependence_is_said(found):
 
 
 def test_an_adapter_that_never_saw_either_group_sees_no_difference(world, files):
-    body = attack(world, files, "--json", members="strangers").json()
+    body = attack_body(world, files, members="strangers")
     primary = body["scores"]["gain_mean"]
     assert primary["interval"]["lower"] < 0.5 < primary["interval"]["upper"]
     assert (body["shifted"], body["groups"]["members"]["people"]) == (False, None)
@@ -116,7 +140,7 @@ def test_nothing_of_a_record_and_no_path_is_said(world, files, found):
 def test_plain_texts_and_completions_without_subjects_are_read_and_bad_rows_named(world, files, tmp_path):
     mixed = tmp_path / "mixed.csv"
     mixed.write_text("text,prompt,completion\nA short note.,,\n,Who is it?,Nobody.\n,,\n")
-    body = attack(world, files, "--json", members=mixed).json()
+    body = attack_body(world, files, members=mixed)
     assert body["groups"]["members"]["records"] == 2
     assert body["refused_lines"]["members"] == {
         "4": "The row has neither text, nor prompt and completion, nor messages."
