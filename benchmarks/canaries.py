@@ -61,7 +61,7 @@ KINDS = {
     "as the demo, 8 epochs at 6e-3": replace(DEFAULT, settings=DEMO.settings, worlds=2),
     "light, 1 epoch": replace(DEFAULT, settings=TrainSettings(epochs=1), worlds=2),
 }
-TWIN_SETS = 20
+TWIN_SETS = 10
 ENOUGH, MOST_BY_CHANCE, ALIKE = 0.9, 0.05, 0.9
 LEVELS = (0.05, 0.01, 0.001)
 

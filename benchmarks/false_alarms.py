@@ -143,7 +143,7 @@ def make_world(kind: Kind, number: int, folder: Path, *, base_model: str = "tiny
     base = load_base(base_spec(plan, base_model))
     start = initial_state(base, plan, key, shard=None)
     ground = train_slice(base, plan, key, shard=None, slice=0, records=trunk, parent=start)
-    where = {p: _place(plan, key, p) for p in people}
+    where = {p: _place(plan, key, p) for p in records}
     states: dict[int, list[State]] = {}
     world = World(plan, key, base, records, where, states, _as_trunk(ground), folder)
     for shard in range(plan.shards):

@@ -85,9 +85,9 @@ class ProbeSettings(_Section):
         0, ge=0, le=400, description="Models to compare a new adapter with, at least: other shards, then extra ones."
     )
     canary_doses: list[Annotated[int, Field(ge=1, le=64)]] = Field(
-        default_factory=list,
+        [1, 2, 4, 8, 16],
         max_length=16,
-        description="Records of each synthetic person that a new plan plants in every shard, e.g. [1, 2, 4, 8, 16]; empty: none.",
+        description="Records of each synthetic person that a new plan plants in every shard; empty: none.",
     )
     canary_share: float = Field(
         0.1, ge=0, le=1, description="Most that canaries may be of the admitted records; else none are planted."
