@@ -29,7 +29,10 @@ from scipy import stats
 from tqdm import tqdm
 
 import probes.bench
+from lineage.forms import canonical_identifier
+from lineage.keyring import Keyring
 from lineage.records import Chat, Message, TrainingRecord
+from pipelines.canary_people import Canary, canary_people
 from pipelines.demo_rows import KINDS, DemoRow, Person
 from pipelines.demo_writer import Writer, draw_people
 from probes.dossier import (
@@ -71,7 +74,10 @@ NAMESAKE = 8  # `draw_people` gives the ninth person the eighth's name
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of world: settings, people, what doses they are drawn from, records about nobody; how many, and trials in each."""
+    """A kind of world: settings, people, what doses they are drawn from, records about nobody; how many, and trials in each.
+
+    `canary_doses` are the plan's own, planted in every shard beside the people.
+    """
 
     settings: TrainSettings
     people: int
@@ -79,6 +85,7 @@ class Kind:
     trunk_records: int
     worlds: int
     trials: int
+    canary_doses: tuple[int, ...] = ()
 
 
 KINDS_OF_WORLD = {
@@ -143,19 +150,38 @@ def make_world(kind: Kind, number: int, folder: Path, *, base_model: str = "tiny
     texts = [m.content for own in (*records.values(), trunk) for r in own for m in r.content.messages]
     count = sum(map(len, records.values())) + len(trunk)
     shape = CorpusShape(count, sum(map(len, texts)), len(people), len(trunk))
-    plan = propose_plan(kind.settings, shape, nonce=f"{number:032x}")
-    key = plan_key(hashlib.sha256(f"false alarms {number}".encode()).digest(), plan)
+    proposed = propose_plan(kind.settings, shape, nonce=f"{number:032x}")
+    plan = replace(proposed, canary_doses=kind.canary_doses, canary_style="chat" if kind.canary_doses else "")
+    keyring = keyring_of(number)
+    key = plan_key(keyring.workspace_secret, plan)
+    records |= {in_world(canary, keyring): records_of(canary) for canary in canary_people(plan, keyring)}
     pin_environment(plan)
     base = load_base(base_spec(plan, base_model))
     start = initial_state(base, plan, key, shard=None)
     ground = train_slice(base, plan, key, shard=None, slice=0, records=trunk, parent=start)
-    where = {p: _place(plan, key, p) for p in people}
+    where = {p: _place(plan, key, p) for p in records}
     states: dict[int, list[State]] = {}
     world = World(plan, key, base, records, where, states, _as_trunk(ground), folder)
     for shard in range(plan.shards):
         states[shard] = world.chain(shard, start=ground)
         world.publish(f"shard-{shard}", states[shard][-1])
     return world
+
+
+def keyring_of(number: int) -> Keyring:
+    """The secrets of a world's workspace."""
+    return Keyring(hashlib.sha256(f"false alarms {number}".encode()).digest(), bytes(32))
+
+
+def in_world(canary: Canary, keyring: Keyring) -> Person:
+    """A plan's synthetic person as one of the world's, under the subject key by which the plan has placed them."""
+    key = keyring.subject_key(canonical_identifier(canary.identifier))
+    return Person(key, canary.name, canary.email, canary.phone, canary.account, purpose="canary")
+
+
+def records_of(canary: Canary) -> list[TrainingRecord]:
+    """A synthetic person's records; the default policy lets all of them through as they are."""
+    return [TrainingRecord(f"{canary.identifier}/{i}", content) for i, content in enumerate(canary.contents)]
 
 
 def _as_trunk(state: State) -> BuiltState:

@@ -101,9 +101,9 @@ class ProbeSettings(_Section):
         description="How text is sampled from this adapter, the way in service first; empty: the usual ways.",
     )
     canary_doses: list[Annotated[int, Field(ge=1, le=64)]] = Field(
-        default_factory=list,
+        [1, 2, 4, 8, 16],
         max_length=16,
-        description="Records of each synthetic person that a new plan plants in every shard, e.g. [1, 2, 4, 8, 16]; empty: none.",
+        description="Records of each synthetic person that a new plan plants in every shard; empty: none.",
     )
     canary_share: float = Field(
         0.1, ge=0, le=1, description="Most that canaries may be of the admitted records; else none are planted."

@@ -22,6 +22,7 @@ from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
 from pipelines.canary_reading import canaries_of
 from pipelines.ingest import utc_now
+from pipelines.planting import canary_note
 from pipelines.questions import nobody_to_compare_with, nothing_to_ask, own_records, values_that_go
 from pipelines.sealing import seal_of
 from pipelines.stages import Trial, judge_in_stages
@@ -143,6 +144,7 @@ def dossier_of(
         values=tuple(PersonalValue(kind, value) for kind, value in values),
         controls=controls,
         canaries=canaries_of(atelier, handle, shards),
+        canary_note=canary_note(workspace, atelier.adapter, atelier.plan),
     )
 
 

@@ -83,13 +83,17 @@ class CanaryRecord:
 
 @dataclass(frozen=True, slots=True)
 class Dossier:
-    """Everything about one case that the probes need to know. Nothing in it reaches a result but counts and handles."""
+    """Everything about one case that the probes need to know. Nothing in it reaches a result but counts and handles.
+
+    `canary_note` says in a sentence for the report how many canaries the plan has, or why none.
+    """
 
     case_handle: str
     records: tuple[PlacedRecord, ...]
     values: tuple[PersonalValue, ...]
     controls: tuple[ControlRecord, ...]
     canaries: tuple[CanaryRecord, ...] = ()
+    canary_note: str = "No canaries: none were planted."
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 
 from probes.bench import Bench, Progress, lay_out
-from probes.canaries import CanaryReading, broken_by, read_canary
+from probes.canaries import CanaryReading, lit_twins, missed, read_canaries
 from probes.companions import subject_scores
 from probes.confirm import exposure_of_stage
 from probes.dossier import Dossier, Panel, Protocol
@@ -38,7 +37,7 @@ def judge(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progr
     bench = lay_out(dossier, panel, protocol, progress=report)
     assays = assay_values(bench, progress=report)
     membership = _memberships(bench)
-    canaries = _canaries(bench)
+    canaries = read_canaries(bench)
     where = find_whereabouts(bench)
     evidence = _evidence(bench, assays, membership, canaries, where=where)
     verdict = decide(evidence, protocol)
@@ -60,7 +59,7 @@ def judge(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progr
         detectable=detectable,
         values=tuple(assay.facts for assay in assays),
         models=models,
-        canaries=canaries,
+        canaries=canaries or Abstained(dossier.canary_note),
         companions={side: subject_scores(bench, side) for side in ("pre", "post")},
         utility=upkeep(bench),
         limits=LIMITS,
@@ -99,7 +98,8 @@ def _evidence(
         residual=residual_ratio(membership),
         adapters_needed=_adapters_needed(membership, bench.protocol),
         control_subjects=len({control.subject_handle for control in bench.dossier.controls}),
-        canary_fault=broken_by(canaries),
+        canaries_missed=missed(canaries),
+        twins_lit=lit_twins(canaries),
         known_before=known_before(assays, bench),
         lit_own=tuple(shard for shard in lit(where.after) if shard in where.known),
         lit_elsewhere=where.missed,
@@ -123,23 +123,6 @@ def _primaries(
         "extraction": extraction if isinstance(extraction, Abstained) else extraction[0],
     }
     return {name: p for name, p in found.items() if not isinstance(p, Abstained)}
-
-
-def _canaries(bench: Bench) -> tuple[CanaryReading, ...]:
-    """Planted canaries under the new adapter of their own shard; twins under every new shard adapter."""
-    places: dict[tuple[str, int | None, int], list[int]] = defaultdict(list)
-    for index, canary in enumerate(bench.dossier.canaries):
-        places[canary.handle, canary.shard, canary.dose].append(index)
-    found = []
-    for (handle, home, dose), indices in places.items():
-        for shard in sorted(bench.panel.post) if home is None else {home} & set(bench.panel.post):
-            names = (f"post_{shard}", *bench.outs)
-            gain = {name: total([bench.canary_gains(name)[i] for i in indices]) for name in names}
-            control = {name: bench.control_gain(name) for name in names}
-            test = read_canary(gain, control, model=names[0], outs=bench.outs)
-            if not isinstance(test, Abstained):
-                found.append(CanaryReading(handle, shard, dose, *test))
-    return tuple(found)
 
 
 def _adapters_needed(membership: tuple[Membership, ...], protocol: Protocol) -> int | None:

@@ -140,7 +140,7 @@ class Judgement:
     detectable: Detectable
     values: tuple[ValueFacts, ...]
     models: tuple[ModelReading, ...]
-    canaries: tuple[CanaryReading, ...]
+    canaries: tuple[CanaryReading, ...] | Abstained
     companions: Mapping[str, Mapping[str, float | Abstained]]
     utility: Upkeep
     limits: tuple[str, ...]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from probes.canaries import REQUIRED_DOSE
+from probes.canaries import DETECTED_P, REQUIRED_DOSE, lit_twins
 from probes.figures import ROLE_NAMES, canary_figure, exposure_figure, extraction_figure, map_figure, null_figure
 from probes.judgement import Judgement, ModelReading
 from probes.shard_map import DRAWS, ShardMap
-from probes.stats import Interval
+from probes.stats import Abstained, Interval
 from probes.verdict import percent, probability
 from probes.where import lit
 
@@ -116,6 +116,7 @@ def render(judgement: Judgement) -> str:
         sources=_sources(judgement),
         primaries=_primaries(judgement),
         residual=_residual(judgement),
+        canaries=_canaries(judgement),
         shard_map=_shard_map(judgement),
         map_draws=DRAWS,
         percent=percent,
@@ -138,7 +139,7 @@ def _pictures(judgement: Judgement) -> list[Picture]:
     if any(reading.exposure_rank is not None for reading in judgement.models[0].values):
         caption = "The true value among made-up values of the same format. First place means remembered."
         found.append(Picture("Does it prefer the true value?", caption, exposure_figure(judgement)))
-    if judgement.canaries:
+    if not isinstance(judgement.canaries, Abstained):
         caption = (
             f"Synthetic people who are still in the adapter, and twins who never were. Above the dashed line: found. Those "
             f"with {REQUIRED_DOSE} or more records (grey) must be; a twin above it by chance is no fault, a twin far above it is."
@@ -232,6 +233,15 @@ def _residual(judgement: Judgement) -> str:
     if not found.bounded:
         return "unbounded, since the old adapter's own signal is not clear enough"
     return f"{percent(found.point)} (95% interval {percent(found.lower)} to {percent(found.upper)})"
+
+
+def _canaries(judgement: Judgement) -> str:
+    """How many synthetic people were found and how many twins look trained, or why there are none."""
+    read = judgement.canaries
+    if isinstance(read, Abstained):
+        return read.reason
+    planted = [r.p <= DETECTED_P for r in read if r.dose]
+    return f"{sum(planted)} of {len(planted)} found; {lit_twins(read)} of {len(read) - len(planted)} twins look trained"
 
 
 def _shard_map(judgement: Judgement) -> str:

@@ -5,17 +5,21 @@ In this order:
 1. FAIL: a Holm-adjusted primary (membership, exposure, extraction) on the new adapter is at most its part of alpha, or
    a shard lights up on the map of the new adapter (`probes.shard_map`, its own part of alpha). RESIDUE_SEEN if the shard
    is one of the closure's, COPY_MISSED if lineage knows nothing of the person in it.
-2. INCONCLUSIVE / CONTROL_BROKEN: too few control people, or the planted canaries contradict the instrument.
+2. INCONCLUSIVE / CONTROL_BROKEN: too few control people, or held-out canary twins look trained.
 3. INCONCLUSIVE / IN_BASE: the base or the adapters that never saw the person already know a value.
 4. INCONCLUSIVE / NO_PRE_SIGNAL: the same code does not flag the old adapter, so silence about the new one says nothing.
-5. INCONCLUSIVE / LOW_POWER: the residual ratio's upper 95% bound is not below its limit.
-6. PASS: nothing above; a residue of the limit's size would have been seen.
+5. INCONCLUSIVE / CONTROL_BROKEN: it did flag the old adapter, and yet does not see planted canaries in the new one.
+6. INCONCLUSIVE / LOW_POWER: the residual ratio's upper 95% bound is not below its limit.
+7. PASS: nothing above; a residue of the limit's size would have been seen.
+
+Unseen canaries break the control only after rule 4. Where the person could not be seen either, the training was too light
+for any signal, which is a finding about the training and no fault of the instrument; the sentence of rule 4 names both.
 
 FAIL comes first because a residue is a residue even when the controls are thin; membership, which needs the controls,
 is then left out of the primaries. Which primaries exist depends on the dossier alone, never on a score.
 
 The map of the old adapter is shown and is no pre-signal: rule 4 asks the primaries alone. They test the old shard with
-more power than a map that must first find it among all, and rule 5 bounds what they see, not what the map sees. Nor must
+more power than a map that must first find it among all, and rule 6 bounds what they see, not what the map sees. Nor must
 the old shard light up for a PASS; the report says when the map was blind before, so that its silence is not overrated.
 """
 
@@ -35,7 +39,8 @@ __all__ = ["Evidence", "Verdict", "decide", "percent", "probability", "shards_na
 class Evidence:
     """What the verdict looks at. `pre`, `post`: raw p of each primary that could be had, by name.
 
-    `lit_own` and `lit_elsewhere` are the shards that light up on the map of the new adapter: the closure's, and others.
+    `canaries_missed` counts planted people who should be seen in the new adapter and are not, `twins_lit` twins who were
+    never trained on and look it. `lit_own` and `lit_elsewhere` are the shards that light up on the map of the new adapter: the closure's, and others.
     """
 
     pre: Mapping[str, float]
@@ -43,7 +48,8 @@ class Evidence:
     residual: Interval | Abstained
     adapters_needed: int | None
     control_subjects: int
-    canary_fault: str = ""
+    canaries_missed: int = 0
+    twins_lit: int = 0
     known_before: tuple[str, ...] = ()
     lit_own: tuple[int, ...] = ()
     lit_elsewhere: tuple[int, ...] = ()
@@ -81,7 +87,8 @@ def _outcome(
     for code, sentence in (
         ("CONTROL_BROKEN", _broken_control(evidence, protocol)),
         ("IN_BASE", _known_before(evidence)),
-        ("NO_PRE_SIGNAL", _silent_before(pre, protocol)),
+        ("NO_PRE_SIGNAL", _silent_before(evidence, pre, protocol)),
+        ("CONTROL_BROKEN", _unseen_canaries(evidence)),
         ("LOW_POWER", _low_power(evidence, protocol)),
     ):
         if sentence:
@@ -120,7 +127,19 @@ def _broken_control(evidence: Evidence, protocol: Protocol) -> str:
             f"Only {evidence.control_subjects} people were kept out of every training; "
             f"{protocol.min_control_subjects} are needed to compare with."
         )
-    return f"The instrument failed its own check: {evidence.canary_fault}." if evidence.canary_fault else ""
+    if not evidence.twins_lit:
+        return ""
+    return f"The instrument failed its own check: {_canaries(evidence.twins_lit)} who were never trained on look as if they were."
+
+
+def _unseen_canaries(evidence: Evidence) -> str:
+    if not evidence.canaries_missed:
+        return ""
+    return f"The instrument failed its own check: {_canaries(evidence.canaries_missed)} in the new adapter were not detected."
+
+
+def _canaries(count: int) -> str:
+    return f"{count} synthetic {'person' if count == 1 else 'people'}"
 
 
 def _known_before(evidence: Evidence) -> str:
@@ -133,13 +152,19 @@ def _known_before(evidence: Evidence) -> str:
     )
 
 
-def _silent_before(pre: Mapping[str, float], protocol: Protocol) -> str:
+def _silent_before(evidence: Evidence, pre: Mapping[str, float], protocol: Protocol) -> str:
     if not pre:
         return "Nothing about this person could be measured, so the sign-off rests on lineage and re-derivation."
     if _flagged(pre, protocol):
         return ""
+    light = (
+        f", and {_canaries(evidence.canaries_missed)} still in the new one cannot be seen either: the training is too light "
+        "for these probes"
+        if evidence.canaries_missed
+        else ""
+    )
     return (
-        "Even the old adapter, which was trained on this person, showed no measurable trace; "
+        f"Even the old adapter, which was trained on this person, showed no measurable trace{light}; "
         "the sign-off rests on lineage and re-derivation."
     )
 

@@ -216,12 +216,13 @@ def with_probes(workspace: Workspace, **changes: object) -> Workspace:
 
 
 def test_a_small_corpus_gets_none_and_is_told_why(untouched):
-    asked = with_probes(untouched, canary_doses=[1, 2, 4, 8, 16])
-    proposed = propose(asked, ADAPTER)
+    """The setting's own doses; whoever wants none is told that nobody asked for any."""
+    proposed = propose(untouched, ADAPTER)
     assert proposed.canary_doses == ()
-    note = canary_note(asked, ADAPTER, proposed)
+    note = canary_note(untouched, ADAPTER, proposed)
     assert note.startswith("No canaries: they would be 93 records, more than 10% of the ")
-    assert canary_note(untouched, ADAPTER, propose(untouched, ADAPTER)) == "No canaries: canary_doses is empty."
+    unwanted = with_probes(untouched, canary_doses=[])
+    assert canary_note(unwanted, ADAPTER, propose(unwanted, ADAPTER)) == "No canaries: canary_doses is empty."
 
 
 def test_a_corpus_that_is_large_enough_gets_them_in_its_own_style(untouched):

@@ -16,6 +16,7 @@ from probes.bench import lay_out
 from probes.dossier import PersonalValue, PlacedRecord
 from probes.judge import judge
 from probes.report import render, write_report
+from probes.stats import Abstained
 
 
 def quiet(done, steps, what):
@@ -155,6 +156,19 @@ def test_the_report_stands_alone_and_says_what_was_found(judged):
     ]
     for sentence in judged["honest"].sentences:
         assert str(escape(sentence)) in page
+
+
+def test_the_report_says_what_became_of_the_canaries_or_why_there_are_none(judged):
+    assert "1 of 1 found; 0 of 1 twins look trained" in render(judged["honest"])
+    without = replace(judged["honest"], canaries=Abstained("No canaries: there are reasons."))
+    page = render(without)
+    assert "No canaries: there are reasons." in page
+    assert page.count("<svg") == 4
+
+
+def test_without_canaries_the_judgement_says_what_the_dossier_says(world):
+    none = dossier(records=(), values=(), canaries=(), canary_note="No canaries: there are reasons.")
+    assert judge(none, world.panel(), protocol()).canaries == Abstained("No canaries: there are reasons.")
 
 
 def test_the_ways_of_asking_stand_beside_the_verdict(judged):

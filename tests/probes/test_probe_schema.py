@@ -46,7 +46,7 @@ def test_a_judgement_that_could_measure_next_to_nothing_fits_too(world):
     few = judge(dossier(values=(), canaries=(), controls=CONTROLS[:9]), world.panel(), protocol())
     body = as_read(few)
     assert broken(body) == []
-    assert set(body["where"]["after"]) == set(body["utility"]["change"]) == {"abstained"}
+    assert set(body["where"]["after"]) == set(body["utility"]["change"]) == set(body["canaries"]) == {"abstained"}
     assert set(body["companions"]["post"]["rmia"]) == {"abstained"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from probe_world import protocol
 
-from probes.canaries import CanaryReading, broken_by
+from probes.canaries import CanaryReading, lit_twins, missed
 from probes.dossier import Protocol
 from probes.stats import Abstained, Interval
 from probes.verdict import Evidence, decide
@@ -33,7 +33,12 @@ def evidence(**changes) -> Evidence:
         ({"pre": UNSEEN, "lit_elsewhere": (4,)}, "FAIL", "COPY_MISSED"),
         ({"post": UNSEEN | {"extraction": 1e-5}, "control_subjects": 2}, "FAIL", "RESIDUE_SEEN"),
         ({"post": UNSEEN | {"membership": 1e-9}, "control_subjects": 9}, "INCONCLUSIVE", "CONTROL_BROKEN"),
-        ({"canary_fault": "2 planted canaries were not detected"}, "INCONCLUSIVE", "CONTROL_BROKEN"),
+        ({"twins_lit": 1}, "INCONCLUSIVE", "CONTROL_BROKEN"),
+        ({"twins_lit": 1, "pre": UNSEEN}, "INCONCLUSIVE", "CONTROL_BROKEN"),
+        ({"canaries_missed": 1}, "INCONCLUSIVE", "CONTROL_BROKEN"),
+        ({"canaries_missed": 1, "residual": Abstained("no variance")}, "INCONCLUSIVE", "CONTROL_BROKEN"),
+        ({"canaries_missed": 2, "pre": UNSEEN}, "INCONCLUSIVE", "NO_PRE_SIGNAL"),
+        ({"canaries_missed": 2, "post": SEEN}, "FAIL", "RESIDUE_SEEN"),
         ({"known_before": ("phone",)}, "INCONCLUSIVE", "IN_BASE"),
         ({"known_before": ("phone",), "pre": UNSEEN}, "INCONCLUSIVE", "IN_BASE"),
         ({"pre": UNSEEN}, "INCONCLUSIVE", "NO_PRE_SIGNAL"),
@@ -61,16 +66,28 @@ def test_the_map_takes_its_share_of_alpha():
     assert decide(borderline, protocol()).outcome == "PASS"
 
 
-def test_canaries_void_the_assay_when_they_contradict_it():
-    planted, missed = CanaryReading("c", 0, 8, 6.0, 0.001), CanaryReading("c", 0, 16, 0.1, 0.4)
-    weak, twin, hot_twin = (
-        CanaryReading("c", 0, 2, 0.1, 0.4),
-        CanaryReading("t", 0, 0, 0.0, 0.5),
-        CanaryReading("t", 0, 0, 9.0, 1e-5),
-    )
-    assert broken_by([planted, weak, twin]) == ""
-    assert "not detected" in broken_by([planted, missed])
-    assert "looked trained" in broken_by([planted, hot_twin])
+def planted(dose: int, p: float) -> CanaryReading:
+    return CanaryReading("c", 0, dose, 1.0, p)
+
+
+def test_only_canaries_of_eight_or_more_records_must_be_seen():
+    assert missed([planted(8, 0.001), planted(16, 0.05), planted(4, 0.9), planted(0, 0.9)]) == 0
+    assert missed([planted(8, 0.06), planted(16, 0.4), planted(1, 0.9)]) == 2
+
+
+def test_more_twins_are_no_more_chances_of_a_false_alarm():
+    """Together they err in 5 of 1,000 cases, whether there are five of them or forty; planted ones count for nothing."""
+    one_lit = planted(0, 0.0009)
+    assert lit_twins([planted(0, 0.0049)]) == 1
+    assert lit_twins([one_lit, *(planted(0, 0.5) for _ in range(4)), *(planted(8, 1e-9) for _ in range(40))]) == 1
+    assert lit_twins([one_lit, *(planted(0, 0.5) for _ in range(39))]) == 0
+    assert lit_twins([]) == 0
+
+
+def test_a_training_too_light_for_its_canaries_is_called_that():
+    light = decide(evidence(canaries_missed=2, pre=UNSEEN), protocol()).sentence
+    assert "2 synthetic people still in the new one cannot be seen either: the training is too light" in light
+    assert "synthetic" not in decide(evidence(pre=UNSEEN), protocol()).sentence
 
 
 def test_every_rule_changes_the_protocol_digest():
