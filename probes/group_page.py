@@ -112,8 +112,8 @@ def _calibration(found: Attacked) -> tuple[str, ...]:
         f"{done.reference_gain:.3f} nats a token over the base, the adapter {done.adapter_gain:.3f}: a reference that "
         "gains much less takes away little more than the base does.",
         f'"{SCORE_NAMES["recited"]}" is the reference\'s own gain over the base. It knows members by nothing but the '
-        "adapter's texts: where it tells them from controls, the adapter recites them, and gain over self-prompt, from "
-        "which that memory is taken away too, looks weaker than the memory is.",
+        "adapter's texts: where it tells them from controls, and the groups are not SHIFTED, the adapter recites them, and "
+        "gain over self-prompt, from which that memory is taken away too, looks weaker than the memory is.",
     )
 
 
