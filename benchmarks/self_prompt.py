@@ -6,7 +6,7 @@ would carry a control into the training, or a member among the controls. Several
 
 The bar is the direction of SPV-MIA (Fu et al. 2023, arXiv 2311.06062): the AUC of the log-probability calibrated by the
 self-prompted reference lies above that of the log-probability itself. Gain over the base, a calibration that needs no
-training, is printed beside both.
+training, is printed beside both, and so is what the reference itself, which never saw a member, tells of them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CORPORA, EPOCHS = (1, 2), (2, 4, 8)
 LR_PEAK = 6e-3  # as the demo
 KEY = bytes(range(32))
 MAX_LENGTH = 512
-SCORES = {"loss": "uncalibrated", "self_prompt": "self-prompted", "gain_mean": "over the base"}
+SCORES = {"loss": "uncalibrated", "self_prompt": "self-prompted", "gain_mean": "over the base", "recited": "recited"}
 
 
 def halves(seed: int) -> tuple[list[Brought], list[Brought]]:

@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["self_prompted", "texts_for"]
 
-LEAST_TEXTS = 200  # of fewer members too; the authors' target writes as many texts as it was trained on
+LEAST_TEXTS, TEXTS_A_MEMBER = (
+    200,
+    3,
+)  # the authors take 10,000 for 10,000; of few members a text is more easily a recital
 EPOCHS, BATCH = 4, 8
 KEY = sha256(b"lethe/self-prompt").digest()  # of every draw: the same files and models give the same reference
 
 
 def texts_for(members: int) -> int:
     """How many texts the adapter writes where so many members are said to have trained it."""
-    return max(LEAST_TEXTS, members)
+    return max(LEAST_TEXTS, TEXTS_A_MEMBER * members)
 
 
 @contextmanager

@@ -172,7 +172,9 @@ def _columns(
         others = np.array([mean_log_p(readings[out]) for out in outs])
         columns |= _calibrated(mean_log_p(own), others, first)
     if REFERENCE in readings:
-        columns["self_prompt"] = self_prompt_gain(mean_log_p(own), mean_log_p(readings[REFERENCE])).tolist()
+        reference = mean_log_p(readings[REFERENCE])
+        columns["self_prompt"] = self_prompt_gain(mean_log_p(own), reference).tolist()
+        columns["recited"] = (reference - mean_log_p(base)).tolist()  # it knows members only by what the suspect wrote
     return columns
 
 

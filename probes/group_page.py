@@ -34,6 +34,7 @@ SCORE_NAMES = {
     "rmia": "RMIA",
     "lira": "LiRA, offline",
     "self_prompt": "Gain over self-prompt",
+    "recited": "Recited",
 }
 
 
@@ -110,6 +111,9 @@ def _calibration(found: Attacked) -> tuple[str, ...]:
         f"{done.prompts:,} controls that are left out of everything else. On the controls it gains "
         f"{done.reference_gain:.3f} nats a token over the base, the adapter {done.adapter_gain:.3f}: a reference that "
         "gains much less takes away little more than the base does.",
+        f'"{SCORE_NAMES["recited"]}" is the reference\'s own gain over the base. It knows members by nothing but the '
+        "adapter's texts: where it tells them from controls, and the groups are not SHIFTED, the adapter recites them, and "
+        "gain over self-prompt, from which that memory is taken away too, looks weaker than the memory is.",
     )
 
 

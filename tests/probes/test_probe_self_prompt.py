@@ -9,12 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 from command_line import lethe_here, one_sentence
-from probe_world import BASE, SUBJECT, SUBJECT_RECORDS, person, records, train
+from probe_world import SUBJECT, SUBJECT_RECORDS, person, records, train
 from small_base import write_small_base
 
 from lineage.errors import WrongUsage
-from lineage.records import Chat, Completion, Message, PlainText, TrainingRecord
-from pipelines.demo_corpus import make_corpus, write_jsonl
+from lineage.records import Completion, PlainText
 from probes.group_attack import Brought, attack_groups
 from probes.self_prompts import PLAIN_PROMPT, set_aside, write_texts
 from probes.suspect import SUSPECT, SelfPrompted, Suspect, open_suspect
@@ -105,12 +104,14 @@ def test_a_reference_that_knows_what_the_adapter_knows_takes_everything_away(sus
     aucs, calibrated = attacked(suspect, suspect.adapter)
     assert aucs["self_prompt"] == 0.5
     assert calibrated.reference_gain == calibrated.adapter_gain != 0
+    assert aucs["recited"] == aucs["gain_mean"]
 
 
 def test_a_reference_that_learnt_nothing_is_the_base(suspect, tmp_path):
     aucs, calibrated = attacked(suspect, train(tmp_path, SUBJECT_RECORDS, on=suspect.base, epochs=0))
     assert aucs["self_prompt"] == aucs["gain_mean"] != 0.5
     assert calibrated.reference_gain == pytest.approx(0, abs=1e-6)
+    assert aucs["recited"] == 0.5
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +123,10 @@ def files(tmp_path_factory):
     return folder
 
 
-def probe_files(suspect, files, *more, max_length=MAX_LENGTH, code=0):
+def probe_files(suspect, files, *more, code=0):
     return lethe_here(
         "probe-files", "--adapter", suspect.adapter, "--base", suspect.base, "--members", files / "members.jsonl",
-        "--controls", files / "controls.jsonl", "--max-length", max_length, *more, code=code,
+        "--controls", files / "controls.jsonl", "--max-length", MAX_LENGTH, *more, code=code,
     )  # fmt: skip
 
 
@@ -141,7 +142,7 @@ def test_the_command_calibrates_and_leaves_nothing(suspect, files, scratch):
     once, again = (probe_files(suspect, files, "--self-prompt", "6e-3", "--json").json() for _ in range(2))
     assert once == again
     assert once["scores"]["self_prompt"]["auc"] > 0.5
-    assert (once["self_prompt"]["texts"], once["self_prompt"]["prompts"]) == (12, 6)
+    assert (once["self_prompt"]["texts"], once["self_prompt"]["prompts"]) == (18, 6)
     assert (once["groups"]["members"]["records"], once["groups"]["controls"]["records"]) == (6, 18)
     assert any("6 controls that are left out of everything else" in claim for claim in once["claims"])
     assert list(scratch.iterdir()) == []
@@ -171,22 +172,3 @@ def test_without_the_option_nobody_is_set_aside(suspect, files):
     body = probe_files(suspect, files, "--json").json()
     assert (body["self_prompt"], body["groups"]["controls"]["records"]) == (None, 24)
     assert "self_prompt" not in body["scores"]
-
-
-@pytest.mark.slow
-def test_members_are_told_better_with_the_reference_than_without(tmp_path):
-    """SPV-MIA's direction, on the demo's people and the embedded base: every second customer trains an adapter."""
-    corpus = make_corpus(3)
-    number = {p.customer_id: i for i, p in enumerate(corpus.people)}
-    halves = [], []
-    for row in corpus.rows:
-        if len(row.subjects) == 1 and {m.customer_id for m in row.mentions()} <= set(row.subjects):
-            halves[number[row.subjects[0]] % 2].append(row)
-    for name, rows in zip(("members", "controls"), halves, strict=True):
-        write_jsonl(rows, tmp_path / f"{name}.jsonl")
-    learnt = [
-        TrainingRecord(row.row_id, Chat(tuple(Message(t.role, t.text()) for t in row.turns))) for row in halves[0]
-    ]
-    own = Suspect(BASE, train(tmp_path / "adapter", learnt, epochs=4))
-    scores = probe_files(own, tmp_path, "--self-prompt", 6e-3, "--json", max_length=256).json()["scores"]
-    assert scores["self_prompt"]["auc"] > scores["loss"]["auc"] > 0.5
