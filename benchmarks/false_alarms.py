@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import logging
 import random
 import sys
@@ -19,7 +20,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -228,19 +229,26 @@ class Remembering(Target):
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What the first stage said of a trial, and after its FAIL the second."""
+class Trial:
+    """What was said of one honest erasure. `first` and `second`: outcome and code of the stages, the second after a FAIL.
 
-    first: Judgement
-    second: Judgement | None
+    `before` and `after` are raw p by primary, under the old adapter and the new one; `lit`: whether a shard of the new one
+    lights up on the map, None without a map.
+    """
+
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    lit: bool | None
+    first: str
+    second: str | None = None
 
     @property
-    def outcome(self) -> str:
-        """The case's verdict."""
-        return (self.second or self.first).verdict.outcome
+    def fails(self) -> bool:
+        """Whether the case's verdict is FAIL."""
+        return (self.second or self.first).startswith("FAIL")
 
 
-def trials(world: World, *, count: int, number: int) -> Iterator[Outcome]:
+def trials(world: World, *, count: int, number: int) -> Iterator[Trial]:
     """Erase one person after the other, each from the world as it was, and judge."""
     trained = [p for p, placed in world.where.items() if placed.kind == "shard"]
     for person in random.Random(f"trials {number}").sample(trained, min(count, len(trained))):
@@ -307,30 +315,34 @@ def protocol_of(world: World, panel: Panel, *, candidates: int = CANDIDATES) -> 
     )  # fmt: skip
 
 
-def _judged(world: World, person: Person) -> Outcome:
+def _judged(world: World, person: Person) -> Trial:
     panel = panel_of(world, person, world.publish("new", retrained(world, person, {person: ()})))
     dossier, protocol = dossier_of(world, person), protocol_of(world, panel)
-    first = judge(dossier, panel, protocol)
-    if first.verdict.outcome != "FAIL":
-        return Outcome(first, None)
+    found = judge(dossier, panel, protocol)
+    drawn = found.where.after
+    seen = None if isinstance(drawn, Abstained) else bool(lit(drawn))
+    first = Trial(dict(found.primaries_pre), dict(found.primaries_post), seen, _said(found))
+    if not first.fails:
+        return first
     rules = protocol.second_stage()
     extra = extras(world, [person], count=rules.extra_adapters)
-    return Outcome(first, judge(dossier, replace(panel, extra=extra), rules))
+    return replace(first, second=_said(judge(dossier, replace(panel, extra=extra), rules)))
 
 
-def summarise(worlds: Sequence[Sequence[Outcome]]) -> dict[str, object]:
+def _said(found: Judgement) -> str:
+    return f"{found.verdict.outcome} {found.verdict.code}"
+
+
+def summarise(worlds: Sequence[Sequence[Trial]]) -> dict[str, object]:
     """Rates of p <= alpha by test, of FAIL, and what the old adapter showed; with 95% intervals clustered by world.
 
     "FAIL" is the first stage's, "FAIL_twice" the case's.
     """
-    twice = clustered([[o.outcome == "FAIL" for o in world] for world in worlds])
-    seconds = Counter(f"{o.second.verdict.outcome} {o.second.verdict.code}" for w in worlds for o in w if o.second)
-    worlds = [[outcome.first for outcome in world] for world in worlds]
-    every = [judgement for world in worlds for judgement in world]
+    every = [trial for world in worlds for trial in world]
     found: dict[str, object] = {"worlds": len(worlds), "trials": len(every), "alpha": ALPHA}
     for test in TESTS:
-        after = [[j.primaries_post[test] for j in world if test in j.primaries_post] for world in worlds]
-        before = [j.primaries_pre[test] for j in every if test in j.primaries_pre]
+        after = [[t.after[test] for t in world if test in t.after] for world in worlds]
+        before = [t.before[test] for t in every if test in t.before]
         flat = np.concatenate(after)
         found[test] = {
             "false_alarms": clustered([[p <= ALPHA for p in world] for world in after]),
@@ -338,12 +350,12 @@ def summarise(worlds: Sequence[Sequence[Outcome]]) -> dict[str, object]:
             "uniform_ks_p": round(float(stats.kstest(flat, "uniform").pvalue), 4),
             "old_adapter_flagged": round(float(np.mean(np.array(before) <= ALPHA)), 3),
         }
-    drawn = [[not isinstance(j.where.after, Abstained) for j in world] for world in worlds]
-    if any(map(any, drawn)):
-        found["map_lit"] = clustered([[bool(lit(j.where.after)) for j in world] for world in worlds])
-    found["FAIL"] = clustered([[j.verdict.outcome == "FAIL" for j in world] for world in worlds])
-    found["FAIL_twice"], found["second_stage"] = twice, dict(seconds)
-    found["verdicts"] = dict(Counter(f"{j.verdict.outcome} {j.verdict.code}" for j in every))
+    if any(trial.lit is not None for trial in every):
+        found["map_lit"] = clustered([[bool(trial.lit) for trial in world] for world in worlds])
+    found["FAIL"] = clustered([[trial.first.startswith("FAIL") for trial in world] for world in worlds])
+    found["FAIL_twice"] = clustered([[trial.fails for trial in world] for world in worlds])
+    found["second_stage"] = dict(Counter(trial.second for trial in every if trial.second))
+    found["verdicts"] = dict(Counter(trial.first for trial in every))
     return found
 
 
@@ -367,26 +379,49 @@ def main() -> int:
     """Print rates for each kind of world and for all; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one small world with two trials, for a test that it runs")
-    quick = parser.parse_args().quick
+    parser.add_argument(
+        "--resume", type=Path, metavar="FILE", help="go on with the plans that are not in this result file"
+    )
+    options = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
-    kinds = dict(list(KINDS_OF_WORLD.items())[-1:]) if quick else KINDS_OF_WORLD
-    worlds: dict[str, list[list[Outcome]]] = {name: [] for name in kinds}
-    found: dict[str, dict[str, object]] = {}
     probes.bench.Target = Remembering
-    for name, number in tqdm(_in_turn(kinds)[: 1 if quick else None], desc="plans", unit="plans"):
-        with tempfile.TemporaryDirectory() as folder:
-            world = make_world(kinds[name], number, Path(folder))
-            Remembering.kept.clear()
-            worlds[name].append(list(trials(world, count=2 if quick else kinds[name].trials, number=number)))
-        done = {**worlds, "all": [world for own in worlds.values() for world in own]}
-        found = {kind: summarise(own) for kind, own in done.items() if own}
-        if not quick:  # after every plan: what is cut short has measured something
-            write_result("false-alarms", {"candidates": CANDIDATES, "kinds": found})
-    for name, part in found.items():
+    found = {} if options.quick or not options.resume else _kept(options.resume)
+    kinds = dict(list(KINDS_OF_WORLD.items())[-1:]) if options.quick else KINDS_OF_WORLD
+    waiting = [plan for plan in _in_turn(kinds) if plan not in found][: 1 if options.quick else None]
+    for name, number in tqdm(waiting, desc="plans", unit="plans"):
+        found[name, number] = _world(kinds[name], number, count=2 if options.quick else kinds[name].trials)
+        if not options.quick:  # after every plan: what is cut short has measured something
+            write_result("false-alarms", {"candidates": CANDIDATES, "kinds": _summaries(found), "plans": _body(found)})
+    met = []
+    for name, part in _summaries(found).items():
         _show(name, part)
-    met = [_bars(name, part) for name, part in found.items()]
-    return 0 if all(met) or quick else 1
+        met.append(_bars(name, part))
+    return 0 if all(met) or options.quick else 1
+
+
+Measured = dict[tuple[str, int], list[Trial]]
+"""The trials under each plan, by kind of world and number."""
+
+
+def _world(kind: Kind, number: int, *, count: int) -> list[Trial]:
+    with tempfile.TemporaryDirectory() as folder:
+        Remembering.kept.clear()
+        return list(trials(make_world(kind, number, Path(folder)), count=count, number=number))
+
+
+def _summaries(found: Measured) -> dict[str, dict[str, object]]:
+    by_kind = {name: [own for (kind, _), own in found.items() if kind == name] for name in KINDS_OF_WORLD}
+    return {name: summarise(worlds) for name, worlds in (*by_kind.items(), ("all", list(found.values()))) if worlds}
+
+
+def _body(found: Measured) -> list[dict[str, object]]:
+    return [{"kind": kind, "number": n, "trials": [asdict(t) for t in own]} for (kind, n), own in found.items()]
+
+
+def _kept(path: Path) -> Measured:
+    plans = json.loads(path.read_text(encoding="utf-8"))["plans"]
+    return {(plan["kind"], plan["number"]): [Trial(**trial) for trial in plan["trials"]] for plan in plans}
 
 
 def _bars(name: str, found: Mapping[str, object]) -> bool:

@@ -322,9 +322,9 @@ def main() -> int:
                 faults["contaminated base"][contaminated(size.kind, number, world, people[0])] += 1
             candidates = 99 if quick else 999
             walls.append(timed(world, people[0], records=3 if quick else COST_RECORDS, candidates=candidates)[0])
+        if not quick:  # after every world: what is cut short has measured something
+            write_result("probe-power", _figures(power, served, faults, walls))
     met = [*_power_bars(power, served), _fault_bar(faults), _cost_bar(walls)]
-    if not quick:
-        write_result("probe-power", _figures(power, served, faults, walls))
     return 0 if all(met) or quick else 1
 
 
@@ -374,7 +374,7 @@ def _figures(
         for k, found in served.items()
     }
     return {
-        "simulated": power, "old_shard_served": trials, "faults": {fault: dict(said) for fault, said in faults.items()},
+        "worlds": len(walls), "simulated": power, "old_shard_served": trials, "faults": {fault: dict(said) for fault, said in faults.items()},
         "seconds_of_a_judgement": [round(wall, 1) for wall in walls],
     }  # fmt: skip
 
