@@ -18,7 +18,7 @@ from lineage.tables import RecordRow
 from lineage.workspace import Workspace
 from pipelines import releasing
 from pipelines.ingest import utc_now
-from pipelines.previewing import erasure_plan, make_preview, search_closure
+from pipelines.previewing import erasure_plan, make_preview, require_every_adapter, search_closure
 from pipelines.recomposing import Bodies, Facts, affecting, decided_ids, in_service, recompose
 from pipelines.redacting import redact_mentions
 from pipelines.windows import Window, named
@@ -31,9 +31,11 @@ def contain(workspace: Workspace, *case_ids: str) -> Bodies:
     """Restrict the records, cut the affected shards back to clean states, recompose, release. Seconds, not hours.
 
     Raises:
-        RefusedByRule: no case could be contained: a hold, or a preview that is no longer true (a new one was made).
+        RefusedByRule: no case could be contained: a hold, a preview that is no longer true (a new one was made), or an
+            adapter in use that lethe.toml does not name.
         NotAcceptable: what was recomposed descends from a record of a closure, so it was not released.
     """
+    require_every_adapter(workspace)
     window, started = Window(workspace, case_ids), time.perf_counter()
     bodies: Bodies = {}
     before: dict[str, Facts] = {}
