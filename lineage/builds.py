@@ -12,10 +12,10 @@ from datetime import datetime
 from sqlmodel import Session, col, delete, func, select
 
 from lineage.errors import NotAcceptable
-from lineage.tables import ComposedAdapterRow, ComposedPartRow, ReleaseRow, ShardAdapterRow, StateRow
+from lineage.tables import ComposedAdapterRow, ComposedPartRow, PlanRow, ReleaseRow, ShardAdapterRow, StateRow
 
 __all__ = [
-    "ComposedFacts", "StateFacts", "ancestors", "any_state", "build_pace", "child_state", "current_release",
+    "ComposedFacts", "StateFacts", "adapters_in_use", "ancestors", "any_state", "build_pace", "child_state", "current_release",
     "find_state", "newest_composed", "parts_of", "recipes_of_shard_adapters", "release", "save_composed",
     "save_shard_adapter", "save_state", "shard_adapters", "withdraw",
 ]  # fmt: skip
@@ -138,6 +138,13 @@ def release(session: Session, *, adapter: str, composed_digest: str, reason: str
     session.add(ReleaseRow(adapter=adapter, composed_digest=composed_digest, reason=reason, at=now))
     session.flush()
     return True
+
+
+def adapters_in_use(session: Session) -> set[str]:
+    """Every adapter with a plan in force or a release in service, whatever lethe.toml names."""
+    planned = session.exec(select(PlanRow.adapter).where(col(PlanRow.current).is_(True))).all()
+    serving = session.exec(select(ReleaseRow.adapter).where(col(ReleaseRow.withdrawn_at).is_(None))).all()
+    return {*planned, *serving}
 
 
 def current_release(session: Session, adapter: str) -> str | None:

@@ -3,6 +3,9 @@
 The *preview* is the contract: its digest covers the closure by case-scoped handles, the decision about each record, the
 plans in force and the places to be told. Cost, time and shards are a forecast and stand outside the digest, because
 containment and other cases change them.
+
+A case that is reopened (`lineage.reopening`) begins a new round. Every question here is about the round that runs; what an
+earlier one filed stays, and only `last_filed` finds it.
 """
 
 from __future__ import annotations
@@ -11,17 +14,24 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import rfc8785
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from lineage.closure import Closure, ClosureRecord
 from lineage.errors import WrongUsage
 from lineage.keyring import Keyring
 from lineage.tables import CaseRecordRow, EvidenceRow, PlanRow, RecordRow
 
-__all__ = ["add_evidence", "case_records", "contract", "digest_of", "evidence", "evidence_digest", "save_closure"]
+__all__ = [
+    "REOPENED", "add_evidence", "case_records", "contract", "digest_of", "evidence", "evidence_digest", "has_evidence",
+    "last_filed", "save_closure",
+]  # fmt: skip
 
+REOPENED = "reopened"
+"""The piece that parts one round of a case from the next."""
 BINDING = ("contract", "containment", "rebuild", "rederivation", "probe")  # what the purge approval covers
 
 
@@ -58,6 +68,12 @@ def evidence(session: Session, case_id: str, kind: str) -> dict[str, object]:
 def has_evidence(session: Session, case_id: str, kind: str) -> bool:
     """Whether a piece of this kind was filed."""
     return _latest(session, case_id, kind) is not None
+
+
+def last_filed(session: Session, case_id: str, kind: str) -> dict[str, Any]:
+    """The newest piece of a kind, of whichever round; empty if there never was one."""
+    row = session.exec(_filed(case_id, kind)).first()
+    return json.loads(row.body) if row else {}
 
 
 def evidence_digest(session: Session, case_id: str) -> str:
@@ -109,5 +125,12 @@ def case_records(session: Session, case_id: str) -> list[ClosureRecord]:
 
 
 def _latest(session: Session, case_id: str, kind: str) -> EvidenceRow | None:
+    """The newest piece of a kind since the case was last reopened."""
+    of_case = EvidenceRow.case_id == case_id, EvidenceRow.kind == REOPENED
+    began = select(func.coalesce(func.max(EvidenceRow.id), 0)).where(*of_case).scalar_subquery()
+    return session.exec(_filed(case_id, kind).where(col(EvidenceRow.id) >= began)).first()
+
+
+def _filed(case_id: str, kind: str) -> SelectOfScalar[EvidenceRow]:
     query = select(EvidenceRow).where(EvidenceRow.case_id == case_id, EvidenceRow.kind == kind)
-    return session.exec(query.order_by(col(EvidenceRow.id).desc()).limit(1)).first()
+    return query.order_by(col(EvidenceRow.id).desc()).limit(1)

@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 from lineage import builds
 from lineage.case import ENDED, list_cases
 from lineage.database import in_chunks
-from lineage.evidence import evidence, has_evidence
+from lineage.evidence import last_filed
 from lineage.tables import ComposedAdapterRow, ComposedPartRow, PlanRow, ReleaseRow, ShardAdapterRow, StateRow
 
 __all__ = [
@@ -142,10 +142,9 @@ def needed_by_cases(session: Session) -> Roots:
     roots = Roots()
     for case in list_cases(session):
         for kind in ("before", "containment", "rebuild"):
-            if case.stage not in ENDED and has_evidence(session, case.id, kind):
-                adapters = evidence(session, case.id, kind)["adapters"]
-                for facts in adapters.values():  # type: ignore[attr-defined]
-                    roots |= _named_in(facts)
+            filed = last_filed(session, case.id, kind) if case.stage not in ENDED else {}
+            for facts in filed.get("adapters", {}).values():
+                roots |= _named_in(facts)
     return roots
 
 

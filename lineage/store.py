@@ -96,28 +96,42 @@ class Store:
         return folder
 
     def destroy(self, kind: str, digest: str) -> bool:
-        """Delete an entry, manifest first; returns whether it was there. Safe to repeat."""
+        """Delete an entry, manifest first; returns whether it was there. Safe to repeat.
+
+        Raises:
+            Fault: the disk or the object store refused; some of the entry may be left, and it no longer counts as one.
+        """
         path, cached = self._path(kind, digest), self._cache / kind / digest
-        if cached.exists():
-            shutil.rmtree(cached)
-        there = [path for path in (self._manifest(kind, digest), path) if self._fs.exists(path)]
-        for path in there:
-            self._fs.rm(path, recursive=True)
+        with _translated("emptied"):
+            if cached.exists():
+                shutil.rmtree(cached)
+            there = [path for path in (self._manifest(kind, digest), path) if self._fs.exists(path)]
+            for path in there:
+                self._fs.rm(path, recursive=True)
         return bool(there)
 
     def digests(self, kind: str) -> set[str]:
-        """Every digest of a kind, of complete and of half-deleted entries."""
+        """Every digest of a kind, of complete and of half-deleted entries.
+
+        Raises:
+            Fault: the object store is out of reach.
+        """
         folder = f"{self._root}/{kind}"
-        if not self._fs.exists(folder):
-            return set()
-        names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in self._fs.ls(folder, detail=False)}
+        with _translated("listed"):
+            paths = self._fs.ls(folder, detail=False) if self._fs.exists(folder) else []
+        names = {str(path).rstrip("/").rsplit("/", 1)[-1] for path in paths}
         return {name.removesuffix(".json") for name in names if not name.startswith(".")}
 
     def written_at(self, kind: str, digest: str) -> datetime:
-        """When the newest file of an entry was written; of a half-written or half-deleted one too."""
+        """When the newest file of an entry was written; of a half-written or half-deleted one too.
+
+        Raises:
+            Fault: the object store is out of reach.
+        """
         path, manifest = self._path(kind, digest), self._manifest(kind, digest)
-        files = [*self._fs.find(path), *([manifest] if self._fs.exists(manifest) else [])]
-        return max((self._fs.modified(file).astimezone(UTC) for file in files), default=BEGINNING)
+        with _translated("listed"):
+            files = [*self._fs.find(path), *([manifest] if self._fs.exists(manifest) else [])]
+            return max((self._fs.modified(file).astimezone(UTC) for file in files), default=BEGINNING)
 
     def leftovers(self, older_than: datetime) -> int:
         """How many files and folders a crash left half-written before a time. Object stores have none: see `digests`."""
@@ -173,7 +187,9 @@ def _translated(done: str) -> Iterator[None]:
             raise
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         reason = "the disk is full" if full else type(error).__name__
-        raise Fault(f"The store could not be {done}: {reason}.", hint="Nothing was half done; try again.") from None
+        raise Fault(
+            f"The store could not be {done}: {reason}.", hint="Nothing half done is visible; try again."
+        ) from None
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -40,6 +40,10 @@ CONSENT_LIMIT = (
 POLICY_LIMIT = (
     "Nobody asked: the controller's gate policy withdrew these records. The search was for them and not for a person."
 )
+REOPENED_LIMIT = (
+    "The case was reopened before its purge, for records that the first approval did not know. The time of containment is "
+    "that of the last round; the digests of before are those of the first, when a shard still held the person."
+)
 KEPT_BASIS = "Art. 17(3)(b), Art. 6(1)(c) GDPR"
 BACKUP_DAYS = 30
 
@@ -95,7 +99,8 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
 
 def _own_limits(case: CaseView) -> tuple[str, ...]:
     """What this kind of request leaves open besides."""
-    return ((CONSENT_LIMIT,) if case.only_consent else ()) + ((POLICY_LIMIT,) if case.rescan_id else ())
+    open_ends = {CONSENT_LIMIT: case.only_consent, POLICY_LIMIT: case.rescan_id, REOPENED_LIMIT: case.reopen_reason}
+    return tuple(limit for limit, holds in open_ends.items() if holds)
 
 
 def _request(case: CaseView, extension: str) -> f.Request:

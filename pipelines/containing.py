@@ -12,13 +12,15 @@ from lineage.case import CaseFile, Stage
 from lineage.closure import CHANGING
 from lineage.database import in_chunks
 from lineage.errors import RefusedByRule
-from lineage.evidence import add_evidence, contract, digest_of, evidence, has_evidence
+from lineage.evidence import add_evidence, contract, digest_of, evidence, has_evidence, last_filed
 from lineage.renewal import superseded
+from lineage.store import Store
 from lineage.tables import RecordRow
+from lineage.withdrawal import give_back
 from lineage.workspace import Workspace
 from pipelines import releasing
 from pipelines.ingest import utc_now
-from pipelines.previewing import erasure_plan, make_preview, search_closure
+from pipelines.previewing import erasure_plan, make_preview, require_every_adapter, search_closure
 from pipelines.recomposing import Bodies, Facts, affecting, decided_ids, in_service, recompose
 from pipelines.redacting import redact_mentions
 from pipelines.windows import Window, named
@@ -31,9 +33,11 @@ def contain(workspace: Workspace, *case_ids: str) -> Bodies:
     """Restrict the records, cut the affected shards back to clean states, recompose, release. Seconds, not hours.
 
     Raises:
-        RefusedByRule: no case could be contained: a hold, or a preview that is no longer true (a new one was made).
+        RefusedByRule: no case could be contained: a hold, a preview that is no longer true (a new one was made), or an
+            adapter in use that lethe.toml does not name.
         NotAcceptable: what was recomposed descends from a record of a closure, so it was not released.
     """
+    require_every_adapter(workspace)
     window, started = Window(workspace, case_ids), time.perf_counter()
     bodies: Bodies = {}
     before: dict[str, Facts] = {}
@@ -77,15 +81,18 @@ def _require_contract(workspace: Workspace, case_id: str) -> None:
 
 
 def _remember(workspace: Workspace, case_id: str) -> Facts:
-    """What was in service and what the affected shards held, before anything changes; filed once, then kept."""
+    """What was in service and what the affected shards held, before anything changes; filed once a round, then kept."""
     with workspace.database.transaction() as session:
         if has_evidence(session, case_id, "before"):
             return evidence(session, case_id, "before")["adapters"]  # type: ignore[return-value]
+        earlier = last_filed(session, case_id, "before").get("adapters", {})
         changed = decided_ids(session, case_id, *CHANGING)
         found = {}
         for adapter in sorted(workspace.settings.adapters):
             if plan := plans.current_plan(session, adapter):
-                found[adapter] = _adapter_before(session, adapter, Plan.from_json(plan[1]), changed)
+                now = _adapter_before(session, adapter, Plan.from_json(plan[1]), changed)
+                first = earlier.get(adapter, {"affected": ()})
+                found[adapter] = _as_first_seen(workspace.store, now, first) if first["affected"] else now
         add_evidence(session, case_id, "before", {"adapters": found}, now=utc_now())
     return found
 
@@ -104,8 +111,29 @@ def _adapter_before(session: Session, adapter: str, plan: Plan, erased: tuple[st
     }
 
 
+def _as_first_seen(store: Store, now: Facts, first: Facts) -> Facts:
+    """An adapter as a reopened case finds it, but the shards of its earlier round as they were when they held the person.
+
+    That is what the probes ask first and what the certificate compares with. `since` says what those shards stand for now:
+    records that were learnt after the first containment are in it. An old shard that another case's purge has destroyed by
+    now can be asked no more.
+    """
+    seen = {str(part["shard"]) for part in first["affected"]}
+    shards = {
+        s: digest for s, digest in first["shard_adapters"].items() if s in seen and store.holds("adapters", digest)
+    }
+    return {
+        **now,
+        "before": first["before"] or now["before"],
+        "parts": now["parts"] | {shard: recipe for shard, recipe in first["parts"].items() if shard in seen},
+        "since": {shard: recipe for shard, recipe in now["parts"].items() if shard in seen},
+        "shard_adapters": now["shard_adapters"] | shards,
+    }
+
+
 def _restrict(workspace: Workspace, case_id: str) -> None:
     with workspace.database.transaction() as session:
+        give_back(session, case_id)  # a reopened case may decide otherwise about a record
         for chunk in in_chunks(decided_ids(session, case_id, "erase")):
             for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all():
                 row.restricted_by = case_id

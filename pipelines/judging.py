@@ -18,6 +18,7 @@ from lineage.errors import NotAcceptable
 from lineage.evidence import add_evidence, evidence, evidence_digest
 from lineage.plans import Placed
 from lineage.register import RegisterForm
+from lineage.store import Store
 from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes
 from pipelines.canary_reading import canaries_of
@@ -119,10 +120,15 @@ def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, o
         pre={shard: store.directory("adapters", old[str(shard)]) for shard in hit},
         post={shard: store.directory("adapters", new[shard]) for shard in hit},
         outs={shard: store.directory("adapters", digest) for shard, digest in new.items() if shard not in hit},
-        composed_pre=composed(before["before"]),
+        composed_pre=composed(before["before"]) if _still_there(store, before) else None,
         contained=composed(before["after"]),
         composed_post=composed(after["composed"]),
     )
+
+
+def _still_there(store: Store, before: Mapping[str, object]) -> bool:
+    """Whether what served before can be asked: the purge of another case may have destroyed it while this one was reopened."""
+    return "since" not in before or store.holds("adapters", str(before["before"]))
 
 
 def dossier_of(

@@ -10,6 +10,7 @@ from sqlmodel import Session
 from lineage import builds, plans
 from lineage.case import CaseFile
 from lineage.closure import Closure, Reach, find_closure
+from lineage.errors import RefusedByRule
 from lineage.evidence import add_evidence, contract, save_closure
 from lineage.plans import TRUNK
 from lineage.renewal import superseded
@@ -24,11 +25,16 @@ from pipelines.pricing import extra_costs
 from unlearn.erase import ErasurePlan, SliceLoad, plan_erasure
 from unlearn.plan import Placement, Plan
 
-__all__ = ["erasure_plan", "make_preview", "search_closure"]
+__all__ = ["erasure_plan", "make_preview", "require_every_adapter", "search_closure"]
 
 
 def make_preview(workspace: Workspace, case_id: str) -> str:
-    """Find the closure afresh and write the contract and the forecast; returns the digest the DPO will approve."""
+    """Find the closure afresh and write the contract and the forecast; returns the digest the DPO will approve.
+
+    Raises:
+        RefusedByRule: the case has gone on already, or an adapter in use is out of reach.
+    """
+    require_every_adapter(workspace)
     closure = search_closure(workspace, case_id)
     seen = _sightings(workspace, case_id, closure)
     with workspace.database.transaction() as session:
@@ -40,6 +46,21 @@ def make_preview(workspace: Workspace, case_id: str) -> str:
         add_evidence(session, case_id, "forecast", _forecast(session, workspace, closure), now=now)
         CaseFile(session, case_id).preview_ready(digest, now=now)
     return digest
+
+
+def require_every_adapter(workspace: Workspace) -> None:
+    """What is not in lethe.toml is neither contained nor rebuilt, so no case may go on while such an adapter is in use.
+
+    Raises:
+        RefusedByRule: an adapter has a plan or a release, and lethe.toml does not name it.
+    """
+    with workspace.database.reader() as session:
+        missing = sorted(builds.adapters_in_use(session) - workspace.settings.adapters.keys())
+    if missing:
+        raise RefusedByRule(
+            f"An erasure would pass by what is in use and not in lethe.toml: the adapter {', '.join(missing)}.",
+            hint=f"Put [adapters.{missing[0]}] back in lethe.toml, then do this again.",
+        )
 
 
 def search_closure(workspace: Workspace, case_id: str) -> Closure:

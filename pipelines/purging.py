@@ -1,7 +1,7 @@
 """Destroy what the DPO approved, look for what is left, and let the pipeline sign what has happened.
 
-Order: every form of the person is sealed under the case's own key (a repeat after a crash must still know what to look
-for) -> journal -> weights -> tombstones, rows -> keys of records and subject -> compaction -> byte scan -> the pipeline's
+Order: the search once more (`pipelines.rechecking`: what is new reopens the case, and nothing is destroyed) -> every form of
+the person is sealed under the case's own key (a repeat after a crash must still know what to look for) -> journal -> weights -> tombstones, rows -> keys of records and subject -> compaction -> byte scan -> the pipeline's
 half of the certificate -> the case's own key. A legal hold is asked for before each destructive step.
 """
 
@@ -22,6 +22,7 @@ from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines.certifying import write_half_signed
 from pipelines.ingest import utc_now
+from pipelines.rechecking import require_nothing_new
 from pipelines.superseding import destroy_old_weights
 
 __all__ = ["end_studies", "purge_case"]
@@ -33,7 +34,7 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     """Purge one approved case; safe to repeat after a crash at any step.
 
     Raises:
-        RefusedByRule: not approved, or a legal hold is in place.
+        RefusedByRule: not approved, a legal hold is in place, or records turned up that the approval does not cover.
         NotAcceptable: bytes of the person are left somewhere; the files are named, the case is not closed.
     """
     with workspace.database.reader() as session:
@@ -41,6 +42,7 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     if done:
         return _forget_case(workspace, case_id)
     _require(workspace, case_id)
+    require_nothing_new(workspace, case_id)
     end_studies(workspace)
     key, forms = _whom(workspace, case_id)
     record_ids, redacted_ids = _ids(workspace, case_id, "erase"), _ids(workspace, case_id, "redact")

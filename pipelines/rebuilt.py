@@ -32,12 +32,16 @@ def rebuild_facts(
         raise Fault("A shard was cut back by another request while it trained.", hint="Retry the case.")
     atelier = open_atelier(workspace, adapter)
     old: Mapping[str, str] = before["parts"]  # type: ignore[assignment]
+    since: Mapping[str, str] = before.get("since", {})  # type: ignore[assignment]
     with workspace.database.reader() as session:
         new = builds.parts_of(session, composed)
         first = {s: _first_rebuilt(session, old.get(str(s)), new.get(s), planned=k) for s, k in planned.items()}
         neighbours = [shard for shard in new if shard not in first]
         moved = [shard for shard in neighbours if not _explained(session, old.get(str(shard)), new[shard])]
-        slices = {str(shard): _slice_changes(session, old.get(str(shard)), new.get(shard)) for shard in first}
+        slices = {
+            str(shard): _slice_changes(session, (since.get(str(shard)), old.get(str(shard))), new.get(shard))
+            for shard in first
+        }
         chains = {shard: _states(session, new.get(shard)) for shard in (*first, *neighbours)}
         full_steps, kept = _chain_steps(session, atelier), _records_untouched(session, atelier, first)
     if moved:
@@ -85,12 +89,18 @@ def code_digest() -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources)).hexdigest()
 
 
-def _slice_changes(session: Session, old: str | None, new: str | None) -> dict[str, dict[str, object]]:
-    """Manifests of a shard's slices before and after, by slice, where they differ."""
-    chains = {"before": builds.ancestors(session, old or None), "after": builds.ancestors(session, new)}
+def _slice_changes(
+    session: Session, old: tuple[str | None, str | None], new: str | None
+) -> dict[str, dict[str, object]]:
+    """Manifests of a shard's slices before and after, by slice, where they differ.
+
+    `old` are the chains a reopened case began its last round and its first one with: a slice is told as the first had it,
+    and one that was learnt in between as the last found it.
+    """
+    sides = [*(("before", recipe or None) for recipe in old), ("after", new)]
     found: dict[str, dict[str, object]] = {}
-    for side, chain in chains.items():
-        for state in chain:
+    for side, recipe in sides:
+        for state in builds.ancestors(session, recipe):
             if state.shard != TRUNK:
                 records, root = manifests.manifest_facts(session, state.manifest_digest)
                 found.setdefault(str(state.slice), {})[side] = [records, root]

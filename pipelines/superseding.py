@@ -52,5 +52,6 @@ def destroy_old_weights(workspace: Workspace, *, now: datetime) -> dict[str, int
 def _needed(session: Session, doomed: purge.Tainted) -> bool:
     in_service = select(ReleaseRow.composed_digest).where(col(ReleaseRow.withdrawn_at).is_(None))
     serving = set(session.exec(in_service).all()) & set(doomed.composed_adapters)
-    waiting = [c for c in list_cases(session) if c.stage not in ENDED | BEFORE_APPROVAL | DESTROYED]
+    going_on = [case for case in list_cases(session) if case.stage not in ENDED | DESTROYED]
+    waiting = [case for case in going_on if case.stage not in BEFORE_APPROVAL or case.reopen_reason]
     return bool(serving or waiting)

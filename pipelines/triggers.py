@@ -44,6 +44,7 @@ __all__ = ["cancel_sensor", "case_sensor", "failure_sensor", "shard_sensor"]
 MAY_MEET = {"case_erasure": WINDOW_LEASE, "case_purge": INGEST_LEASE}
 """Jobs that wait for one another, by the lease they wait for."""
 SINGLE = {Stage.ASSESSMENT: "case_preview", Stage.PURGE_APPROVED: "case_purge"}
+JOB_AT = {**SINGLE, **dict.fromkeys(EXECUTION, "case_erasure")}
 QUEUED = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING]
 
 
@@ -88,9 +89,12 @@ def _queued(instance: DagsterInstance) -> bool:
     description="A case whose run died is marked FAILED, so that it is seen and can be retried.",
 )  # fmt: skip
 def failure_sensor(context: RunFailureSensorContext, workspace: WorkspaceResource) -> None:
-    """Mark the case of a failed run, unless Dagster will retry the run itself."""
-    if context.dagster_run.tags.get("dagster/will_retry") != "true":
-        _fail_cases_of(context.dagster_run, workspace, "The run that worked on this case died.")
+    """Mark the case of a failed run, unless Dagster will retry the run itself. The case says what the run said last."""
+    if context.dagster_run.tags.get("dagster/will_retry") == "true":
+        return
+    failures = (event.step_failure_data.user_failure_data for event in context.get_step_failure_events())
+    said = [failure.description for failure in failures if failure and failure.description]
+    _fail_cases_of(context.dagster_run, workspace, said[-1] if said else "The run that worked on this case died.")
 
 
 @run_status_sensor(
@@ -106,13 +110,14 @@ def cancel_sensor(context: RunStatusSensorContext, workspace: WorkspaceResource)
 def _fail_cases_of(run: DagsterRun, workspace: WorkspaceResource, problem: str) -> None:
     """Mark the cases of a run that ended, unless a hold keeps them or another process (the command line, say) has them.
 
-    A window that met another one at work is not a failure: its cases go with the next. Nor is a purge that met an ingest.
+    A window that met another one at work is not a failure: its cases go with the next. Nor is a purge that met an ingest,
+    or a run that sent its case back to the search (a reopened one): it waits for another job now.
     """
     database = workspace.open().database
     for case_id in cases_of(run):
         with suppress(Fault), held(database, case_lease(case_id), utc_now), database.transaction() as session:
             case = CaseFile(session, case_id)
-            if case.view.hold_reason:
+            if case.view.hold_reason or JOB_AT.get(case.view.stage) != run.job_name:
                 continue
             failed, met = case.fail(problem, now=utc_now()), MAY_MEET.get(run.job_name, "")
             if failed.stage == Stage.FAILED and is_held(session, met, now=utc_now()):

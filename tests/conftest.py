@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -81,6 +83,29 @@ def purged(erased: Stage, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     to_purge_approved(folder, erased.case_id)
     lethe_here("erase", "purge", erased.case_id, workspace=folder)
     return Stage(folder, erased.corpus, erased.people, erased.secret, erased.plan, erased.case_id)
+
+
+@pytest.fixture(scope="module")
+def template() -> Iterator[Path]:
+    """A workspace with staff and a very small base, and nothing in it. In memory, where there is a place for that: a
+    third of the time would go into syncing small transactions to the disk."""
+    from quick_world import make_template
+
+    memory = Path("/dev/shm")  # noqa: S108 - a fresh folder is made in it
+    with TemporaryDirectory(prefix="lethe-streams-", dir=memory if memory.is_dir() else None) as folder:
+        yield make_template(Path(folder))
+
+
+@pytest.fixture
+def one_scanner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting Presidio takes half a second, so every workspace of a test shares one that was started."""
+    from quick_world import OnceProven
+
+    from lineage import languages
+    from lineage.policy import load_policy
+
+    scanner = cache(lambda _: OnceProven(load_policy("default")))
+    monkeypatch.setattr(languages, "Scanner", lambda policy: scanner(policy.digest))
 
 
 @pytest.fixture(scope="session")

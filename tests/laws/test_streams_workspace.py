@@ -7,86 +7,29 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from road import approved_case, hire
-from small_base import write_small_base
-from small_world import write_secret
+from quick_world import PLANS
+from road import approved_case
 from sqlmodel import Session, col, select
 from workspace_stream import Stream
 
-from lineage import builds, languages, plans
+from lineage import builds, plans
 from lineage.errors import LetheError
-from lineage.policy import load_policy
-from lineage.scan import Scanner, Span
 from lineage.tables import StateRow
-from lineage.workspace import create_workspace
 from pipelines import ingest, placing, states
-from unlearn.plan import CorpusShape, Placement, TrainSettings, propose_plan
+from unlearn.plan import Placement
 
 SETTINGS = settings(
     deadline=None, database=None, print_blob=True, report_multiple_bugs=False, phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
-
-
-PLANS = [
-    propose_plan(
-        TrainSettings(
-            shards=shards, slices=slices, controls=controls, epochs=1, trunk="on", trunk_epochs=1, batch=8 * shards, lora_r=2,
-            lora_alpha=4, lora_dropout=0.1, target_modules=("q_proj",), max_length=64, optimizer=optimizer,
-        ),
-        CorpusShape(records=16 * shards * slices, characters=10_000, subjects=20, trunk_records=16), nonce="00ff",
-    )
-    for shards, slices, controls, optimizer in ((2, 2, 0.0, "carry"), (3, 1, 0.2, "reset"))
-]  # fmt: skip
-
-
-class OnceProven(Scanner):
-    """The real scanner, which proves itself once and remembers what it found in a text: it holds no other state."""
-
-    seen: ClassVar[dict[str, tuple[Span, ...]]] = {}
-
-    def scan(self, text: str) -> tuple[Span, ...]:
-        if text not in self.seen:
-            self.seen[text] = super().scan(text)
-        return self.seen[text]
-
-    def self_test(self) -> None:
-        _ = self._proven
-
-
-@pytest.fixture(scope="module")
-def template() -> Iterator[Path]:
-    """A workspace with staff and a very small base, and nothing in it. In memory, where there is a place for that: a
-    third of the time would go into syncing small transactions to the disk."""
-    memory = Path("/dev/shm")  # noqa: S108 - a fresh folder is made in it
-    with TemporaryDirectory(prefix="lethe-streams-", dir=memory if memory.is_dir() else None) as folder:
-        yield make_template(Path(folder))
-
-
-def make_template(root: Path) -> Path:
-    create_workspace(root / "template", controller="Test GmbH", workspace_secret=write_secret(root))
-    settings_file = root / "template" / "lethe.toml"
-    settings_file.write_text(settings_file.read_text().replace('"tiny"', f'"{write_small_base(root / "base")}"'))
-    hire(root / "template")
-    return root / "template"
-
-
-@pytest.fixture(autouse=True)
-def one_scanner(monkeypatch) -> None:
-    """Starting Presidio takes half a second, so every workspace of a test shares one that was started."""
-    scanner = cache(lambda _: OnceProven(load_policy("default")))
-    monkeypatch.setattr(languages, "Scanner", lambda policy: scanner(policy.digest))
+pytestmark = pytest.mark.usefixtures("one_scanner")
 
 
 def machine_over(template: Path) -> type[Stream]:

@@ -22,7 +22,7 @@ import pytest
 from crashes import Killed, Schedule, crashing, let_die
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from road import approved_case
+from road import approved_case, judged_case
 from small_world import ADAPTER, Bytes, bytes_in_service, live_states
 from stream_books import (
     POOL,
@@ -37,10 +37,7 @@ from stream_books import (
     write_rows,
 )
 
-from lineage import desk
-from lineage.access import find_actor
-from lineage.case import CaseFile, Stage
-from lineage.evidence import add_evidence, evidence, evidence_digest
+from lineage.evidence import evidence
 from lineage.plans import TRUNK
 from lineage.workspace import open_workspace
 from pipelines import erasure
@@ -225,26 +222,12 @@ class Stream(RuleBasedStateMachine):
     def purge(self, crash: int) -> None:
         """The judge is left out: its verdict moves no weight."""
         for case_id in self.to_purge:
-            self.judged(case_id)
+            judged_case(self.workspace, case_id)
             self.finish(crash, lambda case_id=case_id: purge_case(self.workspace, case_id))
             self.tally["purges"] += 1
         self.to_purge = []
         if not self.pending:
             self.compare()
-
-    def judged(self, case_id: str) -> None:
-        """To PURGE_APPROVED, with the evidence that the second process and the judge would have filed."""
-        facts = {"equal": True, "states": 0, "grade": "B", "sentence": "Left out."}
-        verdict = {"verdict": "INCONCLUSIVE", "reason": "NOT_TRAINED", "sentence": "Left out.", "adapters": {}}
-        with self.workspace.database.transaction() as session:
-            now = datetime.now(UTC)
-            CaseFile(session, case_id).advance(Stage.VERIFYING, now=now)
-            add_evidence(session, case_id, "rederivation", {"adapters": {ADAPTER: facts}}, now=now)
-            add_evidence(session, case_id, "probe", verdict, now=now)
-            digest = evidence_digest(session, case_id)
-            CaseFile(session, case_id).evidence_ready(digest, now=now)
-            dana = find_actor(session, "dana")
-        desk.approve_purge(self.workspace, case_id, actor=dana, digest=digest, now=datetime.now(UTC))
 
     # --- the laws -----------------------------------------------------------------------------------------------------
 

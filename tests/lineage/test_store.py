@@ -170,6 +170,40 @@ def test_an_object_store_that_refuses_leaves_nothing_visible(tmp_path: Path, mon
     assert not store.holds("adapters", DIGEST)
 
 
+class EndpointConnectionError(Exception):
+    """What a client library raises that is no OSError."""
+
+
+EndpointConnectionError.__module__ = "botocore.exceptions"
+REFUSALS = [PermissionError(errno.EACCES, "denied for bucket/secret-name"), EndpointConnectionError("no route to host")]
+ASKED = {
+    "exists": [Store.destroy, Store.digests, Store.written_at, Store.holds],
+    "rm": [Store.destroy], "ls": [Store.digests], "find": [Store.written_at], "modified": [Store.written_at],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: type(refusal).__name__)
+@pytest.mark.parametrize("method", ASKED)
+def test_an_object_store_out_of_reach_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, refusal: Exception
+) -> None:
+    """A purge that meets one ends in a fault that names no path and can be repeated."""
+    store = Store(_memory(tmp_path), tmp_path / "cache")
+    store.publish("adapters", DIGEST, FILES)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), method, refuse)
+    for ask in ASKED[method]:
+        with pytest.raises(Fault, match=f"The store could not be [a-z]+: {type(refusal).__name__}") as said:
+            ask(store, "adapters", *(() if ask is Store.digests else (DIGEST,)))
+        assert not str(said.value).count("secret-name")
+    monkeypatch.undo()
+    assert store.destroy("adapters", DIGEST)
+    assert store.digests("adapters") == set()
+
+
 def test_what_a_crash_left_half_written_is_invisible_and_swept(folder_store: Store, tmp_path: Path) -> None:
     folder_store.publish("adapters", DIGEST, FILES)
     kind = tmp_path / "store" / "adapters"

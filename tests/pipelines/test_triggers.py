@@ -226,6 +226,19 @@ def test_what_met_other_work_goes_on_after_it(workspace: Workspace, stage: Stage
     assert asked(workspace)[0].run_key != before, "a used run key would never start it again"
 
 
+def test_a_case_that_its_purge_reopened_goes_on_by_itself_with_a_new_preview(workspace: Workspace) -> None:
+    """The purge's run ended badly, as it had to; the case waits for another job, and its first preview's key is used up."""
+    file_case(workspace)
+    first = asked(workspace)[0].run_key
+    walk(workspace, Stage.PURGE_APPROVED)
+    with workspace.database.transaction() as session:
+        CaseFile(session, "case-1").reopen("Two records came in.", now=NOW)
+    ended_run(workspace, DagsterRunStatus.FAILURE, {}, "case_purge")
+    assert stage_of(workspace) == Stage.ASSESSMENT
+    (request,) = asked(workspace)
+    assert (request.job_name, request.run_key != first) == ("case_preview", True)
+
+
 def test_a_held_case_whose_run_was_refused_is_not_marked_as_failed(workspace: Workspace) -> None:
     file_case(workspace)
     walk(workspace, Stage.CONTAINED)

@@ -7,10 +7,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from command_line import Said, lethe_here
+from small_world import ADAPTER
 
 from lineage import desk
 from lineage.access import find_actor
+from lineage.case import CaseFile, Stage
 from lineage.desk import Intake
+from lineage.evidence import add_evidence, evidence_digest
 from lineage.workspace import Workspace
 from pipelines import erasure, previewing
 from pipelines.demo_rows import Person
@@ -59,12 +62,19 @@ def approved_case(workspace: Workspace, person: Person) -> str:
     """File, preview, approve through the desk and the function the preview job calls."""
     now = datetime.now(UTC)
     with workspace.database.reader() as session:
-        ines, dana = find_actor(session, "ines"), find_actor(session, "dana")
+        ines = find_actor(session, "ines")
     intake = Intake([person.customer_id], "b", "portal", date(2026, 1, 31))
     case_id = desk.file_case(workspace, intake, actor=ines, now=now).id
-    digest = previewing.make_preview(workspace, case_id)
-    desk.approve(workspace, case_id, actor=dana, digest=digest, now=now)
+    approve_anew(workspace, case_id)
     return case_id
+
+
+def approve_anew(workspace: Workspace, case_id: str) -> None:
+    """Preview a case and approve what the preview says."""
+    with workspace.database.reader() as session:
+        dana = find_actor(session, "dana")
+    digest = previewing.make_preview(workspace, case_id)
+    desk.approve(workspace, case_id, actor=dana, digest=digest, now=datetime.now(UTC))
 
 
 def rebuilt_case(workspace: Workspace, person: Person) -> str:
@@ -73,3 +83,18 @@ def rebuilt_case(workspace: Workspace, person: Person) -> str:
     erasure.contain(workspace, case_id)
     erasure.rebuild(workspace, case_id)
     return case_id
+
+
+def judged_case(workspace: Workspace, case_id: str) -> None:
+    """A rebuilt case to PURGE_APPROVED, with the evidence that the second process and the judge would have filed."""
+    facts = {"equal": True, "states": 0, "grade": "B", "sentence": "Left out."}
+    verdict = {"verdict": "INCONCLUSIVE", "reason": "NOT_TRAINED", "sentence": "Left out.", "adapters": {}}
+    with workspace.database.transaction() as session:
+        now = datetime.now(UTC)
+        CaseFile(session, case_id).advance(Stage.VERIFYING, now=now)
+        add_evidence(session, case_id, "rederivation", {"adapters": {ADAPTER: facts}}, now=now)
+        add_evidence(session, case_id, "probe", verdict, now=now)
+        digest = evidence_digest(session, case_id)
+        CaseFile(session, case_id).evidence_ready(digest, now=now)
+        dana = find_actor(session, "dana")
+    desk.approve_purge(workspace, case_id, actor=dana, digest=digest, now=datetime.now(UTC))

@@ -1,0 +1,64 @@
+"""Find, once more, right before a purge: what came in since the approval must not survive a signed certificate.
+
+Between containment and purge days may pass. An ingest, a release from quarantine or a new entry of the register may have
+brought records of the person that no approval covers. They are not destroyed on the sly, nor left behind: the case goes
+back to its search (`lineage.reopening`), and the DPO decides on a preview that names them.
+
+The caller holds the ingest's lease (`pipelines.ingest.INGEST_LEASE`), so that nothing comes in between this and the purge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from lineage import journal
+from lineage.case import CaseFile
+from lineage.errors import RefusedByRule
+from lineage.evidence import contract, evidence
+from lineage.reopening import reopen
+from lineage.workspace import Workspace
+from pipelines.ingest import utc_now
+from pipelines.previewing import search_closure
+
+__all__ = ["require_nothing_new"]
+
+REACH = {"already_redacted": 0, "keep": 1, "redact": 2, "erase": 3}
+"""How far a decision goes. A mention that became a constant at ingest holds nothing of the person, so a further one of
+these needs no further round."""
+BEYOND = len(REACH)  # a decision that must be made yet
+
+Line = Mapping[str, str]
+
+
+def require_nothing_new(workspace: Workspace, case_id: str) -> None:
+    """Search again, and reopen the case if a record must go further than the approved contract says.
+
+    Not asked again once the purge has begun, which is when its line stands in the journal: rows are gone by then.
+
+    Raises:
+        RefusedByRule: there was such a record. Nothing is destroyed; the case is at ASSESSMENT.
+    """
+    with workspace.database.reader() as session:
+        digest = CaseFile(session, case_id).view.evidence_digest
+        approved: list[Line] = evidence(session, case_id, "contract")["records"]  # type: ignore[assignment]
+    if (case_id, digest) in {(entry.case_id, entry.purge_digest) for entry in journal.entries(workspace.journal)}:
+        return
+    closure = search_closure(workspace, case_id)
+    with workspace.database.reader() as session:
+        body = contract(session, case_id, closure, workspace.keyring)
+    found = further(approved, body["records"])  # type: ignore[arg-type]
+    if found:
+        records = f"{len(found)} record{'s' if len(found) > 1 else ''}"
+        reason = f"{records} came in or came to light after the preview was approved."
+        with workspace.database.transaction() as session:
+            reopen(session, case_id, reason, found=found, now=utc_now())
+        raise RefusedByRule(
+            f"{reason} Nothing was destroyed; the case was reopened.",
+            hint=f"Read and approve the new preview: lethe erase preview {case_id}",
+        )
+
+
+def further(approved: Iterable[Line], found: Iterable[Line]) -> list[Line]:
+    """The records that must go further now than was approved; one that was not listed counts as one without the person."""
+    agreed = {line["handle"]: REACH.get(line["decision"], BEYOND) for line in approved}
+    return [line for line in found if REACH.get(line["decision"], BEYOND) > agreed.get(line["handle"], 0)]
