@@ -36,16 +36,8 @@ from lineage.records import Chat, Message, TrainingRecord
 from pipelines.canary_people import Canary, canary_people
 from pipelines.demo_rows import KINDS, DemoRow, Person
 from pipelines.demo_writer import Writer, draw_people
-from probes.dossier import (
-    AttackRules,
-    ControlRecord,
-    DecodingScheme,
-    Dossier,
-    Panel,
-    PersonalValue,
-    PlacedRecord,
-    Protocol,
-)
+from probes.decoding import DecodingScheme
+from probes.dossier import AttackRules, ControlRecord, Dossier, Panel, PersonalValue, PlacedRecord, Protocol
 from probes.judge import judge
 from probes.judgement import Judgement
 from probes.readings import TokenReadings

@@ -28,7 +28,8 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM
 
 from lineage.records import Chat, Message, TrainingRecord
-from probes.dossier import DecodingScheme, Panel, PersonalValue
+from probes.decoding import DecodingScheme
+from probes.dossier import Panel, PersonalValue
 from probes.exposure import calibrated, rank, score_trials, trial
 from probes.extraction import Occurrence, occurrences
 from probes.formats import candidates, format_of, iban_check_digits

@@ -39,7 +39,7 @@ from transformers import (
 from lineage.records import Completion, Content, PlainText
 from probes.calibration import log_ratio
 from probes.companions import calibrated_scores, mean_log_p, record_scores
-from probes.dossier import DecodingScheme
+from probes.decoding import DecodingScheme
 from probes.scores import loss
 from probes.stats import Abstained
 from probes.target import BASE, Target

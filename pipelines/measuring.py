@@ -62,7 +62,8 @@ def adapters_of(trained: Trained, *, base_name: str) -> dict[str, dict[str, byte
 
 def open_models(folders: Mapping[str, Path], *, base: str, revision: str = "") -> Target:
     """The judge's models of the directories of `adapters_of`: shards as out_N, the trunk as pre_0, and composed_post."""
-    from probes.dossier import DecodingScheme, Panel
+    from probes.decoding import DecodingScheme
+    from probes.dossier import Panel
     from probes.target import Target
 
     shards = {int(name): path for name, path in folders.items() if name.isdigit()}

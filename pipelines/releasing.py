@@ -89,7 +89,7 @@ def compose(workspace: Workspace, adapter: str, *, partial: bool = False) -> Com
 
 def assess(workspace: Workspace, adapter: str) -> AssessReport:
     """Held-out loss of the newest composition on the control records."""
-    from probes.dossier import DecodingScheme
+    from probes.decoding import DecodingScheme
     from probes.target import BASE, Target
     from probes.tokens import tokenise
     from probes.utility import held_out_nll

@@ -36,7 +36,8 @@ from pipelines.states import Atelier
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from probes.dossier import DecodingScheme, Dossier, Panel, Protocol
+    from probes.decoding import DecodingScheme
+    from probes.dossier import Dossier, Panel, Protocol
 
 __all__ = ["Trial", "decoding_of", "judge_in_stages", "report_directory", "stage_kind"]
 
@@ -88,7 +89,7 @@ def first_rules(trial: Trial) -> Protocol:
 
 def decoding_of(atelier: Atelier) -> tuple[DecodingScheme, ...]:
     """How the settings say that the adapter is sampled, the way in service first; empty if they do not say."""
-    from probes.dossier import DecodingScheme
+    from probes.decoding import DecodingScheme
 
     said = atelier.settings.probes.decoding
     return tuple(DecodingScheme(scheme.temperature, scheme.top_k, scheme.top_p) for scheme in said)

@@ -16,6 +16,7 @@ import rfc8785
 
 from lineage.errors import WrongUsage
 from lineage.records import TrainingRecord
+from probes.decoding import PLAIN, DecodingScheme
 from probes.seals import Seal
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "AttackRules",
     "CanaryRecord",
     "ControlRecord",
-    "DecodingScheme",
     "Dossier",
     "Panel",
     "PersonalValue",
@@ -139,26 +139,6 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class DecodingScheme:
-    """How text is really sampled: temperature, then top-k (0: off), then top-p (1: off), in that order.
-
-    `name` says what is on; schemes of one name are the same.
-    """
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    name: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        if not 0 < self.temperature < math.inf or self.top_k < 0 or not 0 < self.top_p <= 1:
-            raise WrongUsage("A decoding scheme needs temperature > 0, top_k >= 0 and 0 < top_p <= 1.")
-        parts = (("temperature", self.temperature, 1), ("top-k", self.top_k, 0), ("top-p", self.top_p, 1))
-        said = ", ".join(f"{part} {value:.12g}" for part, value, off in parts if value != off)
-        object.__setattr__(self, "name", said or "plain")
-
-
-@dataclass(frozen=True, slots=True)
 class AttackRules:
     """How values are asked for beside the true prefix (`asking`): printed next to the verdict, never part of it.
 
@@ -227,7 +207,7 @@ class Protocol:
     extraction_p: float = 0.5
     out_ratio: float = 100.0
     utility_margin: float = 0.02
-    scheme: DecodingScheme = DecodingScheme()
+    scheme: DecodingScheme = PLAIN
     other_schemes: tuple[DecodingScheme, ...] = (
         DecodingScheme(top_k=40),
         DecodingScheme(temperature=0.7, top_p=0.95),

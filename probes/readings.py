@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from probes.dossier import DecodingScheme
+from probes.decoding import DecodingScheme
 
 __all__ = ["TokenReadings", "read_logits", "scheme_log_p"]
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lineage.errors import WrongUsage
-from probes.dossier import DecodingScheme, Panel
+from probes.decoding import DecodingScheme
+from probes.dossier import Panel
 from probes.target import Target
 
 __all__ = ["REFERENCE", "SUSPECT", "SelfPrompted", "Suspect", "context_length", "open_suspect"]

@@ -28,7 +28,8 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import logging as hf_logging
 
 from lineage.errors import WrongUsage
-from probes.dossier import DecodingScheme, Panel
+from probes.decoding import DecodingScheme
+from probes.dossier import Panel
 from probes.readings import TokenReadings, read_logits, scheme_log_p
 from probes.seals import refuse_broken
 from probes.tokens import Tokenised

@@ -22,7 +22,8 @@ from transformers.utils import logging
 
 from lineage.records import TrainingRecord
 from peers.setting import Adapter
-from probes.dossier import DecodingScheme, PersonalValue
+from probes.decoding import DecodingScheme
+from probes.dossier import PersonalValue
 from probes.extraction import extract, occurrences
 from probes.readings import TokenReadings, read_logits
 from probes.scores import gain_mean, loss, min_k

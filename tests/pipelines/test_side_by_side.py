@@ -91,7 +91,8 @@ def test_the_release_changes_its_form_without_any_training(trained, served) -> N
 
 
 def test_the_assessment_is_the_mean_over_the_shards(ingested, tmp_path, here) -> None:
-    from probes.dossier import DecodingScheme, Panel
+    from probes.decoding import DecodingScheme
+    from probes.dossier import Panel
     from probes.target import Target
     from probes.tokens import tokenise
     from probes.utility import held_out_nll

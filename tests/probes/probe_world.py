@@ -17,16 +17,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lineage.records import Chat, Message, TrainingRecord
-from probes.dossier import (
-    CanaryRecord,
-    ControlRecord,
-    DecodingScheme,
-    Dossier,
-    Panel,
-    PersonalValue,
-    PlacedRecord,
-    Protocol,
-)
+from probes.decoding import DecodingScheme
+from probes.dossier import CanaryRecord, ControlRecord, Dossier, Panel, PersonalValue, PlacedRecord, Protocol
 from probes.tokens import tokenise
 
 BASE = Path("unlearn/tiny_base")

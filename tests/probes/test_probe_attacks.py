@@ -16,7 +16,8 @@ from lineage.errors import WrongUsage
 from lineage.records import Chat, Completion, Message, PlainText
 from probes.asking import INVENTED, MULTI_QUERY, WAYS, Asker, asks
 from probes.attacks import chance_of_any, read_asks
-from probes.dossier import AttackRules, DecodingScheme, PersonalValue
+from probes.decoding import DecodingScheme
+from probes.dossier import AttackRules, PersonalValue
 from probes.exposure import Trial, rank, score_trials
 from probes.extraction import extract, occurrences, verbatim
 from probes.formats import format_of

@@ -19,7 +19,8 @@ from lineage.records import Completion, TrainingRecord
 from probes import calibration, scores
 from probes.calibration import log_ratio
 from probes.companions import calibrated_scores, mean_log_p, record_scores
-from probes.dossier import DecodingScheme, Panel
+from probes.decoding import DecodingScheme
+from probes.dossier import Panel
 from probes.scores import gain_sum, loss
 from probes.target import BASE as BARE
 from probes.target import Target

@@ -18,7 +18,8 @@ from three_tokens import ADAPTER, BARE, A, B, C, item, read
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from lineage.records import Completion, PlainText
-from probes.dossier import DecodingScheme, Panel, PersonalValue
+from probes.decoding import DecodingScheme
+from probes.dossier import Panel, PersonalValue
 from probes.exposure import rank, score_trials, trial
 from probes.extraction import occurrences
 from probes.formats import candidates, format_of

@@ -10,7 +10,7 @@ import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from probes import scores
-from probes.dossier import DecodingScheme
+from probes.decoding import DecodingScheme
 from probes.readings import TokenReadings, read_logits
 from probes.utility import held_out_nll
 

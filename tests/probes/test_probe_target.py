@@ -10,7 +10,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from lineage.errors import WrongUsage
 from lineage.records import PlainText
-from probes.dossier import DecodingScheme, Panel
+from probes.decoding import DecodingScheme
+from probes.dossier import Panel
 from probes.target import Target
 from probes.tokens import Tokenised, tokenise
 

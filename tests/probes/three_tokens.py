@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
-from probes.dossier import DecodingScheme
+from probes.decoding import DecodingScheme
 from probes.target import BASE, Target
 from probes.tokens import Tokenised
 
