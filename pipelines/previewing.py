@@ -82,7 +82,8 @@ def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[
                 "probes": _extras(session, workspace, plan, hit=len(cost.affected)),
             }  # fmt: skip
     tier, blind_spots = summary(scanned_by(session))
-    return {"adapters": adapters, "searched": closure.searched, "tier": tier, "blind_spots": blind_spots}
+    counts = {"searched": closure.searched, "found": closure.found}
+    return {"adapters": adapters, **counts, "tier": tier, "blind_spots": blind_spots}
 
 
 def erasure_plan(

@@ -50,7 +50,8 @@ FORECAST = {
             "steps": 120, "full_steps": 1280, "fraction": 0.09375, "seconds_estimate": 41.5,
         }
     },
-    "searched": {"vault": 392, "trunk": 150, "quarantine": 9}, "tier": "patterns and register",
+    "searched": {"admitted": 392, "trunk": 150, "quarantined": 9, "blocked": 0},
+    "found": {"admitted": 6, "trunk": 0, "quarantined": 1, "blocked": 0}, "tier": "patterns and register",
     "blind_spots": ["names that nobody registered", "nicknames"], "releases": [],
 }  # fmt: skip
 EVIDENCE: dict[str, dict[str, Any]] = {
