@@ -52,7 +52,7 @@ STOPS = {
 }  # fmt: skip
 
 EVENT_WORDS = {
-    "case.received": "Request filed", "case.assessment": "Search started", "case.searched": "Nothing found", "case.not_found": "Decided: nothing is held", "case.recognised": "Found in the register since",
+    "case.received": "Request filed", "case.assessment": "Search started", "case.searched": "Nothing found", "case.not_found": "Decided: nothing is held", "case.recognised": "Found in the register since", "case.forgotten": "The case forgot whom it was about",
     "case.preview_ready": "Preview ready", "case.approved": "Erasure approved", "case.contained": "Taken out of service",
     "case.executing": "Rebuild started", "case.verifying": "Verification started", "case.evidence_ready": "Evidence ready",
     "case.purge_approved": "Purge approved", "case.purged": "Purged", "case.signed_off": "Certificate signed",

@@ -387,6 +387,16 @@ class CaseFile:
         if self._row.hold_reason:
             raise RefusedByRule(f"Case {self._row.id} is under legal hold.", hint="Lift it: lethe erase hold --lift")
 
+    def forget(self, *, now: datetime) -> CaseView:
+        """The case ended without an erasure and is past any complaint: it forgets whom it was about."""
+        if self._row.subject_key is None and self._row.supplied is None:
+            return self.view
+        self.require(Stage.REFUSED, Stage.NOT_FOUND, to="forget the person")
+        self.require_no_hold()
+        self._row.subject_key, self._row.supplied = None, None
+        self._log("case.forgotten", now)
+        return self.view
+
     def fail(self, problem: str, *, now: datetime) -> CaseView:
         """A job gave up: remember where, so that a retry goes on there. `problem` is one sentence without values."""
         if Stage(self._row.stage) not in RUNNING:

@@ -57,12 +57,12 @@ def open_supplied(workspace: Workspace, case_id: str) -> list[str]:
     """The identifiers the person gave, in memory, for the search of the preview.
 
     Raises:
-        WrongUsage: no such case, or they were dropped at the purge.
+        WrongUsage: no such case, or they were dropped, at the purge or some time after another end.
     """
     with workspace.database.reader() as session:
         supplied = case_row(session, case_id).supplied
     if supplied is None:
-        raise WrongUsage(f"The identifiers of case {case_id} were dropped at its purge.")
+        raise WrongUsage(f"The identifiers of case {case_id} were dropped.")
     identifiers: list[str] = json.loads(workspace.keystore.open([(f"case:{case_id}", supplied)])[0])
     return identifiers
 
