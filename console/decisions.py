@@ -108,6 +108,8 @@ def _act(workspace: Workspace, case_id: str, action: str, *, actor: Actor, now: 
             desk.approve(workspace, case_id, digest=_text(form, "digest"), **who)
         case "approve_purge":
             desk.approve_purge(workspace, case_id, digest=_text(form, "digest"), **who)
+        case "not_found":
+            desk.not_found(workspace, case_id, digest=_text(form, "digest"), **who)
         case "sign":
             signing.sign(workspace, case_id, passphrase=_text(form, "passphrase") or None, **who)
         case "refuse":
@@ -125,7 +127,7 @@ def _act(workspace: Workspace, case_id: str, action: str, *, actor: Actor, now: 
 def _may_ever(action: str, actor: Actor, *, filed_by: str) -> bool:
     """Whether the refusal is about the step (409) and not about the person (403)."""
     roles = dossier.RETRIERS if action == "retry" else dossier.DECIDERS
-    own = action in ("approve", "approve_purge", "sign") and actor.name == filed_by
+    own = action in ("approve", "approve_purge", "not_found", "sign") and actor.name == filed_by
     return actor.role in roles and not own
 
 

@@ -28,6 +28,7 @@ class StageWords:
 STAGES: Mapping[Stage, StageWords] = {
     Stage.RECEIVED: StageWords("Received", "run", "The request is in."),
     Stage.ASSESSMENT: StageWords("Searching", "run", "Every record is being searched for this person. The preview follows by itself."),
+    Stage.SEARCHED: StageWords("Nothing found", "wait", "The register does not know the person, and no record holds what they gave. A DPO reads the report of the search and decides: nothing is held; or asks for another identifier (Art. 11 and 12(2) GDPR), refuses, and has it filed again."),
     Stage.PREVIEW_READY: StageWords("Preview ready", "wait", "What would be erased is known. A DPO reads it and approves exactly this preview, or refuses."),
     Stage.APPROVED: StageWords("Approved", "run", "The erasure is approved and starts by itself. First the person's data is taken out of service."),
     Stage.CONTAINED: StageWords("Contained", "run", "The release in service no longer rests on the person's records. Rebuilding follows."),
@@ -39,7 +40,7 @@ STAGES: Mapping[Stage, StageWords] = {
     Stage.SIGNED_OFF: StageWords("Signed off", "done", "The certificate carries both signatures. Tell the person, and the places listed below."),
     Stage.NOTIFYING: StageWords("Being told", "run", "Those who received the data, and the sources it came from, are being told. The case closes when all have acknowledged it."),
     Stage.CLOSED: StageWords("Closed", "done", "Everybody who had to be told has acknowledged it."),
-    Stage.NOT_FOUND: StageWords("Nobody found", "stop", "Nobody is known by these identifiers. That is a finding for a human and not an erasure: check the spelling, ask the person for another identifier (Art. 11 and 12(2) GDPR), and file again, or refuse with a reason."),
+    Stage.NOT_FOUND: StageWords("Not found", "stop", "A DPO decided on the report of the search that nothing of this person is held. That is a finding and not an erasure. The person must hear so, and that they can give another identifier, complain to an authority or go to court."),
     Stage.REFUSED: StageWords("Refused", "stop", "The request was refused. The person must hear the reason and that they can complain to an authority or go to court (Art. 12(4) GDPR)."),
     Stage.FAILED: StageWords("Failed", "stop", "A job gave up. Nothing is half done: a retry goes on at the step that failed."),
 }  # fmt: skip
@@ -51,7 +52,7 @@ STOPS = {
 }  # fmt: skip
 
 EVENT_WORDS = {
-    "case.received": "Request filed", "case.assessment": "Search started", "case.not_found": "Nobody found",
+    "case.received": "Request filed", "case.assessment": "Search started", "case.searched": "Nothing found", "case.not_found": "Decided: nothing is held", "case.recognised": "Found in the register since", "case.forgotten": "The case forgot whom it was about",
     "case.preview_ready": "Preview ready", "case.approved": "Erasure approved", "case.contained": "Taken out of service",
     "case.executing": "Rebuild started", "case.verifying": "Verification started", "case.evidence_ready": "Evidence ready",
     "case.purge_approved": "Purge approved", "case.purged": "Purged", "case.signed_off": "Certificate signed",
@@ -84,7 +85,8 @@ def timeline(case: CaseView, events: Sequence[Event]) -> list[Stop]:
         stops = [Stop(STOPS[stage], "done", reached.get(stage, reached.get(Stage.RECEIVED))) for stage in past]
         return [*stops, Stop(STAGES[case.stage].label, "stopped", reached.get(case.stage))]
     failed = case.stage == Stage.FAILED
-    here = ROAD.index(Stage(case.resume_stage) if failed else case.stage)
+    stage = Stage.ASSESSMENT if case.stage == Stage.SEARCHED else case.stage
+    here = ROAD.index(Stage(case.resume_stage) if failed else stage)
     return [_stop(stage, ROAD.index(stage) - here, failed=failed, at=reached.get(stage)) for stage in STOPS]
 
 

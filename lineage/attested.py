@@ -163,7 +163,9 @@ def summary_lines(predicate: Mapping[str, Any]) -> Iterator[str]:
     grades = sorted({adapter["rederivation"]["grade"] for adapter in adapters}, reverse=True) or ["none"]
     destroyed = ", ".join(f"{entry['count']} {entry['kind']}" for entry in predicate["destroyed"]) or "nothing"
     before, after = (sum(change[f"records_{when}"] for change in slices) for when in ("before", "after"))
-    stores = predicate["search"]["stores"]
+    stores = ", ".join(
+        f"{one['store']} ({one['records_found']} of {one['items_searched']})" for one in predicate["search"]["stores"]
+    )
     yield f"Verdict of the probes: {verdicts}"
     silent = (probe["reason"] for probe in predicate["probes"] if RESTS in probe["reason"])
     yield from (f"Why the probes cannot tell: {reason.partition(': ')[2]}" for reason in silent)
@@ -172,7 +174,7 @@ def summary_lines(predicate: Mapping[str, Any]) -> Iterator[str]:
     yield f"Grade of the retraining: {grades[0]} (A: re-derived in a second process; B: by construction)"
     yield f"Certificate {predicate['certificate']} of {predicate['controller']}, issued {predicate['issued']}"
     yield f"Case {request['case']}: received {request['received']}, due {request['due']}, ground {request['ground']}"
-    yield f"Searched {len(stores)} stores; records decided: {counts}"
+    yield f"Records found, by store: {stores}; decided: {counts}"
     scanners = (predicate["search"]["scanner"], *predicate["search"].get("further_scanners", ()))
     yield f"Scanned by: {'; '.join(_tier(scanner) for scanner in scanners)}"
     yield f"{len(adapters)} adapters, {len(slices)} slices: {before} records before, {after} after"

@@ -7,7 +7,7 @@
                   |                   the preview)                                                         v
                   |  CLOSED <- NOTIFYING <- SIGNED_OFF <- PURGED <- PURGE_APPROVED (DPO, binds the evidence)
                   |           (Art. 19)                       (purge job)
-                  `-> NOT_FOUND (Art. 11: a finding for a human)
+                  `-> SEARCHED -> NOT_FOUND (Art. 11: nothing was found, and a DPO decided so on the search report)
     beside the road: REFUSED (Art. 17(3)), FAILED (says which step; `retry` goes on there)
     back to ASSESSMENT: `reopen`, whenever something turns up that the approvals did not know, until the purge
 
@@ -51,6 +51,7 @@ class Stage(StrEnum):
 
     RECEIVED = "RECEIVED"
     ASSESSMENT = "ASSESSMENT"
+    SEARCHED = "SEARCHED"
     PREVIEW_READY = "PREVIEW_READY"
     APPROVED = "APPROVED"
     CONTAINED = "CONTAINED"
@@ -154,7 +155,7 @@ def open_case_of(session: Session, subject_key: str) -> str | None:
 
 
 def file_request(session: Session, filing: Filing, *, actor: Actor, now: datetime) -> CaseView:
-    """Open a case. A person nobody knows ends at NOT_FOUND, which is a finding for a human, never a success.
+    """Open a case. A person nobody knows has a key all the same (`sought.provisional_key`) and is searched for.
 
     Raises:
         RefusedByRule: the actor may not file, or the person has an open case already.
@@ -213,18 +214,50 @@ class CaseFile:
             raise RefusedByRule(f"Case {self._row.id} is at {self._row.stage}; to {to} it must be at {expected}.")
 
     def assess(self, *, now: datetime) -> CaseView:
-        """Go on with a person who is known, or with named records; end, for a human, with a person nobody knows."""
+        """Go on to the search."""
         self.require(Stage.RECEIVED, to="assess")
-        known = self._row.subject_key or self._row.rescan_id
-        return self._move(Stage.ASSESSMENT if known else Stage.NOT_FOUND, now=now)
+        return self._move(Stage.ASSESSMENT, now=now)
+
+    def recognise(self, subject_key: str, *, instead_of: str, now: datetime) -> CaseView:
+        """The person was registered since the case was filed under the provisional key `instead_of`; go on with theirs.
+
+        Raises:
+            RefusedByRule: that person has an open case of their own.
+        """
+        if self._row.subject_key != instead_of:
+            return self.view
+        if open_case := open_case_of(self._session, subject_key):
+            raise RefusedByRule(f"This person has an open case already: {open_case}.")
+        self._row.subject_key = subject_key
+        self._log("case.recognised", now)
+        return self.view
 
     def preview_ready(self, digest: str, *, now: datetime) -> CaseView:
         """The closure was found and the contract written. A new preview takes back an approval of the old one."""
-        self.require(Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED, to="preview")
+        return self._present(Stage.PREVIEW_READY, digest, now=now, preview=digest)
+
+    def searched(self, digest: str, *, now: datetime) -> CaseView:
+        """Nothing of the person was found; `digest` binds the report of the search that a DPO has to read."""
+        return self._present(Stage.SEARCHED, digest, now=now, report=digest)
+
+    def _present(self, stage: Stage, digest: str, *, now: datetime, **payload: object) -> CaseView:
+        """What a search came to, for a DPO to decide on."""
+        self.require(Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY, Stage.APPROVED, to="preview")
         if self._row.preview_digest == digest and self._row.stage != Stage.ASSESSMENT:
             return self.view
         self._row.preview_digest, self._row.approved_digest, self._row.approved_by = digest, "", ""
-        return self._move(Stage.PREVIEW_READY, now=now, preview=digest)
+        return self._move(stage, now=now, **payload)
+
+    def not_found(self, *, actor: Actor, digest: str, now: datetime) -> CaseView:
+        """The DPO decides, on exactly the report they read, that nothing of this person is held. It is no erasure."""
+        actor.require(Role.DPO, to="decide that nothing is held")
+        if self._row.stage == Stage.NOT_FOUND and self._row.preview_digest == digest:
+            return self.view
+        self.require(Stage.SEARCHED, to="decide that nothing is held")
+        self._four_eyes(actor)
+        if digest != self._row.preview_digest:
+            raise RefusedByRule("The report of the search changed since it was read.", hint="Read the new one.")
+        return self._move(Stage.NOT_FOUND, now=now, by=actor.name, report=digest)
 
     def approve(self, *, actor: Actor, digest: str, now: datetime) -> CaseView:
         """The DPO approves exactly the preview they read."""
@@ -315,7 +348,7 @@ class CaseFile:
     def refuse(self, *, actor: Actor, reason: str, now: datetime) -> CaseView:
         """Art. 17(3) or Art. 12(5): the controller does not erase, and says why."""
         actor.require(Role.DPO, to="refuse a request")
-        self.require(Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.NOT_FOUND, to="refuse")
+        self.require(Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY, to="refuse")
         self._row.problem = reason
         return self._move(Stage.REFUSED, now=now, by=actor.name)
 
@@ -353,6 +386,16 @@ class CaseFile:
         """
         if self._row.hold_reason:
             raise RefusedByRule(f"Case {self._row.id} is under legal hold.", hint="Lift it: lethe erase hold --lift")
+
+    def forget(self, *, now: datetime) -> CaseView:
+        """The case ended without an erasure and is past any complaint: it forgets whom it was about."""
+        if self._row.subject_key is None and self._row.supplied is None:
+            return self.view
+        self.require(Stage.REFUSED, Stage.NOT_FOUND, to="forget the person")
+        self.require_no_hold()
+        self._row.subject_key, self._row.supplied = None, None
+        self._log("case.forgotten", now)
+        return self.view
 
     def fail(self, problem: str, *, now: datetime) -> CaseView:
         """A job gave up: remember where, so that a retry goes on there. `problem` is one sentence without values."""

@@ -14,9 +14,11 @@ Planted canaries are nobody's records and in no closure (docs/adr/0026).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
 from lineage.admit import Gate
@@ -29,12 +31,17 @@ from lineage.planted import CANARY_SOURCE
 from lineage.records import TrainingRecord
 from lineage.redaction import Freed, speaks_of, without_person
 from lineage.register import RegisterForm, RegisterIndex
-from lineage.tables import ParentRow, RecordRow, RecordSubjectRow
+from lineage.tables import ParentRow, PlacementRow, RecordRow, RecordSubjectRow
 from lineage.vault import KeyStore
 
-__all__ = ["CHANGING", "Closure", "ClosureRecord", "Reach", "find_closure", "freed_contents", "supplied_forms"]
+__all__ = [
+    "CHANGING", "STORES", "Closure", "ClosureRecord", "Reach", "counted", "find_closure", "freed_contents", "stores_of",
+    "supplied_forms",
+]  # fmt: skip
 
 CHANGING = ("erase", "redact")
+STORES = ("admitted", "trunk", "quarantined", "blocked")
+"""Where a record is held. What a trunk was trained on is counted there and not with the other admitted records."""
 CONSENT = "consent"  # what a row's `lawful_basis` says when it rests on Art. 6(1)(a)
 
 
@@ -50,10 +57,11 @@ class ClosureRecord:
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """All records of a closure, sorted by record id, and how many were searched."""
+    """All records of a closure, sorted by record id; by store (`STORES`, zeros included) how many were searched and found."""
 
     records: tuple[ClosureRecord, ...]
     searched: dict[str, int] = field(default_factory=dict)
+    found: dict[str, int] = field(default_factory=dict)
 
     @property
     def erased_ids(self) -> tuple[str, ...]:
@@ -112,8 +120,7 @@ def find_closure(
     session: Session, subject_key: str, forms: Sequence[RegisterForm], *, keystore: KeyStore, reach: Reach = EVERYTHING
 ) -> Closure:
     """The closure of one person over vault and quarantine. Quarantined and restricted records are searched too."""
-    searched = select(RecordRow.id, RecordRow.status).where(RecordRow.source != CANARY_SOURCE)
-    everything = dict(session.exec(searched).all())
+    everything = stores_of(session, col(RecordRow.source) != CANARY_SOURCE)
     stored = _stored_relations(session, subject_key)
     index = RegisterIndex(forms)
     declared = {r for r, kind in stored.items() if kind == "declared"}
@@ -135,8 +142,20 @@ def find_closure(
     records = tuple(
         ClosureRecord(r, relations[r], decisions[r], "" if r in erased else kept.get(r, "")) for r in sorted(relations)
     )
-    statuses = list(everything.values())
-    return Closure(records, {status: statuses.count(status) for status in ("admitted", "quarantined", "blocked")})
+    return counted(records, everything)
+
+
+def stores_of(session: Session, *which: ColumnElement[bool]) -> dict[str, str]:
+    """The store that each record (or each of `which`) is in, by record id."""
+    stores = dict(session.exec(select(RecordRow.id, RecordRow.status).where(*which)).all())
+    in_trunk = set(session.exec(select(PlacementRow.record_id).where(PlacementRow.kind == "trunk")).all())
+    return {r: "trunk" if store == "admitted" and r in in_trunk else store for r, store in stores.items()}
+
+
+def counted(records: tuple[ClosureRecord, ...], stores: Mapping[str, str]) -> Closure:
+    """A closure with its counts, out of everything that was searched."""
+    searched, found = Counter(stores.values()), Counter(stores[record.record_id] for record in records)
+    return Closure(records, {s: searched[s] for s in STORES}, {s: found[s] for s in STORES})
 
 
 def _resting_elsewhere(session: Session, record_ids: Collection[str]) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 ::
 
-    intake   file_case -> ASSESSMENT or NOT_FOUND
-    DPO      approve, approve_purge, refuse, extend, hold                (bound to the digest that was read)
+    intake   file_case -> ASSESSMENT
+    DPO      approve, approve_purge, not_found, refuse, extend, hold     (bound to the digest that was read)
     ML, DPO  retry
 
 Who may do what is enforced by `lineage.case`. The DPO's signature is in `lineage.signing`. What a page or `lethe erase show` reads is in `lineage.dossier`.
@@ -17,15 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from sqlmodel import Session
-
 from lineage import clock
 from lineage.access import Actor
-from lineage.case import CaseFile, CaseView, Filing, file_request
+from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
 from lineage.dossier import FILERS, RETRIERS, case_row
-from lineage.errors import NotAcceptable, WrongUsage
-from lineage.sought import open_supplied
-from lineage.subjects import find_subject, load_forms
+from lineage.errors import WrongUsage
+from lineage.search_report import require_still_true
+from lineage.sought import open_supplied, person_named, provisional_key
+from lineage.subjects import load_forms
 from lineage.vault import Shredded
 from lineage.withdrawal import give_back
 from lineage.workspace import Workspace
@@ -37,6 +36,7 @@ __all__ = [
     "extend",
     "file_case",
     "hold",
+    "not_found",
     "reason_for",
     "refuse",
     "retry",
@@ -61,7 +61,7 @@ class Intake:
 
 
 def file_case(workspace: Workspace, intake: Intake, *, actor: Actor, now: datetime) -> CaseView:
-    """Open a case for the person meant by the identifiers; for nobody known it ends at NOT_FOUND.
+    """Open a case for the person meant by the identifiers; somebody in no register is searched for by these alone.
 
     Raises:
         WrongUsage: no identifiers, a malformed field, or a date of receipt in the future.
@@ -77,7 +77,7 @@ def file_case(workspace: Workspace, intake: Intake, *, actor: Actor, now: dateti
         raise WrongUsage("The date of receipt lies in the future.", hint=zone)
     due = clock.due(intake.received_on, settings.country, subdivision=settings.subdivision or None)
     with workspace.database.transaction() as session:
-        subject = _find_one(session, identifiers, workspace)
+        subject = person_named(session, identifiers, workspace) or provisional_key(workspace.keyring, case_id)
         supplied = workspace.keystore.seal([(f"case:{case_id}", json.dumps(identifiers).encode())])[0]
         filing = Filing(
             case_id,
@@ -103,6 +103,19 @@ def approve_purge(workspace: Workspace, case_id: str, *, actor: Actor, digest: s
     """Approve the destruction on exactly the evidence that was read; see `CaseFile.approve_purge`."""
     with workspace.database.transaction() as session:
         return CaseFile(session, case_id).approve_purge(actor=actor, digest=digest, now=now)
+
+
+def not_found(workspace: Workspace, case_id: str, *, actor: Actor, digest: str, now: datetime) -> CaseView:
+    """Decide, on exactly the report of the search that was read, that nothing is held; see `CaseFile.not_found`.
+
+    Raises:
+        RefusedByRule: as there, or the report is no longer true.
+    """
+    with workspace.database.transaction() as session:
+        case = CaseFile(session, case_id)
+        if case.view.stage == Stage.SEARCHED:
+            require_still_true(session, workspace, case_id)
+        return case.not_found(actor=actor, digest=digest, now=now)
 
 
 def refuse(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:
@@ -150,24 +163,6 @@ def _identifiers(given: Sequence[str]) -> list[str]:
     if len(identifiers) > MAX_IDENTIFIERS or any(len(text) > MAX_IDENTIFIER_CHARS for text in identifiers):
         raise WrongUsage(f"At most {MAX_IDENTIFIERS} identifiers of {MAX_IDENTIFIER_CHARS} characters each.")
     return identifiers
-
-
-def _find_one(session: Session, identifiers: Sequence[str], workspace: Workspace) -> str | None:
-    """One person all resolving identifiers agree on. A form that several share resolves nothing unless it stands alone."""
-    found: set[str] = set()
-    shared: NotAcceptable | None = None
-    for text in identifiers:
-        try:
-            key = find_subject(session, text, workspace.keyring)
-        except NotAcceptable as error:
-            shared = error
-            continue
-        found |= {key} if key else set()
-    if len(found) > 1:
-        raise NotAcceptable(f"These identifiers belong to {len(found)} people.", hint="File one request per person.")
-    if shared and not found:
-        raise shared
-    return found.pop() if found else None
 
 
 def reason_for(workspace: Workspace, case_id: str, text: str, *, also: Sequence[str] = ()) -> str:

@@ -29,13 +29,16 @@ __all__ = [
     "case_row", "has_case", "inbox", "may", "next_steps", "read_case",
 ]  # fmt: skip
 
-EVIDENCE_KINDS = ("contract", "sightings", "forecast", "containment", "rebuild", "rederivation", "probe", "destruction")
+EVIDENCE_KINDS = (
+    "search_report", "contract", "sightings", "forecast", "containment", "rebuild", "rederivation", "probe", "destruction",
+)  # fmt: skip
 SECOND_STAGE = "second-stage"
 """The folder of a case in which the report of a second stage lies."""
 FILERS, DECIDERS, RETRIERS = (Role.INTAKE, Role.ADMIN), (Role.DPO,), (Role.ML, Role.DPO)
 WAITS_FOR = {
     Stage.RECEIVED: "the preview job",
     Stage.ASSESSMENT: "the preview job",
+    Stage.SEARCHED: "a DPO to read the report of the search: nothing was found",
     Stage.PREVIEW_READY: "a DPO to read and approve the preview",
     Stage.APPROVED: "the erasure job",
     Stage.CONTAINED: "the erasure job",
@@ -45,7 +48,6 @@ WAITS_FOR = {
     Stage.PURGE_APPROVED: "the purge job",
     Stage.PURGED: "a DPO to sign",
     Stage.NOTIFYING: "those who were told to acknowledge it",
-    Stage.NOT_FOUND: "a human: nobody is known by these identifiers",
     Stage.FAILED: "somebody to read the problem and retry",
 }
 
@@ -149,6 +151,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
 def next_steps(case: CaseView) -> tuple[NextStep, ...]:
     """What may be done by hand at this stage, the main step first. A legal hold takes away the purge."""
     steps = {
+        Stage.SEARCHED: [NextStep("not_found", "Decide that nothing is held", DECIDERS)],
         Stage.PREVIEW_READY: [NextStep("approve", "Approve the erasure", DECIDERS)],
         Stage.EVIDENCE_READY: [NextStep("approve_purge", "Approve the purge", DECIDERS)]
         if not case.hold_reason
@@ -156,7 +159,7 @@ def next_steps(case: CaseView) -> tuple[NextStep, ...]:
         Stage.PURGED: [NextStep("sign", "Sign the certificate", DECIDERS)],
         Stage.FAILED: [NextStep("retry", "Retry the failed step", RETRIERS, four_eyes=False)],
     }.get(case.stage, [])
-    if case.stage in (Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.NOT_FOUND):
+    if case.stage in (Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY):
         steps.append(NextStep("refuse", "Refuse the request", DECIDERS, four_eyes=False))
     if not case.ended and not case.extension_reason:
         steps.append(NextStep("extend", "Extend the time limit", DECIDERS, four_eyes=False))
@@ -172,13 +175,12 @@ def may(actor: Actor, case: CaseView, step: NextStep) -> bool:
 
 
 def _standing(case: CaseView, now: datetime, settings: Settings) -> Standing:
-    ticking = not case.ended or case.stage == Stage.NOT_FOUND  # whoever was not found must still hear so in time
-    waits_for = WAITS_FOR[case.stage] if ticking else ""
+    waits_for = "" if case.ended else WAITS_FOR[case.stage]
     alarm = clock.alarm_level(now, case.received_on, case.due_on, zone=settings.time_zone)
     return Standing(
         case=case,
         days_left=(case.due_on - settings.day(now)).days,
-        alarm=alarm if ticking else clock.AlarmLevel.NONE,
+        alarm=clock.AlarmLevel.NONE if case.ended else alarm,
         waits_for="the legal hold to be lifted" if case.hold_reason and not case.ended else waits_for,
     )
 

@@ -1,31 +1,68 @@
-"""Whom a case is about: the identifiers given with the request, and every form known of the person."""
+"""Whom a case is about: the identifiers given with the request, and every form known of the person.
+
+Somebody who is not in the register has a *provisional key* of the case alone, under which the identifiers they gave are
+searched for like those of anybody else.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+
+from sqlmodel import Session
 
 from lineage.closure import supplied_forms
 from lineage.dossier import case_row
-from lineage.errors import RefusedByRule, WrongUsage
+from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
+from lineage.keyring import Keyring
 from lineage.pseudonyms import forms_of
 from lineage.register import RegisterForm
-from lineage.subjects import load_forms
+from lineage.subjects import find_subject, load_forms
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 
-__all__ = ["open_supplied", "searched_forms", "subject_forms"]
+__all__ = ["open_supplied", "person_named", "provisional_key", "searched_forms", "subject_forms"]
+
+
+def person_named(session: Session, identifiers: Sequence[str], workspace: Workspace) -> str | None:
+    """The key of the one person in the register whom all identifiers that name somebody agree on; None: they name nobody.
+
+    A form that several people share names nobody unless it stands alone.
+
+    Raises:
+        NotAcceptable: the identifiers mean several people.
+    """
+    found: set[str] = set()
+    shared: NotAcceptable | None = None
+    for text in identifiers:
+        try:
+            key = find_subject(session, text, workspace.keyring)
+        except NotAcceptable as error:
+            shared = error
+            continue
+        found |= {key} if key else set()
+    if len(found) > 1:
+        raise NotAcceptable(f"These identifiers belong to {len(found)} people.", hint="File one request per person.")
+    if shared and not found:
+        raise shared
+    return found.pop() if found else None
+
+
+def provisional_key(keyring: Keyring, case_id: str) -> str:
+    """Who a case is about as long as nobody in the register is meant: a key that no record declares."""
+    return keyring.subject_key(f"case:{case_id}")
 
 
 def open_supplied(workspace: Workspace, case_id: str) -> list[str]:
     """The identifiers the person gave, in memory, for the search of the preview.
 
     Raises:
-        WrongUsage: no such case, or they were dropped at the purge.
+        WrongUsage: no such case, or they were dropped, at the purge or some time after another end.
     """
     with workspace.database.reader() as session:
         supplied = case_row(session, case_id).supplied
     if supplied is None:
-        raise WrongUsage(f"The identifiers of case {case_id} were dropped at its purge.")
+        raise WrongUsage(f"The identifiers of case {case_id} were dropped.")
     identifiers: list[str] = json.loads(workspace.keystore.open([(f"case:{case_id}", supplied)])[0])
     return identifiers
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 import secrets
 from datetime import datetime
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, select
 
 from lineage.access import Actor
 from lineage.case import POLICY_GROUND, Filing, file_request
 from lineage.clock import due
-from lineage.closure import Closure, ClosureRecord
+from lineage.closure import Closure, ClosureRecord, counted, stores_of
 from lineage.database import in_chunks
 from lineage.rescan import still_as_compared, todo
 from lineage.settings import Settings
@@ -64,8 +64,7 @@ def withdrawn_closure(session: Session, rescan_id: str) -> Closure:
     records = tuple(
         ClosureRecord(r, "withdrawn", "erase") for r in session.exec(named.order_by(col(line.record_id))).all()
     )
-    statuses = dict(session.exec(select(RecordRow.status, func.count()).group_by(RecordRow.status)).all())
-    return Closure(records, {status: statuses.get(status, 0) for status in ("admitted", "quarantined", "blocked")})
+    return counted(records, stores_of(session))
 
 
 def give_back(session: Session, case_id: str) -> int:

@@ -13,7 +13,7 @@ from lineage import facts as f
 from lineage import ledger, plans
 from lineage.case import GROUND_WORDS, CaseFile, CaseView
 from lineage.certificate import build_statement, sign_first
-from lineage.closure import CHANGING
+from lineage.closure import STORES
 from lineage.durable import write_whole
 from lineage.evidence import digest_of, evidence
 from lineage.keys import load_private_key, private_path
@@ -111,17 +111,20 @@ def _request(case: CaseView, extension: str) -> f.Request:
 
 
 def _search(workspace: Workspace, found: Mapping[str, Any]) -> f.Search:
-    searched = found["forecast"]["searched"]
-    holding = sum(r["decision"] in CHANGING for r in found["contract"]["records"])
     first, *rest = _scanners(workspace)
     return f.Search(
-        stores=(
-            f.StoreSearched(store="vault", items_searched=searched.get("admitted", 0), records_found=holding),
-            f.StoreSearched(store="quarantine", items_searched=searched.get("quarantined", 0), records_found=0),
-        ),
+        stores=_stores(found["forecast"], len(found["contract"]["records"])),
         scanner=first,
         further_scanners=tuple(rest) or None,
     )
+
+
+def _stores(forecast: Mapping[str, Any], records: int) -> tuple[f.StoreSearched, ...]:
+    """What the search counted in each store. A preview of before `found` was counted can say it of all of them only."""
+    searched = forecast["searched"]
+    if (counts := forecast.get("found")) is None:
+        return (f.StoreSearched(store="all", items_searched=sum(searched.values()), records_found=records),)
+    return tuple(f.StoreSearched(store=s, items_searched=searched[s], records_found=counts[s]) for s in STORES)
 
 
 def _scanners(workspace: Workspace) -> list[f.Scanner]:

@@ -1,9 +1,10 @@
-"""Housekeeping as Dagster jobs, on the same road as everything else that changes something: the store's, the quarantine's."""
+"""Housekeeping as Dagster jobs, on the same road as everything else that changes something: the store's, and every night's."""
 
 from dataclasses import asdict
 
 from dagster import DefaultScheduleStatus, OpExecutionContext, ScheduleDefinition, in_process_executor, job, op
 
+from lineage.forgetting import forget_ended
 from lineage.rulings import clear_out
 from pipelines.collecting import collect
 from pipelines.ingest import utc_now
@@ -37,13 +38,26 @@ def expire_quarantine(context: OpExecutionContext, workspace: WorkspaceResource)
     return expired
 
 
-@job(executor_def=in_process_executor, description="Block what has waited in quarantine for too long.")
+@op(description="Forget whom a case was about that ended without an erasure half a year ago.")
+def forget_ended_cases(context: OpExecutionContext, workspace: WorkspaceResource) -> int:
+    """Forget."""
+    with door():
+        forgotten = forget_ended(workspace.open(), now=utc_now())
+    context.add_output_metadata({"forgotten": forgotten})
+    return forgotten
+
+
+@job(
+    executor_def=in_process_executor,
+    description="Block what has waited in quarantine for too long; forget whom old cases without an erasure were about.",
+)
 def quarantine_expiry() -> None:
-    """Expire what has waited in quarantine for too long."""
+    """Expire what has waited in quarantine for too long, and what ended cases still know."""
     expire_quarantine()
+    forget_ended_cases()
 
 
 daily_expiry = ScheduleDefinition(
     name="daily_expiry", job=quarantine_expiry, cron_schedule="15 3 * * *", default_status=DefaultScheduleStatus.RUNNING,
-    description="Every night: what nobody reviewed in time is blocked.",
+    description="Every night: what nobody reviewed in time is blocked, and ended cases forget whom they were about.",
 )  # fmt: skip

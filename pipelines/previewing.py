@@ -10,13 +10,15 @@ from sqlmodel import Session
 from lineage import builds, plans
 from lineage.case import CaseFile
 from lineage.closure import Closure, Reach, find_closure
+from lineage.dossier import case_row
 from lineage.errors import RefusedByRule
 from lineage.evidence import add_evidence, contract, save_closure
 from lineage.plans import TRUNK
 from lineage.renewal import superseded
 from lineage.scanned import scanned_by, summary
+from lineage.search_report import search_report
 from lineage.sightings import find_sightings, sighting_bodies
-from lineage.sought import searched_forms
+from lineage.sought import open_supplied, person_named, provisional_key, searched_forms, subject_forms
 from lineage.withdrawal import withdrawn_closure
 from lineage.workspace import Workspace
 from pipelines.chains import drifted_shards
@@ -31,11 +33,15 @@ __all__ = ["erasure_plan", "make_preview", "require_every_adapter", "search_clos
 def make_preview(workspace: Workspace, case_id: str) -> str:
     """Find the closure afresh and write the contract and the forecast; returns the digest the DPO will approve.
 
+    If nothing is found of somebody whom the register does not know, it is the digest of the search report.
+
     Raises:
         RefusedByRule: the case has gone on already, or an adapter in use is out of reach.
     """
     require_every_adapter(workspace)
     closure = search_closure(workspace, case_id)
+    if not closure.records and _is_unknown(workspace, case_id):
+        return _report_search(workspace, case_id, closure)
     seen = _sightings(workspace, case_id, closure)
     with workspace.database.transaction() as session:
         now = utc_now()
@@ -63,11 +69,36 @@ def require_every_adapter(workspace: Workspace) -> None:
         )
 
 
+def _report_search(workspace: Workspace, case_id: str, closure: Closure) -> str:
+    forms = subject_forms(workspace, case_id)[1]
+    with workspace.database.transaction() as session:
+        now = utc_now()
+        digest = add_evidence(session, case_id, "search_report", search_report(session, closure, forms), now=now)
+        CaseFile(session, case_id).searched(digest, now=now)
+    return digest
+
+
+def _is_unknown(workspace: Workspace, case_id: str) -> bool:
+    with workspace.database.reader() as session:
+        return case_row(session, case_id).subject_key == provisional_key(workspace.keyring, case_id)
+
+
+def _recognise(workspace: Workspace, case_id: str) -> None:
+    """Whoever was registered since the case was filed is searched for as themselves."""
+    identifiers = open_supplied(workspace, case_id)
+    with workspace.database.transaction() as session:
+        if key := person_named(session, identifiers, workspace):
+            unknown = provisional_key(workspace.keyring, case_id)
+            CaseFile(session, case_id).recognise(key, instead_of=unknown, now=utc_now())
+
+
 def search_closure(workspace: Workspace, case_id: str) -> Closure:
     """The person's closure as the vault and the quarantine stand now; of a withdrawal, the records it names."""
     with workspace.database.reader() as session:
         if rescan_id := CaseFile(session, case_id).view.rescan_id:
             return withdrawn_closure(session, rescan_id)
+    if _is_unknown(workspace, case_id):
+        _recognise(workspace, case_id)
     key, forms = searched_forms(workspace, case_id)
     with workspace.database.reader() as session:
         reach = Reach(
@@ -103,7 +134,8 @@ def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[
                 "probes": _extras(session, workspace, plan, hit=len(cost.affected)),
             }  # fmt: skip
     tier, blind_spots = summary(scanned_by(session))
-    return {"adapters": adapters, "searched": closure.searched, "tier": tier, "blind_spots": blind_spots}
+    counts = {"searched": closure.searched, "found": closure.found}
+    return {"adapters": adapters, **counts, "tier": tier, "blind_spots": blind_spots}
 
 
 def erasure_plan(

@@ -130,6 +130,26 @@ def approve(
     _tell(decide(workspace, case_id, actor=_actor(workspace, actor_name), digest=digest, now=_now()), as_json)
 
 
+@erase_group.command("not-found")
+@click.argument("case_id")
+@click.option("--digest", required=True, help="Digest of the search report that was read.")
+@workspace_option
+@actor_option
+@json_option
+def not_found(case_id: str, digest: str, workspace_dir: Path | None, actor_name: str, as_json: bool) -> None:
+    """Decide that nothing of a person is held, on the report of a search that found nothing (Art. 11, 12(2)).
+
+    \b
+    Example:
+      lethe erase not-found CASE --digest 41d8...07 --as dana
+    """
+    from lineage import desk
+
+    workspace = opened(workspace_dir)
+    actor = _actor(workspace, actor_name)
+    _tell(desk.not_found(workspace, case_id, actor=actor, digest=digest, now=_now()), as_json)
+
+
 @erase_group.command("probe")
 @click.argument("case_id")
 @workspace_option

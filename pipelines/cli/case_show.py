@@ -41,7 +41,8 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
             say(f"  problem: {found.case.problem}")
         if found.case.hold_reason:
             say("  under legal hold")
-        for line in _records(found.evidence):
+        in_vain = found.case.stage in ("SEARCHED", "NOT_FOUND")
+        for line in _report_lines(found.evidence["search_report"]) if in_vain else _records(found.evidence):
             say(line)
         for event in found.events:
             say(f"  {event.at:%Y-%m-%d %H:%M}  {event.kind}")
@@ -75,10 +76,35 @@ def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
     workspace = opened(workspace_dir)
     run_case_job(workspace, "case_preview", case_id)
     found = read_case(workspace, case_id, now=datetime.now(UTC))
+    if found.case.stage == "SEARCHED":
+        report = found.evidence["search_report"]
+        body = {"case": case_id, "digest": found.case.preview_digest, "search_report": report}
+        show(body, as_json=as_json, lines=lambda: _say_report(case_id, report, found.case.preview_digest))
+        return
     contract, forecast = found.evidence["contract"], found.evidence["forecast"]
     body = {"case": case_id, "digest": found.case.preview_digest, "contract": contract, "forecast": forecast,
             "sightings": found.evidence["sightings"]}  # fmt: skip
     show(body, as_json=as_json, lines=lambda: _say_preview(case_id, found.evidence, found.case.preview_digest))
+
+
+def _say_report(case_id: str, report: Mapping[str, Any], digest: str) -> None:
+    """Where nothing was found, with what, and how to decide on it."""
+    say(
+        f"{case_id}: nothing was found. The register does not know the person; the identifiers given were searched for."
+    )
+    for line in _report_lines(report):
+        say(line)
+    say(f"  decide so: lethe erase not-found {case_id} --digest {digest}")
+
+
+def _report_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """The report of a search, without any value."""
+    stores = ", ".join(f"{one['store']} {one['searched']} ({one['found']} found)" for one in report["stores"])
+    yield f"  searched: {stores}"
+    yield f"  for: {', '.join(f'{count} {kind}' for kind, count in report['forms'].items())}"
+    yield f"  scanned at ingest by: {'; '.join(report['scanners']) or 'nothing is admitted'}"
+    if report["blind_spots"]:
+        yield f"  cannot see: {report['blind_spots']}"
 
 
 def _say_preview(case_id: str, evidence: Mapping[str, Any], digest: str) -> None:

@@ -15,12 +15,14 @@ from sqlmodel import Session
 from starlette.testclient import TestClient
 
 from console.app import create_app
-from lineage import access, evidence
+from lineage import access, evidence, sought
 from lineage import facts as f
 from lineage.access import Role
 from lineage.case import CaseFile, Stage
 from lineage.certificate import build_statement, sign_first
+from lineage.closure import counted, stores_of, supplied_forms
 from lineage.keys import load_private_key
+from lineage.search_report import search_report
 from lineage.subjects import SubjectEntry, add_forms
 from lineage.tables import CaseRunRow
 from lineage.workspace import Workspace, create_workspace, open_workspace
@@ -50,7 +52,8 @@ FORECAST = {
             "steps": 120, "full_steps": 1280, "fraction": 0.09375, "seconds_estimate": 41.5,
         }
     },
-    "searched": {"vault": 392, "trunk": 150, "quarantine": 9}, "tier": "patterns and register",
+    "searched": {"admitted": 392, "trunk": 150, "quarantined": 9, "blocked": 0},
+    "found": {"admitted": 6, "trunk": 0, "quarantined": 1, "blocked": 0}, "tier": "patterns and register",
     "blind_spots": ["names that nobody registered", "nicknames"], "releases": [],
 }  # fmt: skip
 SHARD_MAP = {
@@ -120,6 +123,15 @@ class World:
     def case_file(self, case_id: str) -> Iterator[tuple[Session, CaseFile]]:
         with self.workspace.database.transaction() as session:
             yield session, CaseFile(session, case_id)
+
+    def play_search(self, case_id: str) -> None:
+        """The preview job, for somebody whom neither register nor records know."""
+        forms = supplied_forms("k", sought.open_supplied(self.workspace, case_id))
+        with self.case_file(case_id) as (session, case):
+            body = search_report(session, counted((), stores_of(session)), forms)
+            case.searched(
+                evidence.add_evidence(session, case_id, "search_report", body, now=self.clock()), now=self.clock()
+            )
 
     def play_preview(self, case_id: str, contract: dict[str, Any] = CONTRACT) -> None:
         with self.case_file(case_id) as (session, case):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -111,10 +112,11 @@ def test_only_intake_files(world: World) -> None:
     assert not dossier.inbox(world.workspace, now=NOW)
 
 
-def test_the_offered_steps_are_the_ones_that_lineage_takes(world: World) -> None:
+@pytest.mark.parametrize("play", [World.play_preview, World.play_search], ids=["preview", "search"])
+def test_the_offered_steps_are_the_ones_that_lineage_takes(world: World, play: Callable[[World, str], None]) -> None:
     """`may` foretells what `lineage.case` and `lineage.desk` enforce, for every role."""
     case_id = world.browser("ines").filed(*PERSON)
-    world.play_preview(case_id)
+    play(world, case_id)
     case = dossier.read_case(world.workspace, case_id, now=NOW).case
     for role, name in itertools.product(Role, ("ines", "dana")):
         actor = Actor(name, role)
@@ -253,6 +255,7 @@ def _is_refused(world: World, actor: Actor, case: CaseView, step: NextStep) -> b
         file = CaseFile(session, case.id)
         take = {
             "approve": lambda: file.approve(actor=actor, digest=case.preview_digest, now=NOW),
+            "not_found": lambda: file.not_found(actor=actor, digest=case.preview_digest, now=NOW),
             "refuse": lambda: file.refuse(actor=actor, reason="because", now=NOW),
             "extend": lambda: file.extend(actor=actor, due_on=case.due_on, basis="b", reason="because", now=NOW),
             "hold": lambda: file.hold(actor=actor, reason="because", now=NOW),

@@ -82,14 +82,25 @@ def test_the_supplied_identifiers_are_sealed_until_the_purge_and_open_for_the_se
         assert not [value for value in PERSON if value.encode() in path.read_bytes()]
 
 
-def test_an_unknown_person_is_a_finding_for_a_human(world: World) -> None:
-    intake = world.browser("ines")
-    case_id = intake.filed("Nobody Atall", "nobody@atall.example")
-    page = intake.get(f"/cases/{case_id}").text
-    assert "Nobody found" in page
-    assert "a finding for a human and not an erasure" in page
+def test_that_nothing_is_held_of_an_unknown_person_is_decided_by_a_dpo_on_the_report(world: World) -> None:
+    intake, dpo, unknown = world.browser("ines"), world.browser("dana"), ("Nobody Atall", "nobody@atall.example")
+    case_id = intake.filed(*unknown)
+    assert "Searching" in intake.get(f"/cases/{case_id}").text
+    world.play_search(case_id)
+    page = dpo.get(f"/cases/{case_id}").text
+    assert "Nothing found" in page
+    assert "What this search cannot see" in page or "nothing is admitted" in page
     assert "10 days left" in page  # the person must still be answered in time
-    assert "1</strong> need attention" in intake.get("/").text
+    assert not [value for value in unknown if value in page]
+    assert "This waits for the role" in intake.get(f"/cases/{case_id}").text
+    report = dpo.hidden_digest(case_id)
+    assert intake.post(f"/cases/{case_id}/not_found", digest=report).status_code == 403
+    assert dpo.post(f"/cases/{case_id}/not_found", digest="0" * 64).status_code == 409
+    assert dpo.post(f"/cases/{case_id}/not_found", digest=report).status_code == 303
+    page = dpo.get(f"/cases/{case_id}").text
+    assert "a finding and not an erasure" in page
+    assert "Search report" in page
+    assert "Decide on the search" not in page
 
 
 def test_identifiers_of_two_people_are_refused_and_a_shared_name_does_not_decide(world: World) -> None:

@@ -55,8 +55,10 @@ REQUEST = f.Request(
 )
 SEARCH = f.Search(
     stores=(
-        f.StoreSearched(store="vault", items_searched=380, records_found=2),
-        f.StoreSearched(store="quarantine", items_searched=9, records_found=0),
+        f.StoreSearched(store="admitted", items_searched=230, records_found=2),
+        f.StoreSearched(store="trunk", items_searched=150, records_found=0),
+        f.StoreSearched(store="quarantined", items_searched=9, records_found=0),
+        f.StoreSearched(store="blocked", items_searched=0, records_found=0),
     ),
     scanner=f.Scanner(
         fingerprint=digest("scanner"),

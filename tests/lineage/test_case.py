@@ -167,14 +167,57 @@ def test_where_no_job_runs_nothing_can_fail(stage: Stage) -> None:
     assert events(case_id) == told
 
 
-def test_a_person_nobody_knows_is_a_finding_and_never_a_success() -> None:
-    case_id = file(subject=None)
-    assert look(case_id).stage == Stage.NOT_FOUND
+def searched() -> str:
+    case_id = file()
+    assert act(case_id, "searched", "r1").stage == Stage.SEARCHED
+    return case_id
+
+
+def test_nothing_found_is_a_finding_for_a_human_and_never_a_success() -> None:
+    case_id = searched()
+    for reached, step in ROAD:
+        if reached != Stage.PREVIEW_READY:  # something turned up after all
+            with pytest.raises(RefusedByRule):
+                step(case_id)
+    assert act(case_id, "fail", "x").stage == Stage.SEARCHED
+    with pytest.raises(RefusedByRule):
+        act(case_id, "approve", actor=DANA, digest="r1")
+    assert act(case_id, "preview_ready", "p1").stage == Stage.PREVIEW_READY
+    with pytest.raises(RefusedByRule):
+        act(case_id, "not_found", actor=DANA, digest="r1")
+
+
+def test_only_a_dpo_who_did_not_file_decides_that_nothing_is_held_and_on_the_report_they_read() -> None:
+    case_id = searched()
+    for actor in set(EVERYBODY) - {DANA, DORA}:
+        with pytest.raises(RefusedByRule):
+            act(case_id, "not_found", actor=actor, digest="r1")
+    act(case_id, "searched", "r2")
+    with pytest.raises(RefusedByRule, match="changed since it was read"):
+        act(case_id, "not_found", actor=DANA, digest="r1")
+    decided, told = act(case_id, "not_found", actor=DANA, digest="r2"), events(case_id)
+    assert decided.stage == Stage.NOT_FOUND
+    assert act(case_id, "not_found", actor=DANA, digest="r2") == decided
+    assert events(case_id) == told
     for _, step in ROAD:
         with pytest.raises(RefusedByRule):
             step(case_id)
-    assert act(case_id, "fail", "x").stage == Stage.NOT_FOUND
-    assert act(case_id, "refuse", actor=DANA, reason="nobody is known").stage == Stage.REFUSED
+    with pytest.raises(RefusedByRule):
+        act(case_id, "refuse", actor=DANA, reason="decided already")
+
+
+def test_a_person_registered_since_is_recognised_once_and_not_beside_an_open_case() -> None:
+    unknown, known = digest("provisional"), digest("registered since")
+    case_id = file(subject=unknown)
+    other = file(subject=known)
+    with pytest.raises(RefusedByRule, match=other):
+        act(case_id, "recognise", known, instead_of=unknown)
+    act(other, "refuse", actor=DANA, reason="x")
+    for _ in range(2):
+        act(case_id, "recognise", known, instead_of=unknown)
+        assert look(case_id).subject_key == known
+    assert events(case_id)[-1] == "case.recognised"
+    assert events(case_id).count("case.recognised") == 1
 
 
 def test_a_refused_case_stays_refused() -> None:

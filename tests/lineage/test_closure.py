@@ -9,12 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lineage_world import ANN, BOB, CLEO, DEFAULT, FORMS, NOW, STRICT, Scans, World, digest, filing_dates, row
 
+from lineage import plans
 from lineage.access import Actor, Role
 from lineage.admit import Gate
 from lineage.case import Filing, file_request
 from lineage.catalog import contents_of
 from lineage.closure import Closure, Reach, find_closure, freed_contents, supplied_forms
 from lineage.evidence import case_records, contract, digest_of, save_closure
+from lineage.plans import Placed
 from lineage.records import RawRecord
 from lineage.register import RegisterIndex
 from lineage.subjects import load_forms, load_suppression
@@ -125,7 +127,24 @@ def test_quarantine_and_restricted_records_are_searched(world: World) -> None:
     world.register(ANN)
     found = closure_of(world)
     assert set(found.erased_ids) == {waits, restricted}
-    assert found.searched == {"admitted": 1, "quarantined": 1, "blocked": 0}
+
+
+def test_what_was_searched_and_found_is_counted_by_store_zeros_included(world: World) -> None:
+    """One of Ann's in the trunk, one among the rest, two in quarantine; and of others one in each but the trunk."""
+    learnt = world.ingest(
+        row(f"{NAME} wrote.", BOB), row("A lamp.", ANN), row("A chair.", BOB), name="first", scanner=Scans()
+    )
+    world.ingest(
+        row(f"Quagga {NAME}.", BOB), row("Quagga 2.", ANN), row("Quagga 3.", BOB), scanner=Scans({"uagga": "ODD"})
+    )
+    world.register(ANN)
+    with world.database.transaction() as session:
+        plans.freeze_plan(session, adapter="support", digest="p", body="{}", now=NOW)
+        plans.place_records(session, "p", [Placed(learnt[0], "trunk", None, 0), Placed(learnt[1], "shard", 0, 0)])
+    found = closure_of(world)
+    assert found.searched == {"admitted": 2, "trunk": 1, "quarantined": 3, "blocked": 0}
+    assert found.found == {"admitted": 1, "trunk": 1, "quarantined": 2, "blocked": 0}
+    assert sum(found.found.values()) == len(found.records)
 
 
 WORDS = ("The lamp is broken.", f"{NAME} called.", f"Mail {MAIL}.", "Bertram Ostrander called.", "Nothing new.")

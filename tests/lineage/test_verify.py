@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lineage.__main__ import main
 from lineage.certificate import build_statement, sign, sign_first
 from lineage.errors import WrongUsage
+from lineage.facts import StoreSearched
 from lineage.keys import key_id
 from lineage.verify import TrustedKeys, load_trusted_keys, verify_bytes, verify_file
 
@@ -321,6 +322,15 @@ def test_where_the_person_stood_out_is_told_without_a_score() -> None:
     )
     numbers = {name for name, value in json.loads(STATEMENT)["predicate"]["probes"][0]["shard_map"].items()}
     assert numbers == {"known", "lit_before", "lit_after", "p_before", "p_after", "rank", "rank_of", "result"}
+
+
+def test_what_was_found_is_named_by_store_and_older_names_of_stores_are_still_good() -> None:
+    told = next(line for line in verify_bytes(CERTIFICATE, trusted=TRUSTED).summary if line.startswith("Records found"))
+    assert "admitted (2 of 230), trunk (0 of 150), quarantined (0 of 9), blocked (0 of 0)" in told
+    older = (StoreSearched(store="vault", items_searched=380, records_found=2),
+             StoreSearched(store="quarantine", items_searched=9, records_found=0))  # fmt: skip
+    old = replace(FACTS, search=replace(FACTS.search, stores=older))
+    assert accepted(sign(build_statement(old, SUBJECT_FILES), PIPELINE, DPO))
 
 
 def test_both_stages_of_the_probes_are_named_and_the_second_decides() -> None:

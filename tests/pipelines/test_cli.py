@@ -207,15 +207,6 @@ def case(trained, tmp_path_factory):
     return folder, case_id
 
 
-def test_somebody_nobody_knows(case):
-    folder, _ = case
-    said = file_case(folder, "nobody@nowhere.example")
-    assert said.json()["stage"] == "NOT_FOUND"
-    assert "nobody@" not in said.out + said.err
-    listed = lethe_here("erase", "list", workspace=folder).out
-    assert "nobody is known by these identifiers" in listed
-
-
 def test_a_second_case_for_the_same_person(case):
     folder, case_id = case
     said = file_case(folder, PLANTED.account, code=None)
