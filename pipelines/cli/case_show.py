@@ -41,6 +41,8 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
             say(f"  problem: {found.case.problem}")
         if found.case.hold_reason:
             say("  under legal hold")
+        if found.case.reopen_reason:
+            say(f"  reopened: {found.case.reopen_reason}")
         in_vain = found.case.stage in ("SEARCHED", "NOT_FOUND")
         for line in _report_lines(found.evidence["search_report"]) if in_vain else _records(found.evidence):
             say(line)

@@ -235,6 +235,8 @@ def test_a_reopened_case_goes_the_whole_road_again(erased, tmp_path, here) -> No
     said = lethe_here("erase", "purge", erased.case_id, workspace=folder, code=3)
     assert "the case was reopened" in said.err
     assert not [value for value in values_of([PLANTED]) if value in said.err]
+    shown = lethe_here("erase", "show", erased.case_id, workspace=folder).out
+    assert "reopened: 1 record came in" in shown
     previewed = lethe_here("erase", "preview", erased.case_id, "--json", workspace=folder).json()
     lethe_here("erase", "purge", erased.case_id, workspace=folder, code=3)
     lethe_here("erase", "approve", erased.case_id, "--as", "dana", "--digest", previewed["digest"], workspace=folder)
