@@ -7,7 +7,7 @@ import pytest
 from markupsafe import escape
 
 from probes.canaries import DETECTED_P
-from probes.dossier import Panel, PlacedRecord
+from probes.dossier import CanaryRecord, Panel, PlacedRecord
 from probes.judge import judge
 from probes.report import render
 
@@ -15,18 +15,22 @@ RECORD = w.SUBJECT_RECORDS[0]
 
 
 @pytest.fixture(scope="module")
-def light(world, tmp_path_factory):
-    """One record of the person, one epoch, a gentle rate; neighbours, a canary of eight and other shards likewise."""
+def panel(world, tmp_path_factory):
+    """One record of the person, one epoch, a gentle rate; other shards likewise. Each shard has a canary of eight."""
     root, trunk = tmp_path_factory.mktemp("light"), world.pre.parent / "trunk"
 
-    def once(name, members, seed=0):
-        return w.train(root / name, members, trunk=trunk, epochs=1, rate=2e-4, seed=seed)
+    def once(name, shard, canary, *more):
+        members = [*w.shard_records(shard, people=3), *w.records(canary, 8), *more]
+        return w.train(root / name, members, trunk=trunk, epochs=1, rate=2e-4, seed=shard)
 
-    planted = [*w.shard_records(w.HOME, people=4), *w.records(w.CANARY, 8)]
-    outs = {shard: once(f"out{shard}", w.shard_records(shard), shard) for shard in w.OUTS}
-    panel = Panel(w.BASE, {w.HOME: once("pre", [*planted, RECORD])}, {w.HOME: once("post", planted)}, outs)
-    dossier = w.dossier(records=(PlacedRecord(w.HOME, RECORD),))
-    return judge(dossier, panel, w.protocol())
+    outs = {shard: once(f"out{shard}", shard, w.person(300 + shard)) for shard in w.OUTS}
+    pre, post = once("pre", w.HOME, w.CANARY, RECORD), once("post", w.HOME, w.CANARY)
+    return Panel(w.BASE, {w.HOME: pre}, {w.HOME: post}, outs)
+
+
+@pytest.fixture(scope="module")
+def light(panel):
+    return judge(w.dossier(records=(PlacedRecord(w.HOME, RECORD),)), panel, w.protocol())
 
 
 def test_nothing_was_measurable_before_either(light):
@@ -35,12 +39,16 @@ def test_nothing_was_measurable_before_either(light):
     assert light.verdict.sentence.endswith("the sign-off rests on lineage and re-derivation.")
 
 
-def test_an_unseen_canary_is_part_of_the_explanation_and_no_broken_control(light):
-    planted = next(canary for canary in light.canaries if canary.dose == 8)
-    assert planted.p > DETECTED_P
+def test_an_unseen_canary_is_part_of_the_explanation_and_no_broken_control(light, panel):
+    """A canary of eight is seen even here. One that the training left no trace of leaves the code as it is."""
+    assert min(canary.p for canary in light.canaries) <= DETECTED_P
+    assert "synthetic" not in light.verdict.sentence
+    unseen = tuple(CanaryRecord("unseen", w.HOME, 8, record) for record in w.records(w.TWIN, 8))
+    found = judge(w.dossier(records=(PlacedRecord(w.HOME, RECORD),), canaries=unseen), panel, w.protocol())
+    assert found.verdict.code == "NO_PRE_SIGNAL"
     assert (
         "1 synthetic person still in the new one cannot be seen either: the training is too light"
-        in light.verdict.sentence
+        in found.verdict.sentence
     )
 
 
