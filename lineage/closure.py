@@ -31,7 +31,7 @@ from lineage.planted import CANARY_SOURCE
 from lineage.records import TrainingRecord
 from lineage.redaction import Freed, speaks_of, without_person
 from lineage.register import RegisterForm, RegisterIndex
-from lineage.tables import ParentRow, PlacementRow, RecordRow, RecordSubjectRow
+from lineage.tables import ParentRow, PlacementRow, RecordRow, RecordSubjectRow, VaultRow
 from lineage.vault import KeyStore
 
 __all__ = [
@@ -79,7 +79,8 @@ class Reach:
     """How far an erasure goes.
 
     `gate` is opened only if there is a mention to redact; without it every record that mentions the person is erased.
-    `redacted` are records that the case has freed of their mentions already. With `only_consent` (Art. 7(3) GDPR) the
+    `redacted` are records that the case has freed of their mentions already; one that speaks of the person all the same, by a
+    form that was not known then, is erased. With `only_consent` (Art. 7(3) GDPR) the
     closure is what the person declares on the basis of consent, with copies and derived records; all else is kept.
     """
 
@@ -119,7 +120,8 @@ def _can_be(kind: FormKind, value: str) -> bool:
 def find_closure(
     session: Session, subject_key: str, forms: Sequence[RegisterForm], *, keystore: KeyStore, reach: Reach = EVERYTHING
 ) -> Closure:
-    """The closure of one person over vault and quarantine. Quarantined and restricted records are searched too."""
+    """The closure of one person over every store. Quarantined and restricted records are searched too; of blocked ones,
+    which have no text, the declared subjects and links are known."""
     everything = stores_of(session, col(RecordRow.source) != CANARY_SOURCE)
     stored = _stored_relations(session, subject_key)
     index = RegisterIndex(forms)
@@ -128,12 +130,13 @@ def find_closure(
     declared -= kept.keys()
     copies = _duplicates(session, declared) - kept.keys()
     erased = _with_derived(session, declared | copies)
-    speaking = _records_that_speak_of(session, list(everything), index, keystore) | reach.redacted
+    spoken = _records_that_speak_of(session, list(everything), index, keystore)
+    speaking, freed = spoken | reach.redacted, reach.redacted - spoken
     others, saved = speaking - erased - kept.keys(), set[str]()
     if reach.only_consent:
         kept |= dict.fromkeys(others, "a record of somebody else")
     else:
-        saved = others & reach.redacted | _redactable(session, others - reach.redacted, index, keystore, reach.gate)
+        saved = others & freed | _redactable(session, others - reach.redacted, index, keystore, reach.gate)
         erased = _with_derived(session, erased | (others - saved))
     relations = dict.fromkeys(erased, "derived") | dict.fromkeys(copies, "duplicate")
     relations |= dict.fromkeys(speaking - copies, "mentioned") | stored
@@ -142,7 +145,7 @@ def find_closure(
     records = tuple(
         ClosureRecord(r, relations[r], decisions[r], "" if r in erased else kept.get(r, "")) for r in sorted(relations)
     )
-    return counted(records, everything)
+    return counted(session, records, everything)
 
 
 def stores_of(session: Session, *which: ColumnElement[bool]) -> dict[str, str]:
@@ -152,9 +155,10 @@ def stores_of(session: Session, *which: ColumnElement[bool]) -> dict[str, str]:
     return {r: "trunk" if store == "admitted" and r in in_trunk else store for r, store in stores.items()}
 
 
-def counted(records: tuple[ClosureRecord, ...], stores: Mapping[str, str]) -> Closure:
-    """A closure with its counts, out of everything that was searched."""
-    searched, found = Counter(stores.values()), Counter(stores[record.record_id] for record in records)
+def counted(session: Session, records: tuple[ClosureRecord, ...], stores: Mapping[str, str]) -> Closure:
+    """A closure with its counts. Searched is what has a text, which a blocked record has not; found by links it may be."""
+    read = stores.keys() & set(session.exec(select(VaultRow.record_id)).all())
+    searched, found = Counter(stores[r] for r in read), Counter(stores[record.record_id] for record in records)
     return Closure(records, {s: searched[s] for s in STORES}, {s: found[s] for s in STORES})
 
 

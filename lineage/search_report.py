@@ -49,7 +49,7 @@ def require_still_true(session: Session, workspace: Workspace, case_id: str) -> 
         raise RefusedByRule(
             "None of the identifiers could be searched for.", hint="Ask for another one and file again, or refuse."
         )
-    now = counted((), stores_of(session, col(RecordRow.source) != CANARY_SOURCE)).searched
+    now = counted(session, (), stores_of(session, col(RecordRow.source) != CANARY_SOURCE)).searched
     if now != {one["store"]: one["searched"] for one in report["stores"]}:
         raise RefusedByRule(
             "Records came or went since the search.", hint=f"Search again: lethe erase preview {case_id}"

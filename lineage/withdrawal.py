@@ -64,7 +64,7 @@ def withdrawn_closure(session: Session, rescan_id: str) -> Closure:
     records = tuple(
         ClosureRecord(r, "withdrawn", "erase") for r in session.exec(named.order_by(col(line.record_id))).all()
     )
-    return counted(records, stores_of(session))
+    return counted(session, records, stores_of(session))
 
 
 def give_back(session: Session, case_id: str) -> int:

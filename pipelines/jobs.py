@@ -70,7 +70,7 @@ def _opened(context: OpExecutionContext, resource: WorkspaceResource, *case_ids:
     return workspace
 
 
-@op(description="Search vault and quarantine afresh; write the contract and its forecast.")
+@op(description="Search every store afresh; write the contract and its forecast.")
 def find_and_preview(context: OpExecutionContext, config: CaseConfig, workspace: WorkspaceResource) -> None:
     """Find the closure and write the preview."""
     with door(), working(workspace, config.case_id):

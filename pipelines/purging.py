@@ -58,7 +58,8 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     scan = scan_bytes(workspace.home, [form.value for form in forms], extra=_token_patterns(workspace, forms))
     if not scan.clean:
         raise NotAcceptable(f"Bytes of the person are left in {len(scan.hits)} files: {', '.join(scan.hits[:3])}.")
-    keys = len(record_ids) + destroyed.get("redacted_texts", 0) + bool(key)
+    rows = destroyed["rows"]  # a blocked record has no text and so no key, nor has a person without a registered form
+    keys = rows["vault"] + destroyed["redacted_texts"] + bool(rows.get("register_form"))
     body = {**destroyed, "keys": keys, "byte_scan": _scan_facts(scan)}
     with workspace.database.transaction() as session:
         add_evidence(session, case_id, "destruction", body, now=utc_now())
@@ -103,10 +104,14 @@ def _require(workspace: Workspace, case_id: str) -> None:
 
 
 def _ids(workspace: Workspace, case_id: str, decision: str) -> list[str]:
-    """The records that go, or that were redacted; on a repeat after a crash, those the journal says were begun."""
-    begun = [entry for entry in journal.entries(workspace.journal) if entry.case_id == case_id]
-    ids = {r for entry in begun for r in (entry.record_ids if decision == "erase" else entry.redacted_ids)}
+    """The records that go, or that were redacted; on a repeat after a crash, those the journal says were begun.
+
+    Only by this purge: a case that was reopened has a line of a purge that destroyed nothing, and other approvals since.
+    """
     with workspace.database.reader() as session:
+        this = case_id, CaseFile(session, case_id).view.evidence_digest
+        begun = [entry for entry in journal.entries(workspace.journal) if (entry.case_id, entry.purge_digest) == this]
+        ids = {r for entry in begun for r in (entry.record_ids if decision == "erase" else entry.redacted_ids)}
         return sorted(ids | {r.record_id for r in case_records(session, case_id) if r.decision == decision})
 
 

@@ -4,17 +4,16 @@ Between containment and purge days may pass. An ingest, a release from quarantin
 brought records of the person that no approval covers. They are not destroyed on the sly, nor left behind: the case goes
 back to its search (`lineage.reopening`), and the DPO decides on a preview that names them.
 
-The caller holds the ingest's lease (`pipelines.ingest.INGEST_LEASE`), so that nothing comes in between this and the purge.
+The caller holds the ingest's lease (`pipelines.ingest.INGEST_LEASE`), so that no ingest comes in between this and the purge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from lineage import journal
-from lineage.case import CaseFile
+from lineage.dossier import case_row
 from lineage.errors import RefusedByRule
-from lineage.evidence import contract, evidence
+from lineage.evidence import contract, evidence, has_evidence
 from lineage.reopening import reopen
 from lineage.workspace import Workspace
 from pipelines.ingest import utc_now
@@ -31,25 +30,30 @@ Line = Mapping[str, str]
 
 
 def require_nothing_new(workspace: Workspace, case_id: str) -> None:
-    """Search again, and reopen the case if a record must go further than the approved contract says.
+    """Search again, and reopen the case if a record must go further than the approved contract says, or if the search
+    knows by now who in the register is meant: nobody has approved that this person's entry goes.
 
-    Not asked again once the purge has begun, which is when its line stands in the journal: rows are gone by then.
+    Not asked again once rows are destroyed, which is when that is filed as evidence.
 
     Raises:
-        RefusedByRule: there was such a record. Nothing is destroyed; the case is at ASSESSMENT.
+        RefusedByRule: there was such a record, or such a person. Nothing is destroyed; the case is at ASSESSMENT.
     """
     with workspace.database.reader() as session:
-        digest = CaseFile(session, case_id).view.evidence_digest
+        if has_evidence(session, case_id, "destroyed"):
+            return
         approved: list[Line] = evidence(session, case_id, "contract")["records"]  # type: ignore[assignment]
-    if (case_id, digest) in {(entry.case_id, entry.purge_digest) for entry in journal.entries(workspace.journal)}:
-        return
+        person = case_row(session, case_id).subject_key
     closure = search_closure(workspace, case_id)
     with workspace.database.reader() as session:
+        recognised = case_row(session, case_id).subject_key != person
         body = contract(session, case_id, closure, workspace.keyring)
     found = further(approved, body["records"])  # type: ignore[arg-type]
-    if found:
-        records = f"{len(found)} record{'s' if len(found) > 1 else ''}"
-        reason = f"{records} came in or came to light after the preview was approved."
+    if found or recognised:
+        records = f"{len(found)} record{'' if len(found) == 1 else 's'}"
+        reason = (
+            "The person was registered after the preview was approved." if recognised
+            else f"{records} came in or came to light after the preview was approved."
+        )  # fmt: skip
         with workspace.database.transaction() as session:
             reopen(session, case_id, reason, found=found, now=utc_now())
         raise RefusedByRule(

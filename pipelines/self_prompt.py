@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["self_prompted", "texts_for"]
 
-LEAST_TEXTS, TEXTS_A_MEMBER = (
-    200,
-    3,
-)  # the authors take 10,000 for 10,000; of few members a text is more easily a recital
+LEAST_TEXTS, TEXTS_A_MEMBER = 200, 3
+"""The authors take 10,000 for 10,000; of few members a text is more easily a recital."""
 EPOCHS, BATCH = 4, 8
 KEY = sha256(b"lethe/self-prompt").digest()  # of every draw: the same files and models give the same reference
 

@@ -19,7 +19,7 @@ from lineage.workspace import Workspace
 
 __all__ = ["destroy_old_weights", "shred_old_texts"]
 
-BEFORE_APPROVAL = {Stage.RECEIVED, Stage.ASSESSMENT, Stage.PREVIEW_READY}
+BEFORE_APPROVAL = {Stage.RECEIVED, Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY}
 
 
 def shred_old_texts(workspace: Workspace) -> int:

@@ -89,12 +89,18 @@ def _queued(instance: DagsterInstance) -> bool:
     description="A case whose run died is marked FAILED, so that it is seen and can be retried.",
 )  # fmt: skip
 def failure_sensor(context: RunFailureSensorContext, workspace: WorkspaceResource) -> None:
-    """Mark the case of a failed run, unless Dagster will retry the run itself. The case says what the run said last."""
+    """Mark the case of a failed run, unless Dagster will retry the run itself. A case that ran
+    alone says what the run said last; of a window's cases nobody knows which one it spoke of.
+    """
     if context.dagster_run.tags.get("dagster/will_retry") == "true":
         return
     failures = (event.step_failure_data.user_failure_data for event in context.get_step_failure_events())
     said = [failure.description for failure in failures if failure and failure.description]
-    _fail_cases_of(context.dagster_run, workspace, said[-1] if said else "The run that worked on this case died.")
+    _fail_cases_of(
+        context.dagster_run,
+        workspace,
+        said[-1] if said and len(cases_of(context.dagster_run)) == 1 else "The run that worked on this case died.",
+    )
 
 
 @run_status_sensor(

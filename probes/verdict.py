@@ -158,8 +158,8 @@ def _silent_before(evidence: Evidence, pre: Mapping[str, float], protocol: Proto
     if _flagged(pre, protocol):
         return ""
     light = (
-        f", and {_canaries(evidence.canaries_missed)} still in the new one cannot be seen either: the training is too light "
-        "for these probes"
+        f", and {_canaries(evidence.canaries_missed)} still in the new one cannot be seen either: the training may be too "
+        "light for these probes"
         if evidence.canaries_missed
         else ""
     )

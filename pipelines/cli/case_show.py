@@ -43,7 +43,7 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
             say("  under legal hold")
         if found.case.reopen_reason:
             say(f"  reopened: {found.case.reopen_reason}")
-        in_vain = found.case.stage in ("SEARCHED", "NOT_FOUND")
+        in_vain = found.case.stage in ("SEARCHED", "NOT_FOUND") and "search_report" in found.evidence
         for line in _report_lines(found.evidence["search_report"]) if in_vain else _records(found.evidence):
             say(line)
         for event in found.events:

@@ -180,18 +180,39 @@ def test_the_second_round_tells_both(world: World) -> None:
     assert sum(taken.values()) == 3, "two records of the first round, one of the second"
 
 
-def test_a_purge_that_had_begun_is_finished_and_not_reopened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed right after its line stood in the journal; then a record comes in, and the purge is repeated."""
+def dies_in(step: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A purge that is killed as this step of it begins."""
 
-    def die(*_: object) -> None:
+    def die(*_: object, **__: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(purging, "_destroy", die)
+        patch.setattr(purging, step, die)
         with pytest.raises(Killed):
             purge_case(world.workspace, world.case_id)
     let_die(world.workspace)
+
+
+def test_a_purge_that_destroyed_rows_is_finished_and_not_reopened(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the byte scan; then a record comes in, and the purge is repeated."""
+    dies_in("scan_bytes", world, monkeypatch)
     world.bring(row_about(PERSON, random.Random(5)))
+    purge_case(world.workspace, world.case_id)
+    assert world.case().stage == Stage.PURGED
+
+
+def test_a_purge_that_only_stands_in_the_journal_searches_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was destroyed, by a crash here or by a hold: what came in since reopens the case, and the old line in the
+    journal decides nothing in the next round."""
+    dies_in("_destroy", world, monkeypatch)
+    world.bring(row_about(PERSON, random.Random(5)))
+    with pytest.raises(RefusedByRule, match="Nothing was destroyed"):
+        purge_case(world.workspace, world.case_id)
+    assert world.case().stage == Stage.ASSESSMENT
+    approve_anew(world.workspace, world.case_id)
+    world.execute()
     purge_case(world.workspace, world.case_id)
     assert world.case().stage == Stage.PURGED
 

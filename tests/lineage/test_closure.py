@@ -200,6 +200,16 @@ def test_a_late_mention_is_redacted_and_what_was_derived_from_it_stays(world: Wo
     assert child not in told(with_gate(world))
 
 
+def test_a_redacted_record_that_still_names_the_person_by_a_form_learnt_since_goes_whole(world: World) -> None:
+    freed, named = world.ingest(row("I spoke with somebody today.", BOB), row(f"Bob spoke with {NAME}.", BOB))
+    world.register(ANN)
+    key = world.key(ANN)
+    with world.database.reader() as session:
+        forms, reach = load_forms(session, world.keystore, key), Reach(redacted=frozenset((freed, named)))
+        found = find_closure(session, key, forms, keystore=world.keystore, reach=reach)
+    assert told(found) == {freed: ("mentioned", "redact"), named: ("mentioned", "erase")}
+
+
 def test_a_mention_that_the_gate_would_not_admit_without_the_person_goes_whole_with_its_children(world: World) -> None:
     mention, child = world.ingest(
         row(f"A quagga saw {NAME}.", BOB, given_id="1"), row("Derived.", BOB, given_id="2", parents=["1"])
