@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import replace
+from importlib import resources
 
 import pytest
 import torch
 from command_line import lethe_here, one_sentence
+from json_schema import faults
 from probe_world import SUBJECT, SUBJECT_RECORDS, person, records, train
 from small_base import write_small_base
 
@@ -141,6 +143,8 @@ def scratch(tmp_path, monkeypatch):
 def test_the_command_calibrates_and_leaves_nothing(suspect, files, scratch):
     once, again = (probe_files(suspect, files, "--self-prompt", "6e-3", "--json").json() for _ in range(2))
     assert once == again
+    schema = json.loads(resources.files("probes").joinpath("schemas/attack.schema.json").read_text(encoding="utf-8"))
+    assert list(faults(once, schema)) == []
     assert once["scores"]["self_prompt"]["auc"] > 0.5
     assert (once["self_prompt"]["texts"], once["self_prompt"]["prompts"]) == (18, 6)
     assert (once["groups"]["members"]["records"], once["groups"]["controls"]["records"]) == (6, 18)
