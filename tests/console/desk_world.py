@@ -128,7 +128,7 @@ class World:
         """The preview job, for somebody whom neither register nor records know."""
         forms = supplied_forms("k", sought.open_supplied(self.workspace, case_id))
         with self.case_file(case_id) as (session, case):
-            body = search_report(session, counted((), stores_of(session)), forms)
+            body = search_report(session, counted(session, (), stores_of(session)), forms)
             case.searched(
                 evidence.add_evidence(session, case_id, "search_report", body, now=self.clock()), now=self.clock()
             )

@@ -47,7 +47,7 @@ def test_an_unseen_canary_is_part_of_the_explanation_and_no_broken_control(light
     found = judge(w.dossier(records=(PlacedRecord(w.HOME, RECORD),), canaries=unseen), panel, w.protocol())
     assert found.verdict.code == "NO_PRE_SIGNAL"
     assert (
-        "1 synthetic person still in the new one cannot be seen either: the training is too light"
+        "1 synthetic person still in the new one cannot be seen either: the training may be too light"
         in found.verdict.sentence
     )
 

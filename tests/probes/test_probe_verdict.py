@@ -86,7 +86,7 @@ def test_more_twins_are_no_more_chances_of_a_false_alarm():
 
 def test_a_training_too_light_for_its_canaries_is_called_that():
     light = decide(evidence(canaries_missed=2, pre=UNSEEN), protocol()).sentence
-    assert "2 synthetic people still in the new one cannot be seen either: the training is too light" in light
+    assert "2 synthetic people still in the new one cannot be seen either: the training may be too light" in light
     assert "synthetic" not in decide(evidence(pre=UNSEEN), protocol()).sentence
 
 
