@@ -59,7 +59,7 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     if not scan.clean:
         raise NotAcceptable(f"Bytes of the person are left in {len(scan.hits)} files: {', '.join(scan.hits[:3])}.")
     rows = destroyed["rows"]  # a blocked record has no text and so no key, nor has a person without a registered form
-    keys = rows["vault"] + destroyed["redacted_texts"] + bool(rows.get("register_form"))
+    keys = rows.get("vault", 0) + destroyed["redacted_texts"] + bool(rows.get("register_form"))
     body = {**destroyed, "keys": keys, "byte_scan": _scan_facts(scan)}
     with workspace.database.transaction() as session:
         add_evidence(session, case_id, "destruction", body, now=utc_now())
