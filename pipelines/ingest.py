@@ -146,7 +146,7 @@ def run_ingest(workspace: Workspace, ingest_id: str) -> IngestReport:
         try:
             return _ingest(workspace, row, corpus, Intake(workspace, gate, stamp, utc_now, rectify=row.rectify))
         except LetheError:
-            _end(workspace, ingest_id, "failed", row.counts)
+            _end(workspace, ingest_id)
             raise
 
 
@@ -157,18 +157,25 @@ def _ingest(workspace: Workspace, row: IngestRow, corpus: Corpus, intake: Intake
         taken = take_in(intake, corpus, progress)
     shred_old_texts(workspace)
     _write_rejects(workspace, row.id, taken.rejects)
-    counts = _counts(taken, rectify=row.rectify)
-    _end(workspace, row.id, "finished", counts, policy=stamp.policy_digest, scanner=stamp.scanner_digest)
+    _end(workspace, row.id, taken, policy=stamp.policy_digest, scanner=stamp.scanner_digest)
     return report_of(workspace, row.id)
 
 
-def _counts(taken: Taken, *, rectify: bool) -> dict[str, int]:
-    """What an ingest writes down; the reasons for stopping records as `why/<reason>`."""
-    counts = {**taken.counts, "rejected": len(taken.rejects)}
+def _counts(row: IngestRow, taken: Taken) -> dict[str, int]:
+    """What an ingest writes down; the reasons for stopping records as `why/<reason>`.
+
+    The gate's verdicts were counted with the records. What an earlier run of this ingest stored was held for the last one.
+    """
+    before = sum(row.counts.get(verdict, 0) - taken.counts[verdict] for verdict in STATUS)
+    counts = {
+        "rows": taken.counts["rows"],
+        "held": max(0, taken.counts["held"] - before),
+        "rejected": len(taken.rejects),
+    }
     counts["erased"] = sum(reject.reason is RejectReason.ERASED for reject in taken.rejects)
-    if rectify:
-        counts["rectified"] = sum(taken.counts[verdict] for verdict in STATUS)
-    return counts | {f"why/{reason}": count for reason, count in taken.reasons.items()}
+    if row.rectify:
+        counts["rectified"] = sum(row.counts.get(verdict, 0) for verdict in STATUS)
+    return row.counts | counts
 
 
 def report_of(workspace: Workspace, ingest_id: str) -> IngestReport:
@@ -230,8 +237,9 @@ def _unfinished(workspace: Workspace, source: str, location: str, rectify: bool)
 
 
 def _next_generation(session: Session) -> int:
-    """One more than the highest generation that ever admitted or quarantined a record."""
-    rows = session.exec(select(IngestRow.generation, IngestRow.counts).where(col(IngestRow.rectify).is_(False))).all()
+    """One more than the highest generation that ever admitted or quarantined a record of the controller."""
+    own = (col(IngestRow.rectify).is_(False), IngestRow.source != CANARY_SOURCE)
+    rows = session.exec(select(IngestRow.generation, IngestRow.counts).where(*own)).all()
     used = [number for number, counts in rows if any(counts.get(k) for k in ("allow", "redact", "quarantine"))]
     return max(used, default=-1) + 1
 
@@ -250,19 +258,20 @@ def _start(workspace: Workspace, ingest_id: str) -> None:
 
 
 def _end(
-    workspace: Workspace, ingest_id: str, status: str, counts: dict[str, int], *, policy: str = "", scanner: str = ""
+    workspace: Workspace, ingest_id: str, taken: Taken | None = None, *, policy: str = "", scanner: str = ""
 ) -> None:
-    now = utc_now()
+    """Finished with what was taken, or failed."""
+    now, status = utc_now(), "failed" if taken is None else "finished"
     with workspace.database.transaction() as session:
         row = session.get(IngestRow, ingest_id)
         if row is None:
             return
         row.status, row.ended_at, row.policy_digest, row.scanner_digest = status, now, policy, scanner
-        if status == "finished":
-            row.counts, row.location = dict(counts), None
-        payload = {"ingest": ingest_id, "generation": row.generation, "counts": dict(counts), "policy": policy}
+        if taken is not None:
+            row.counts, row.location = _counts(row, taken), None
+        payload = {"ingest": ingest_id, "generation": row.generation, "counts": dict(row.counts), "policy": policy}
         ledger.append(session, at=now, kind=f"ingest.{status}", payload=payload)
-    if status == "finished":
+    if taken is not None:
         workspace.keystore.shred([f"ingest:{ingest_id}"])
 
 

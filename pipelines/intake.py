@@ -14,14 +14,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 
+from sqlmodel import Session
+
 from lineage import renewal
 from lineage.admit import Gate
-from lineage.catalog import GateStamp, Judged, store_judged
+from lineage.catalog import STATUS, GateStamp, Judged, store_judged
 from lineage.corpus import Reject, RejectReason
 from lineage.identity import Identity, held_already, identify
 from lineage.pool import Question, Workers, in_order, usable_cores
 from lineage.records import RawRecord
 from lineage.settings import GateSettings
+from lineage.tables import IngestRow
 from lineage.workspace import Workspace
 from pipelines.progress import Progress
 
@@ -53,13 +56,11 @@ class Taken:
     reasons: Counter[str] = field(default_factory=Counter)
     rejects: list[Reject] = field(default_factory=list)
 
-    def add(self, judged: Iterable[Judged], refused: Iterable[Reject]) -> None:
+    def add(self, judged: Sequence[Judged], refused: Iterable[Reject]) -> None:
         """A batch was written."""
         self.rejects += refused
-        for decision in (item.decision for item in judged):
-            self.counts[decision.verdict] += 1
-            if decision.verdict in ("quarantine", "block"):
-                self.reasons[decision.reason] += 1
+        self.counts.update(_verdicts(judged))
+        self.reasons.update(_reasons(judged))
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,15 @@ def take_in(intake: Intake, rows: Iterable[RawRecord | Reject], progress: Progre
             taken.counts.update(rows=batch.rows, held=batch.held + held)
             progress.advance(batch.rows)
     return taken
+
+
+def _verdicts(judged: Iterable[Judged]) -> Counter[str]:
+    return Counter(item.decision.verdict for item in judged)
+
+
+def _reasons(judged: Iterable[Judged]) -> Counter[str]:
+    """Why records were stopped."""
+    return Counter(item.decision.reason for item in judged if STATUS[item.decision.verdict] != "admitted")
 
 
 def _workers(intake: Intake) -> AbstractContextManager[Workers | None]:
@@ -166,8 +176,16 @@ def _store(
             free = [item for item in judged if item.identity not in late]
             store_judged(session, free, stamp=stamp, keyring=workspace.keyring, keystore=workspace.keystore)
             after = held_already(session, [identity for _, identity in again])
-    stored = [item for item in judged if item.identity not in late]
+        stored = [item for item in judged if item.identity not in late]
+        _write_down(session, stamp.ingest_id, stored)
     standings = [(raw, late[identity]) for raw, identity in rows if identity in late]
     standings += [(raw, after.get(identity, "conflict")) for raw, identity in again]
     refused = [Reject(raw.line, REFUSED[standing]) for raw, standing in standings if standing != "same"]
     return stored, refused, len(standings) - len(refused)
+
+
+def _write_down(session: Session, ingest_id: str, stored: Sequence[Judged]) -> None:
+    """What the gate said of a batch is counted with it, so that a crash behind it loses no count and no generation."""
+    row = session.get_one(IngestRow, ingest_id)
+    why = {f"why/{reason}": count for reason, count in _reasons(stored).items()}
+    row.counts = dict(Counter(row.counts) + _verdicts(stored) + Counter(why))

@@ -81,13 +81,11 @@ def find_ingest(workspace: Workspace, beginning: str) -> str:
 def _report(workspace: Workspace, session: Session, row: IngestRow) -> ScanReport:
     policy, scanner = load_gate_policy(workspace.settings), scanner_of(session, row.scanner_digest)
     counts, told = count_ingest(session, row), row.counts.get
-    # What a crashed run stored of this ingest was "held" for the run that finished it.
-    own_before = max(0, counts.scanned - sum(told(verdict, 0) for verdict in counts.verdicts))
     return ScanReport(
         ingest_id=row.id, source=row.source, generation=row.generation, rectify=row.rectify,
         ended_at=row.ended_at.isoformat(timespec="seconds") if row.ended_at else "",
         policy=policy.name if policy.digest == row.policy_digest else "", policy_digest=row.policy_digest,
-        scanner_digest=row.scanner_digest, tier=scanner.tier, blind_spots=scanner.blind_spots, rows=told("rows", 0), held=max(0, told("held", 0) - own_before),
+        scanner_digest=row.scanner_digest, tier=scanner.tier, blind_spots=scanner.blind_spots, rows=told("rows", 0), held=told("held", 0),
         refused=told("rejected", 0), erased=told("erased", 0),
         refusals=_refusals(workspace.home / "rejects" / f"{row.id}.jsonl"), counts=counts,
     )  # fmt: skip

@@ -150,8 +150,7 @@ def test_kill_9_in_an_ingest_of_20_000_rows(corpus, empty, undisturbed, tmp_path
         assert stored <= count(folder, HELD) < ROWS - 1_000
     (report,) = lethe_here("ingest", corpus, "--source", "many", "--json", workspace=folder).json()
     expected, counts = undisturbed
-    assert report["counts"]["held"] >= 11_000
-    assert (report["counts"]["rows"], report["counts"]["rejected"]) == (ROWS, counts["rejected"])
+    assert report["counts"] == counts, "what was stored before it was killed counts as stored"
     assert everything(folder) == expected
     assert len(finished(folder)) == 1, "the interrupted request was taken up, not repeated"
 

@@ -10,8 +10,10 @@ from collections import Counter
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+from crashes import Killed
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from quick_world import PLANS
@@ -91,6 +93,31 @@ def test_rectifications_between_erasures_and_crashes(template) -> None:
     stream.purge(crash=7)
     stream.teardown()
     assert stream.tally["rectified"] >= 2
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_an_ingest_killed_behind_its_last_batch_has_its_generation(template, monkeypatch, erased) -> None:
+    """Repeated, it finds every row held. The next ingest is the next generation all the same, whoever is gone by then."""
+    stream = machine_over(template)()
+    stream.begin(which=1, seed=7)
+    whole, killed = ingest._end, []
+
+    def _end(*given: Any, **named: Any) -> None:
+        if not killed:
+            killed.append(True)
+            raise Killed
+        whole(*given, **named)
+
+    monkeypatch.setattr(ingest, "_end", _end)
+    stream.bring(stream.rng(1), people=2, rows=[], crash=0)
+    monkeypatch.undo()
+    assert killed
+    if erased:
+        stream.carry_out(list(stream.books.intakes[-1].people), random.Random(1), crash=0)
+        stream.purge(crash=0)
+    stream.bring(stream.rng(2), people=2, rows=[], crash=0)
+    stream.train(seed=1, crash=0)
+    stream.teardown()
 
 
 ERASE = """
