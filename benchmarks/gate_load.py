@@ -30,7 +30,7 @@ from pathlib import Path
 import psutil
 from gate_texts import WRITERS, crowd_of, long_texts, usual_texts
 
-from lineage.admit import Decision, decide, finding_value
+from lineage.admit import Decision, decide, finding_digests
 from lineage.cues import Cues, cues_of
 from lineage.findings import Evidence
 from lineage.forms import FormKind
@@ -68,8 +68,7 @@ def digests(subject: str, text: str, decision: Decision) -> None:
     KEYRING.mac("given-id", "bench", given)
     if decision.content != content:
         KEYRING.content(canonical_bytes(decision.content))
-    for found in decision.findings:
-        KEYRING.mac("finding", found.entity_type, finding_value(content, found))
+    finding_digests(content, decision.findings, KEYRING.finding_mac())
 
 
 _Texts = Callable[[random.Random, int], list[tuple[str, str]]]

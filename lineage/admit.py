@@ -22,6 +22,7 @@ from lineage.errors import LetheError, WrongUsage
 from lineage.findings import KIND_OF, Evidence, FoundSpan, findings_of
 from lineage.folding import folded_text
 from lineage.forms import normalise
+from lineage.keyring import PairMac
 from lineage.languages import primary
 from lineage.policy import Action, Policy, worst
 from lineage.pseudonyms import Pseudonym
@@ -41,8 +42,9 @@ __all__ = [
     "Verdict",
     "decide",
     "examine",
-    "finding_value",
+    "finding_digests",
     "mentions",
+    "normal_value",
     "unread",
 ]
 
@@ -168,7 +170,7 @@ def decide(
         GateClosed: the policy asks for pseudonyms and `pseudonym` is not given.
     """
     findings = findings_of(evidence, frozenset(declared), policy)
-    verdict = worst(*(f.action for f in findings))
+    verdict = worst(*{f.action for f in findings})
     kept, findings = redacted(content, findings, policy, pseudonym)
     nobody = not declared and not any(e.links or e.suppressed for e in evidence)
     seen = policy.min_score <= strict.min_score  # else the scan left out what strict would have acted upon
@@ -177,9 +179,7 @@ def decide(
         reason=_reason(verdict, findings, policy),
         findings=findings,
         content=kept,
-        trunk_eligible=nobody
-        and seen
-        and worst(*(f.action for f in findings_of(evidence, frozenset(), strict))) == "allow",
+        trunk_eligible=nobody and seen and all(f.action == "allow" for f in findings_of(evidence, frozenset(), strict)),
     )
 
 
@@ -193,10 +193,23 @@ def mentions(decision: Decision) -> frozenset[str]:
     return frozenset().union(*(f.subject_keys for f in decision.findings if not f.declared))
 
 
-def finding_value(content: Content, found: FoundSpan) -> str:
-    """The normalised value of a finding, to be hashed under a key and forgotten. `content` is the original content."""
-    value = content.segments()[found.segment][found.start : found.end_exclusive]
-    kind = KIND_OF.get(found.entity_type)
+def finding_digests(content: Content, findings: Iterable[FoundSpan], mac: PairMac) -> list[str]:
+    """The keyed digest of each finding's value; a record repeats many. `content` is the original content."""
+    segments = content.segments()
+    known: dict[tuple[str, str], str] = {}
+    digests: list[str] = []
+    for found in findings:
+        written = found.entity_type, segments[found.segment][found.start : found.end_exclusive]
+        digest = known.get(written)
+        if digest is None:
+            digest = known[written] = mac(found.entity_type, normal_value(*written))
+        digests.append(digest)
+    return digests
+
+
+def normal_value(entity_type: str, value: str) -> str:
+    """The normalised value of a finding, to be hashed under a key and forgotten."""
+    kind = KIND_OF.get(entity_type)
     if kind is not None:
         try:
             return normalise(kind, value)
@@ -221,7 +234,6 @@ def _settled(gate: Gate, decision: Decision, declared: Sequence[str]) -> bool:
 
 
 def _reason(verdict: Verdict, findings: Iterable[FoundSpan], policy: Policy) -> Reason:
-    reasons = {_why_stopped(found, policy) for found in findings if found.action == verdict}
     match verdict:
         case "allow":
             return "clean"
@@ -230,6 +242,7 @@ def _reason(verdict: Verdict, findings: Iterable[FoundSpan], policy: Policy) -> 
         case "block":
             return "blocked_identifier"
         case "quarantine":
+            reasons = {_why_stopped(found, policy) for found in findings if found.action == verdict}
             return next(reason for reason in _QUARANTINE_REASONS if reason in reasons)
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from sqlalchemy import insert
 from sqlmodel import Session, SQLModel, col, func, select
 
-from lineage.admit import Decision, FoundSpan, finding_value, mentions
+from lineage.admit import Decision, FoundSpan, finding_digests, mentions
 from lineage.database import in_chunks
 from lineage.errors import GateClosed
 from lineage.identity import Identity, given_id_hmac
@@ -207,8 +207,11 @@ def _store_findings(session: Session, batch: Sequence[Judged], keyring: Keyring)
     found = [(judged, finding) for judged in batch for finding in judged.decision.findings]
     if not found:
         return
+    mac = keyring.finding_mac()
+    digests = [d for judged in batch for d in finding_digests(judged.raw.content, judged.decision.findings, mac)]
+    rows = [_finding(judged, finding, digest) for (judged, finding), digest in zip(found, digests, strict=True)]
     statement = insert(FindingRow).returning(col(FindingRow.id), sort_by_parameter_order=True)
-    ids = session.scalars(statement, [_finding(judged, finding, keyring) for judged, finding in found]).all()
+    ids = session.scalars(statement, rows).all()
     people: list[_Row] = [
         {"finding_id": number, "subject_key": key, "declared": finding.declared}
         for number, (_, finding) in zip(ids, found, strict=True)
@@ -217,15 +220,14 @@ def _store_findings(session: Session, batch: Sequence[Judged], keyring: Keyring)
     _insert(session, FindingSubjectRow, people)
 
 
-def _finding(judged: Judged, found: FoundSpan, keyring: Keyring) -> _Row:
-    value = finding_value(judged.raw.content, found)
+def _finding(judged: Judged, found: FoundSpan, digest: str) -> _Row:
     kept_start, kept_end_exclusive = found.kept or (None, None)
     return {
         "record_id": judged.identity.record_id, "segment": found.segment, "span_start": found.start,
         "span_end_exclusive": found.end_exclusive, "kept_start": kept_start, "kept_end_exclusive": kept_end_exclusive,
         "entity_type": found.entity_type, "score": found.score,
         "action": found.action, "recognizer": found.recognizer,
-        "value_hmac": keyring.mac("finding", found.entity_type, value),
+        "value_hmac": digest,
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ with score 1.0. Within one segment:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -25,6 +25,7 @@ from lineage.spans import Interval, clusters, outside, overlaps
 __all__ = ["KIND_OF", "TYPE_OF", "Evidence", "FoundSpan", "findings_of"]
 
 _Whose: TypeAlias = Literal["declared", "other", "unknown"]
+_Said: TypeAlias = tuple[str, int, int, float, str]  # what a Span is: to name the fields of a link takes twice as long
 
 TYPE_OF: dict[FormKind, str] = {
     "name": "PERSON",
@@ -42,6 +43,15 @@ class Evidence:
     spans: tuple[Span, ...] = ()
     links: tuple[Link, ...] = ()
     suppressed: tuple[Link, ...] = ()
+
+    def within(self, start: int, end_exclusive: int) -> Evidence:
+        """What of it lies inside that place, in its order."""
+        spans = tuple([s for s in self.spans if start <= s.start and s.end_exclusive <= end_exclusive])
+        links, suppressed = (
+            tuple([k for k in all_links if start <= k.start and k.end_exclusive <= end_exclusive])
+            for all_links in (self.links, self.suppressed)
+        )
+        return Evidence(spans, links, suppressed)
 
 
 class FoundSpan(NamedTuple):
@@ -72,22 +82,60 @@ class FoundSpan(NamedTuple):
 
 def findings_of(evidence: Sequence[Evidence], declared: frozenset[str], policy: Policy) -> tuple[FoundSpan, ...]:
     """All findings of a record, one `Evidence` per segment, in order of place; `kept` as if nothing was replaced yet."""
-    found: set[FoundSpan] = set()
+    found: list[FoundSpan] = []
     for index, here in enumerate(evidence):
-        if here.spans or here.links or here.suppressed:
-            found.update(_Segment(index, here, declared, policy).findings(here.spans))
-    return tuple(sorted(found, key=_order))
+        for (start, end), things in _apart(here):
+            if one := _of_one_thing(things, index, declared, policy):
+                found.append(one)
+            else:
+                found += _Overlap(index, here.within(start, end), declared, policy).findings()
+    return tuple(found)
 
 
-def _order(found: FoundSpan) -> tuple[int, int, int, str, str, float]:
-    return found.segment, found.start, -found.end_exclusive, found.entity_type, found.recognizer, found.score
+def _apart(evidence: Evidence) -> Iterator[tuple[Interval, list[Span | Link]]]:
+    """A segment's evidence, place by place. What overlaps comes together, as it may say something of each other."""
+    at: dict[Interval, list[Span | Link]] = {}
+    for span in evidence.spans:
+        at.setdefault((span.start, span.end_exclusive), []).append(span)
+    for links in (evidence.links, evidence.suppressed):
+        for link in links:
+            at.setdefault((link.start, link.end_exclusive), []).append(link)
+    things: list[Span | Link] = []
+    begin = until = 0
+    for start, end in sorted(at):
+        if things and until <= start < end:  # an empty place belongs to what it touches
+            yield (begin, until), things
+            things = []
+        begin, until = (begin, max(until, end)) if things else (start, end)
+        until += until == start
+        things = things + at[start, end] if things else at[start, end]
+    if things:
+        yield (begin, until), things
 
 
-class _Segment:
-    """The links of one segment, sorted by whose they are, and what was found so far."""
+def _of_one_thing(
+    things: Sequence[Span | Link], index: int, declared: frozenset[str], policy: Policy
+) -> FoundSpan | None:
+    """What `_Overlap` would find, at less cost, of a span that counts, of a link, or of both of one kind in one place."""
+    first, last = things[0], things[-1]
+    said: _Said = first if isinstance(first, Span) else _as_span(first)
+    if len(things) > 2 or said[1] == said[2] or said[3] < policy.min_score:
+        return None
+    if isinstance(last, Span):
+        return _found(index, last, "unknown", frozenset(), policy) if first is last else None
+    if first is not last and (isinstance(first, Link) or said[:3] != _as_span(last)[:3]):
+        return None
+    people = last.subject_keys
+    if people.isdisjoint(declared):
+        return _found(index, said, "other", people, policy, ambiguous=last.ambiguous and last.kind == "name")
+    return _found(index, said, "declared", people & declared, policy)
+
+
+class _Overlap:
+    """Spans and links that overlap, the links sorted by whose they are, and what was found so far."""
 
     def __init__(self, index: int, evidence: Evidence, declared: frozenset[str], policy: Policy) -> None:
-        self._index, self._declared, self._policy = index, declared, policy
+        self._index, self._declared, self._policy, self._spans = index, declared, policy, evidence.spans
         others = [link for link in evidence.links if link.subject_keys.isdisjoint(declared)]
         if evidence.suppressed:
             known = {(link.place, link.kind) for link in others}
@@ -102,8 +150,9 @@ class _Segment:
         ]
         self._standing: dict[tuple[bool, str], list[Interval]] = {}
 
-    def findings(self, spans: Iterable[Span]) -> list[FoundSpan]:
-        found = [self._of_span(span) for span in spans if span.score >= self._policy.min_score]
+    def findings(self) -> list[FoundSpan]:
+        """In order of place."""
+        found = [self._of_span(span) for span in self._spans if span.score >= self._policy.min_score]
         for link in self._own:
             found += self._of_own(link)
         own_places = clusters(link.place for link in self._own)
@@ -111,7 +160,7 @@ class _Segment:
         for link in self._others:
             if not self._part_of_structured(link) and not _inside_any(link.place, places):
                 found += self._of_other(link, own_places)
-        return found
+        return sorted(set(found), key=_order)
 
     def _of_span(self, span: Span) -> FoundSpan:
         start, end = span.start, span.end_exclusive
@@ -142,24 +191,34 @@ class _Segment:
         standing = self._standing.get((declared, TYPE_OF[kind]), ())
         return any(start <= place[0] and place[1] <= end for start, end in standing)
 
-    def _found(self, span: Span, whose: _Whose, people: frozenset[str], *, ambiguous: bool = False) -> FoundSpan:
-        declared = whose == "declared"
-        place = span.start, span.end_exclusive
-        self._standing.setdefault((declared, span.entity_type), []).append(place)
-        action = _action(self._policy, span, whose, ambiguous=ambiguous)
-        return FoundSpan(
-            self._index, *place, span.entity_type, span.score, action, people, declared, span.recognizer, ambiguous,
-            None if action == "redact" else place,
-        )  # fmt: skip
+    def _found(self, span: _Said, whose: _Whose, people: frozenset[str], *, ambiguous: bool = False) -> FoundSpan:
+        entity_type, start, end, *_ = span
+        self._standing.setdefault((whose == "declared", entity_type), []).append((start, end))
+        return _found(self._index, span, whose, people, self._policy, ambiguous=ambiguous)
 
 
-def _action(policy: Policy, span: Span, whose: _Whose, *, ambiguous: bool) -> Action:
-    if span.entity_type == ART9_LEXICON:
+def _order(found: FoundSpan) -> tuple[int, int, str, str, float]:
+    return found.start, -found.end_exclusive, found.entity_type, found.recognizer, found.score
+
+
+def _found(
+    index: int, span: _Said, whose: _Whose, people: frozenset[str], policy: Policy, *, ambiguous: bool = False
+) -> FoundSpan:
+    entity_type, start, end, score, recognizer = span
+    action = _action(policy, entity_type, score, whose, ambiguous=ambiguous)
+    return FoundSpan(
+        index, start, end, entity_type, score, action, people, whose == "declared", recognizer, ambiguous,
+        None if action == "redact" else (start, end),
+    )  # fmt: skip
+
+
+def _action(policy: Policy, entity_type: str, score: float, whose: _Whose, *, ambiguous: bool) -> Action:
+    if entity_type == ART9_LEXICON:
         return policy.art9.action
-    rule = policy.entities.get(span.entity_type)
+    rule = policy.entities.get(entity_type)
     if rule is None:
         return policy.default
-    if span.score < rule.min_score:
+    if score < rule.min_score:
         return rule.weak_action
     if ambiguous:
         return policy.ambiguous_name
@@ -169,8 +228,11 @@ def _action(policy: Policy, span: Span, whose: _Whose, *, ambiguous: bool) -> Ac
     return other or rule.action
 
 
-def _as_span(link: Link, piece: Interval | None = None) -> Span:
-    return Span(TYPE_OF[link.kind], *(piece or link.place), 1.0, "register" if link.subject_keys else "suppression")
+def _as_span(link: Link, piece: Interval | None = None) -> _Said:
+    start, end, kind, people, _ = link
+    if piece is not None:
+        start, end = piece
+    return TYPE_OF[kind], start, end, 1.0, "register" if people else "suppression"
 
 
 def _people(links: Sequence[Link]) -> frozenset[str]:

@@ -44,9 +44,10 @@ _PHONE_RUN = re.compile(
     r"\d(?<!\w\d)"
     r"[\d\s().\-/\u2010-\u2015\u2212\uff08\uff09\uff0d-\uff0f\u00ad\u200b\u2060\ufeff]{4,60}\d(?!\w)"
 )
+_SHORTEST_RUN = b"\1" * 6
+_IN_PHONE_RUN = bytes(c.isdigit() or c.isspace() or c in "().-/" for c in map(chr, range(128))) + bytes(128)
 _PHONE_TOKEN = re.compile(r"[^\s/\uff0f]+")
 _SIGNS = "+(\uff0b\uff08"
-_WORD_CHARACTER = re.compile(r"\w")
 _PHONE_TOKENS = 6
 _PHONE_DIGITS = range(7, 18)
 _NOT_DIGITS = bytes(set(range(128)) - set(b"0123456789"))
@@ -103,9 +104,11 @@ def canonical_identifier(identifier: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _canonical_phone(value: str, regions: tuple[str, ...]) -> str:
-    readings = list(_readings_in_order(value.strip(), regions))
+    readings = list(_readings_in_order(value, regions))
     if not readings:
         raise WrongUsage("A value given as phone cannot be one.", hint="Write it with its country: +44 20 7946 0958.")
+    if len(readings) == 1:
+        return readings[0][0]
     from phonenumbers import is_valid_number
 
     return next((e164 for e164, number in readings if is_valid_number(number)), readings[0][0])
@@ -118,22 +121,29 @@ def phone_readings(value: str, regions: tuple[str, ...]) -> frozenset[str]:
 
 
 def _readings_in_order(value: str, regions: tuple[str, ...]) -> Iterator[tuple[str, PhoneNumber]]:
+    # phonenumbers knows few kinds of space and takes the others for the number's end
+    folded = folded_text(value).strip()
+    for region in regions:
+        reading = _reading(folded, region)
+        if reading is None:
+            continue
+        if reading[0]:
+            yield reading
+        if folded.startswith("+"):
+            break
+
+
+@lru_cache(maxsize=8192)
+def _reading(folded: str, region: str) -> tuple[str, PhoneNumber] | None:
+    """The number that a spelling is in a region, and its E.164, empty if there can be no such number."""
     import phonenumbers
 
-    value = folded_text(
-        value
-    ).strip()  # phonenumbers knows few kinds of space and takes the others for the number's end
-    for region in regions:
-        try:
-            number = phonenumbers.parse(value, region)
-        except phonenumbers.NumberParseException:
-            continue
-        if phonenumbers.is_possible_number(number):
-            e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-            if len(e164) > _PHONE_DIGITS.start:
-                yield e164, number
-        if value.startswith("+"):
-            break
+    try:
+        number = phonenumbers.parse(folded, region)
+    except phonenumbers.NumberParseException:
+        return None
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return (e164 if phonenumbers.is_possible_number(number) and len(e164) > _PHONE_DIGITS.start else ""), number
 
 
 @lru_cache(maxsize=4096)
@@ -166,9 +176,18 @@ def phone_runs(text: str) -> Iterator[tuple[int, str]]:
 
     A run is all that its windows depend on: `phone_windows(run)` are the text's windows in it.
     """
-    for run in _PHONE_RUN.finditer(text):
-        start = _with_sign(text, run.start())
-        yield start, text[start : run.end()]
+    for start, end in _ascii_runs(text) if text.isascii() else map(re.Match.span, _PHONE_RUN.finditer(text)):
+        with_sign = _with_sign(text, start)
+        yield with_sign, text[with_sign:end]
+
+
+def _ascii_runs(text: str) -> Iterator[tuple[int, int]]:
+    """The spans of `_PHONE_RUN`: looked for where six characters that may be in a run follow each other, and nowhere else."""
+    written = text.encode().translate(_IN_PHONE_RUN)
+    end = 0
+    while (at := written.find(_SHORTEST_RUN, end)) >= 0 and (run := _PHONE_RUN.search(text, at)):
+        start, end = run.span()
+        yield start, end
 
 
 def phone_windows(text: str) -> Iterator[tuple[int, int, str]]:
@@ -186,8 +205,10 @@ def phone_windows(text: str) -> Iterator[tuple[int, int, str]]:
 
 def _with_sign(text: str, start: int) -> int:
     """Where a number starts whose first digit is here: at a + or parenthesis right before it, unless a word goes on there."""
-    before, sign = text[max(start - 2, 0) : max(start - 1, 0)], text[max(start - 1, 0) : start]
-    return start - 1 if sign and sign in _SIGNS and not _WORD_CHARACTER.match(before) else start
+    if start and text[start - 1] in _SIGNS:
+        goes_on = start > 1 and (text[start - 2].isalnum() or text[start - 2] == "_")
+        return start if goes_on else start - 1
+    return start
 
 
 def ascii_digits(text: str) -> str:

@@ -43,7 +43,11 @@ def _mac(key: bytes, message: bytes) -> str:
 
 def _framed(*parts: str) -> bytes:
     """Length-framed UTF-8, so that ("ab", "c") and ("a", "bc") never collide."""
-    return b"".join([len(encoded).to_bytes(8, "big") + encoded for encoded in map(str.encode, parts)])
+    framed: list[bytes] = []
+    for part in parts:
+        encoded = part.encode()
+        framed += len(encoded).to_bytes(8, "big"), encoded
+    return b"".join(framed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,10 @@ class Keyring:
     def form_mac(self) -> PairMac:
         """`form` by itself."""
         return PairMac(self.derive("form"))
+
+    def finding_mac(self) -> PairMac:
+        """Digests of what was found, by entity type and normalised value."""
+        return PairMac(self.derive("finding"))
 
     def cue_mac(self) -> PairMac:
         """Digests of pieces of forms, of which the suppression list keeps a few bits (`lineage.cues`)."""

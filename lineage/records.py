@@ -113,12 +113,13 @@ def canonical_bytes(content: Content) -> bytes:
     Raises:
         rfc8785.CanonicalizationError: a string holds half a surrogate pair.
     """
-    body = content.as_json()
     try:
         # The same bytes, of a chat in a fifth of the time. Numbers and keys beyond ASCII would differ; a content has neither.
-        return _JSON.encode(body).encode()
+        if isinstance(content, PlainText):
+            return f'{{"text":{_JSON.encode(content.text)}}}'.encode()
+        return _JSON.encode(content.as_json()).encode()
     except UnicodeEncodeError:
-        return rfc8785.dumps(body)  # type: ignore[arg-type]  # which says why not
+        return rfc8785.dumps(content.as_json())  # type: ignore[arg-type]  # which says why not
 
 
 def content_from_json(fields: dict[str, object]) -> Content:

@@ -16,7 +16,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import ahocorasick_rs
 import rfc8785
@@ -70,7 +70,7 @@ class Link(NamedTuple):
 
 
 # (start, end_exclusive, kind, subject key or "" when only suppressed)
-_Match = tuple[int, int, FormKind, str]
+_Match: TypeAlias = tuple[int, int, FormKind, str]
 
 
 class RegisterIndex:
@@ -105,12 +105,16 @@ class RegisterIndex:
 
     def link(self, text: str) -> tuple[Link, ...]:
         """Every known person's forms in the text, in order of position. Spans address `text` itself."""
-        matches = [
-            *self._written.matches(text, fold),
-            *self._accounts.matches(text, squeeze),
-            *((start, end, "phone", who) for start, end, who in self._phones.matches(text)),
-        ]
-        return _merged(leftmost_longest(matches))
+        links = self._written.links(text, fold) + self._accounts.links(text, squeeze)
+        links += [Link(s, e, "phone", people, len(people) > 1) for s, e, people in self._phones.matches(text)]
+        links.sort()
+        standing: list[Link] = []
+        for first, more in _overlapping(links):
+            if not more or _stands_for_all(first, more):
+                standing.append(first)
+            else:
+                standing += _merged(leftmost_longest([(*k[:3], who) for k in (first, *more) for who in k.subject_keys]))
+        return tuple(standing)
 
     def digest(self, key: bytes) -> str:
         """HMAC-SHA256 (hex) over the canonical register: equal registers, in any order, have equal digests."""
@@ -122,19 +126,21 @@ class _Automaton:
     """Aho-Corasick over canonical forms: all matches, overlapping ones too, that stand at word edges."""
 
     def __init__(self, entries: list[tuple[FormKind, str, set[str]]]) -> None:
-        self._entries = entries
+        self._entries = [(kind, frozenset(subjects), len(subjects) > 1) for kind, _, subjects in entries]
         self._search = ahocorasick_rs.AhoCorasick([form for _, form, _ in entries]) if entries else None
 
-    def matches(self, text: str, view: Callable[[str], Folded]) -> Iterator[_Match]:
+    def links(self, text: str, view: Callable[[str], Folded]) -> list[Link]:
+        """One for each form and place."""
         if self._search is None:
-            return
+            return []
         folded = view(text)
+        found: list[Link] = []
         for index, folded_start, folded_end in self._search.find_matches_as_indexes(folded.text, overlapping=True):
-            kind, _, subjects = self._entries[index]
+            kind, subjects, ambiguous = self._entries[index]
             start, end = folded.original_span(folded_start, folded_end)
             if _at_edges(text, start, end, kind):
-                for subject_key in subjects:
-                    yield start, end, kind, subject_key
+                found.append(Link(start, end, kind, subjects, ambiguous))
+        return found
 
 
 def form_of_identifier(subject_key: str, identifier: str) -> RegisterForm | None:
@@ -158,6 +164,22 @@ def form_of_identifier(subject_key: str, identifier: str) -> RegisterForm | None
     return RegisterForm(subject_key, kind, identifier)
 
 
+def _overlapping(links: list[Link]) -> Iterator[tuple[Link, list[Link]]]:
+    """Links in order of place, each with those that overlap it or one of them."""
+    at = 0
+    while at < len(links):
+        first, begin = links[at], at
+        until, at = first[1], at + 1
+        while at < len(links) and links[at][0] < until:
+            until, at = max(until, links[at][1]), at + 1
+        yield first, links[begin + 1 : at]
+
+
+def _stands_for_all(first: Link, more: list[Link]) -> bool:
+    """Whether the first link is the leftmost and longest of each of the people."""
+    return all(link[1] <= first[1] and link[3] <= first[3] for link in more)
+
+
 def leftmost_longest(matches: list[_Match]) -> Iterator[_Match]:
     """Of each subject's matches those that stand when the first one wins, of several that start together the longest."""
     taken_until: dict[str, int] = {}
@@ -171,28 +193,26 @@ def _by_place(match: _Match) -> tuple[int, int, FormKind]:
     return match[0], -match[1], match[2]
 
 
-def _merged(matches: Iterable[_Match]) -> tuple[Link, ...]:
+def _merged(matches: Iterable[_Match]) -> list[Link]:
     subjects: dict[tuple[int, int, FormKind], set[str]] = {}
     for start, end, kind, subject_key in matches:
         subjects.setdefault((start, end, kind), set()).add(subject_key)
-    return tuple(Link(*place, frozenset(people), len(people) > 1) for place, people in sorted(subjects.items()))
+    return [Link(*place, frozenset(people), len(people) > 1) for place, people in sorted(subjects.items())]
 
 
 def _at_edges(text: str, start: int, end: int, kind: FormKind) -> bool:
     """Whether nothing before or after the span continues it. Scripts that write without spaces have no such edges."""
-    before, after = text[start - 1 : start], text[end : end + 2]
+    before, after = text[start - 1 : start], text[end : end + 1]
     if kind == "email":
-        inside = before in {"_", ".", "+", "-", "%"} or after[:1] in {"_", "-"} or _is_dot_and_letter(after)
-        return not inside and not before.isalnum() and not after[:1].isalnum()
-    return not _joined(before, text[start]) and not _joined(text[end - 1], after[:1])
-
-
-def _is_dot_and_letter(after: str) -> bool:
-    return len(after) == 2 and after[0] == "." and after[1].isalnum()
+        goes_on = after in {"_", "-"} or (after == "." and text[end + 1 : end + 2].isalnum())
+        return not goes_on and before not in {"_", ".", "+", "-", "%"} and not before.isalnum() and not after.isalnum()
+    return not (before.isalnum() and _joined(before, text[start])) and not (
+        after.isalnum() and _joined(text[end - 1], after)
+    )
 
 
 def _joined(left: str, right: str) -> bool:
-    """Whether two letters or digits stand side by side; most of what stands beside a form is a space, and asked first."""
+    """Whether two letters or digits stand side by side."""
     return (
         right.isalnum()
         and left.isalnum()

@@ -13,9 +13,8 @@ from typing import TypeAlias
 
 from sqlmodel import Session, col, select
 
-from lineage.admit import Decision, finding_value
+from lineage.admit import Decision, finding_digests
 from lineage.catalog import GateStamp, Judged
-from lineage.findings import FoundSpan
 from lineage.keyring import Keyring
 from lineage.manifests import ever_learnt
 from lineage.records import TrainingRecord, canonical_bytes
@@ -53,11 +52,8 @@ def _released_as_seen(session: Session, record: TrainingRecord, decision: Decisi
         FindingRow.record_id == record.record_id, FindingRow.action == "quarantine"
     )
     seen = set(session.exec(query).all())
-    return all((f.entity_type, _value_hmac(record, f, keyring)) in seen for f in stopping)
-
-
-def _value_hmac(record: TrainingRecord, found: FoundSpan, keyring: Keyring) -> str:
-    return keyring.mac("finding", found.entity_type, finding_value(record.content, found))
+    digests = finding_digests(record.content, stopping, keyring.finding_mac())
+    return seen.issuperset(zip((f.entity_type for f in stopping), digests, strict=True))
 
 
 def keep_stamped(session: Session, record_ids: Sequence[str], *, stamp: GateStamp) -> None:

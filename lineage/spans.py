@@ -77,10 +77,15 @@ class Moves:
         start, end = interval
         return self._place(start, is_end=False), self._place(end, is_end=True)
 
-    def within_a_part(self, interval: Interval) -> bool:
-        """Whether one part holds the whole interval, which is not empty."""
-        part = bisect_right(self._ends, interval[0])
-        return part < len(self._parts) and self._parts[part][0][0] <= interval[0] and interval[1] <= self._ends[part]
+    def standing(self, interval: Interval) -> Interval:
+        """As `moved`; but an empty place if one part holds the whole interval, which is not empty."""
+        start, end = interval
+        part = bisect_right(self._ends, start)  # the first part that ends behind the start
+        if part == len(self._parts) or self._parts[part][0][0] >= end:
+            return start + self._shifts[part], end + self._shifts[part]
+        begin, stop = self.moved(interval)
+        held = self._parts[part][0][0] <= start and end <= self._ends[part]
+        return begin, begin if held else stop
 
     def _place(self, position: int, *, is_end: bool) -> int:
         part = bisect_right(self._ends, position)  # the first part that ends behind the position

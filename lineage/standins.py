@@ -52,15 +52,13 @@ def redacted(
         parts.append(list(_parts(segment, here, policy, pseudonym)))
     kept = content.with_segments([replaced(s, p) for s, p in zip(segments, parts, strict=True)])
     moves = [Moves(p) for p in parts]
-    return kept, tuple(
-        [f if f.action == "redact" else f._replace(kept=_place(f.interval, moves[f.segment])) for f in findings]
-    )
+    return kept, tuple([f if f.action == "redact" else _moved(f, moves[f.segment]) for f in findings])
 
 
-def _place(interval: Interval, moves: Moves) -> Interval:
-    """Where a finding that was not redacted stands now; an empty place if what it found was taken out by others."""
-    start, end = moves.moved(interval)
-    return start, start if moves.within_a_part(interval) else end
+def _moved(found: FoundSpan, moves: Moves) -> FoundSpan:
+    """A finding that was not redacted, where it stands now: in an empty place if what it found was taken out by others."""
+    place = moves.standing(found.interval)
+    return found if place == found.kept else FoundSpan(*found[:-1], place)  # a third of what `_replace` costs
 
 
 def _parts(

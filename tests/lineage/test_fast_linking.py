@@ -17,7 +17,7 @@ from plain_suppression import plain_links
 
 from lineage import phonebook, register
 from lineage.folding import fold, squeeze
-from lineage.forms import DEFAULT_REGIONS, normal_forms, phone_windows
+from lineage.forms import DEFAULT_REGIONS, normal_forms, phone_readings, phone_windows
 from lineage.keyring import Keyring
 from lineage.register import RegisterForm, RegisterIndex
 from lineage.suppression import SuppressionList
@@ -124,3 +124,16 @@ def test_digests_are_hmac_sha_256_over_framed_parts(purpose, part):
     assert KEYRING.mac(purpose, part) == hmac.new(KEYRING.derive(purpose), framed, hashlib.sha256).hexdigest()
     assert KEYRING.form_mac()(purpose, part) == KEYRING.form(purpose, part) == KEYRING.mac("form", purpose, part)
     assert "key" not in repr(KEYRING.form_mac())
+
+
+def test_a_number_in_the_international_format_reads_as_itself():
+    """Which is why it is not read: example numbers of every region and type, and some beside each."""
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        for kind in range(11):
+            example = phonenumbers.example_number_for_type(region, kind)
+            for spelling in {phonenumbers.format_number(example, style) for style in (0, 1)} if example else ():
+                written = "+" + "".join(filter(str.isdigit, spelling))
+                for number in phone_readings(spelling, DEFAULT_REGIONS) & {written}:
+                    assert phone_readings(number, DEFAULT_REGIONS) == {number}
+                    index = RegisterIndex([RegisterForm("a", "phone", number)])
+                    assert [link.place for link in index.link(spelling)] == [(0, len(spelling))]
