@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import sqlite3
 from base64 import b64decode
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,7 @@ from stream_books import (
 )
 from test_bytes import ciphertexts, every_key, opens
 
-from lineage import signing, verify
+from lineage import desk, signing, verify
 from lineage.access import find_actor
 from lineage.bytescan import scan_bytes
 from lineage.case import CaseFile, CaseView, Stage
@@ -48,6 +50,7 @@ from pipelines.purging import purge_case
 from pipelines.rechecking import further
 
 PERSON, WRITER, *OTHERS = POOL[:8]
+STRANGER = POOL[9]
 PLAN = PLANS[0]
 
 
@@ -215,6 +218,46 @@ def test_a_purge_that_only_stands_in_the_journal_searches_again(world: World, mo
     world.execute()
     purge_case(world.workspace, world.case_id)
     assert world.case().stage == Stage.PURGED
+
+
+def test_who_is_registered_after_the_approval_reopens_the_case(world: World) -> None:
+    """The contract was of a stranger's mentions; whose register entry goes with them nobody has approved."""
+    world.bring(row_about(WRITER, random.Random(6), other=STRANGER))
+    with world.workspace.database.reader() as session:
+        ines = find_actor(session, "ines")
+    asked = desk.Intake([STRANGER.name], "b", "portal", date(2026, 1, 31))
+    world.case_id = desk.file_case(world.workspace, asked, actor=ines, now=datetime.now(UTC)).id
+    approve_anew(world.workspace, world.case_id)
+    world.execute()
+    register(world.workspace, [STRANGER])
+    stored = world.stored()
+    with pytest.raises(RefusedByRule, match="The person was registered after the preview was approved"):
+        purge_case(world.workspace, world.case_id)
+    assert world.case().stage == Stage.ASSESSMENT
+    assert world.stored() == stored
+    approve_anew(world.workspace, world.case_id)
+    world.execute()
+    assert keys_destroyed(world) == 2, "the former text's and the register entry's"
+    assert world.case().stage == Stage.PURGED
+    assert not scan_bytes(world.folder / ".lethe", [STRANGER.name, STRANGER.account]).hits
+
+
+def test_a_purge_counts_the_keys_that_it_destroyed(world: World) -> None:
+    assert keys_destroyed(world) == 3, "two records' and the register entry's"
+
+
+def keys_destroyed(world: World) -> int:
+    """By a purge, as its evidence says; counted again in the key store, where the case's own key, which goes last, is gone too."""
+    before = keys_of(world.folder)
+    counted = purge_case(world.workspace, world.case_id)["keys"]
+    assert counted == len(before) - len(keys_of(world.folder)) - 1
+    return counted
+
+
+def keys_of(folder: Path) -> set[str]:
+    """The names of all keys in the key store, asked from outside."""
+    with closing(sqlite3.connect(folder / ".lethe" / "keys.db")) as keys:
+        return {name for (name,) in keys.execute("SELECT name FROM data_key")}
 
 
 def test_a_mention_that_came_in_as_a_constant_needs_no_further_round(world: World) -> None:
