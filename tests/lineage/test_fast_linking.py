@@ -61,7 +61,10 @@ text = st.lists(st.one_of(spelt(), odd_text), max_size=8).flatmap(
 def plainly():
     """Linking without its shortcuts."""
     with (
-        patch.multiple(register, fold=plain_fold, squeeze=plain_squeeze, _joined=plain_joined),
+        patch.multiple(
+            register, fold=plain_fold, squeeze=plain_squeeze, _joined=plain_joined,
+            _overlapping=lambda links: [(links[0], links[1:])] if links else [], _stands_for_all=lambda *_: False,
+        ),
         patch.multiple(
             phonebook, phone_runs=whole_text, phone_windows=plain_phone_windows, regions_that_may_read=every_region,
             _has_ending=lambda *_: True,
