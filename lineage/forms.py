@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from lineage.errors import WrongUsage
 from lineage.folding import folded_text, squeezed_text
@@ -151,24 +151,39 @@ def regions_that_may_read(digits: str, regions: tuple[str, ...], numbers: tuple[
     """The regions in which a spelling without a leading + can be one of these E.164 numbers.
 
     A national spelling is a number of the region's own country; only a spelling that begins like an international prefix
-    (00, 011, ...) may be one of another.
+    (00, 011, ...) may be one of another. It has all digits of the number behind the country code, except in regions where
+    numbers of one's own area are shorter.
     """
     return tuple(region for region in regions if _may_read(_dialling(region), digits, numbers))
 
 
-def _may_read(dialling: tuple[str, re.Pattern[str] | None], digits: str, wanted: tuple[str, ...]) -> bool:
-    country, prefix = dialling
-    return any(number.startswith(country) for number in wanted) or bool(prefix and prefix.match(digits))
+class _Dialling(NamedTuple):
+    """How a region writes numbers: its country code with its +, what an international call from there begins with, and
+    whether a national spelling may leave digits of the number out."""
+
+    country: str
+    prefix: re.Pattern[str] | None
+    leaves_out: bool
+
+
+def _may_read(dialling: _Dialling, digits: str, wanted: tuple[str, ...]) -> bool:
+    country, prefix, leaves_out = dialling
+    own = [number for number in wanted if number.startswith(country)]
+    if own and (leaves_out or any(len(number) - len(country) <= len(digits) for number in own)):
+        return True
+    return bool(prefix and prefix.match(digits))
 
 
 @lru_cache(maxsize=512)
-def _dialling(region: str) -> tuple[str, re.Pattern[str] | None]:
-    """The region's country code with its +, and what an international call from there begins with."""
+def _dialling(region: str) -> _Dialling:
     import phonenumbers
 
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region, None)
     prefix = metadata.international_prefix if metadata else None
-    return f"+{phonenumbers.country_code_for_region(region)}", re.compile(prefix) if prefix else None
+    leaves_out = bool(metadata and metadata.national_prefix_transform_rule)
+    return _Dialling(
+        f"+{phonenumbers.country_code_for_region(region)}", re.compile(prefix) if prefix else None, leaves_out
+    )
 
 
 def phone_runs(text: str) -> Iterator[tuple[int, str]]:

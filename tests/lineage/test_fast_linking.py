@@ -17,7 +17,7 @@ from plain_suppression import plain_links
 
 from lineage import phonebook, register
 from lineage.folding import fold, squeeze
-from lineage.forms import DEFAULT_REGIONS, normal_forms, phone_readings, phone_windows
+from lineage.forms import DEFAULT_REGIONS, normal_forms, phone_readings, phone_windows, regions_that_may_read
 from lineage.keyring import Keyring
 from lineage.register import RegisterForm, RegisterIndex
 from lineage.suppression import SuppressionList
@@ -140,3 +140,16 @@ def test_a_number_in_the_international_format_reads_as_itself():
                     assert phone_readings(number, DEFAULT_REGIONS) == {number}
                     index = RegisterIndex([RegisterForm("a", "phone", number)])
                     assert [link.place for link in index.link(spelling)] == [(0, len(spelling))]
+
+
+def test_no_region_reads_fewer_digits_than_the_number_has_unless_it_leaves_some_out():
+    """Which is why such spellings are not read: ends of every region's example numbers, with what may stand before them."""
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        for kind in range(11):
+            example = phonenumbers.example_number_for_type(region, kind)
+            if example is None:
+                continue
+            e164, digits = phonenumbers.format_number(example, 0), phonenumbers.national_significant_number(example)
+            for spelling in {before + digits[cut:] for cut in (1, 2, 3) for before in ("", "0", "1", "8")}:
+                if len(spelling) < len(digits) and e164 in phone_readings(spelling, (region,)):
+                    assert regions_that_may_read(spelling, (region,), (e164,)) == (region,)
