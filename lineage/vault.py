@@ -105,6 +105,14 @@ class KeyStore:
         older = {name for name in versions if name.removeprefix("record:").rpartition("/")[0] in wanted}
         return self.shred({record_key(record_id) for record_id in wanted} | older)
 
+    def holding(self, names: Iterable[str]) -> set[str]:
+        """Those of the names that have a key, which is not opened."""
+        found: set[str] = set()
+        with self._database.reader() as session:
+            for chunk in in_chunks(sorted(set(names))):
+                found |= set(session.scalars(select(_KEYS.c.name).where(_KEYS.c.name.in_(chunk))).all())
+        return found
+
     def _find(self, names: set[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
         with self._database.reader() as session:
