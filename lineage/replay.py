@@ -10,7 +10,7 @@ Law: after the replay the workspace is as the purge had left it, and no record o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +25,7 @@ from lineage.evidence import has_evidence
 from lineage.renewal import keys_left, old_keys
 from lineage.tables import CaseRow, RecordRow, RecordSubjectRow, SubjectRow
 from lineage.tombstones import Marks
-from lineage.vault import KeyStore, record_key
+from lineage.vault import KeyStore
 
 if TYPE_CHECKING:
     from lineage.workspace import Workspace
@@ -88,18 +88,43 @@ def require_replayed(workspace: Workspace) -> None:
 
 
 def pending(path: Path, session: Session, *, keystore: KeyStore | None = None) -> list[Pending]:
-    """The erasures of a journal that this database, or this key store, has not seen; oldest first."""
-    found: list[Pending] = []
+    """The erasures of a journal that this database, or this key store, has not seen; oldest first, those of rows before keys."""
     told = erasures(path)
     cases = _cases(session, {erasure.case_id for erasure in told})
-    for erasure in told:
-        case = cases.get(erasure.case_id)
-        if _is_done(session, erasure, case):
-            names = keystore.holding(_dead_names(session, erasure, case)) if keystore else ()
-            found += [Pending(erasure, "keys", tuple(sorted(names)))] if names else []
-        elif _is_undone(erasure, case):
-            found.append(Pending(erasure, "rows"))
+    done = [erasure for erasure in told if _is_done(session, erasure, cases.get(erasure.case_id))]
+    undone = [e for e in told if e not in done and _is_undone(e, cases.get(e.case_id))]
+    back = _keys_back(session, keystore, done, cases) if keystore else []
+    return [*(Pending(erasure, "rows") for erasure in undone), *back]
+
+
+def _keys_back(
+    session: Session, keystore: KeyStore, done: Sequence[Erasure], cases: Mapping[str, CaseRow]
+) -> list[Pending]:
+    """The finished erasures of which the key store has a key again."""
+    over = [
+        e for e in done if e.case_id not in cases or cases[e.case_id].stage in DESTROYED
+    ]  # the purge is not at work
+    records = keystore.of_records({record_id for erasure in over for record_id in erasure.record_ids})
+    others = keystore.holding({name for erasure in over for name in _own_names(erasure)})
+    found = []
+    for erasure in over:
+        ids, own = set(erasure.record_ids), others & _own_names(erasure)
+        of_it = {name for name in records if _record_of(name) in ids}
+        back = _dead(session, erasure, cases.get(erasure.case_id), of_it | own) if of_it | own else set()
+        if erasure.redacted_ids:
+            back |= keystore.holding(old_keys(session, erasure.redacted_ids) - set(keys_left(session)))
+        found += [Pending(erasure, "keys", tuple(sorted(back)))] if back else []
     return found
+
+
+def _record_of(name: str) -> str:
+    """The record that a key's name is about, whichever version."""
+    return name.removeprefix("record:").partition("/")[0]
+
+
+def _own_names(erasure: Erasure) -> set[str]:
+    """The keys of the person and of the case."""
+    return {f"case:{erasure.case_id}"} | ({f"subject:{erasure.subject_key}"} if erasure.subject_key else set())
 
 
 def erasures(path: Path) -> list[Erasure]:
@@ -153,21 +178,18 @@ def _is_undone(erasure: Erasure, case: CaseRow | None) -> bool:
     return "" in erasure.kinds and not at_work and not case.reopen_reason
 
 
-def _dead_names(session: Session, erasure: Erasure, case: CaseRow | None) -> set[str]:
-    """Keys that the purge shredded and nothing needs now. Who came back as a new matter, under the same id, has one again.
+def _dead(session: Session, erasure: Erasure, case: CaseRow | None, held: Collection[str]) -> set[str]:
+    """Those of the keys that nothing needs now. Who came back as a new matter, under the same id, has one again.
 
-    A case that is not signed yet may have its own key: a crash came before the purge's last step, and signing is the next.
+    A case that is not signed yet may have its own: a crash came before the purge's last step, and signing is the next.
     """
-    if case is not None and case.stage not in DESTROYED:
-        return set()  # the purge is at work
-    held: set[str] = set()
+    alive = {f"case:{erasure.case_id}"} if case is not None and case.stage == Stage.PURGED else set()
+    if erasure.subject_key and session.get(SubjectRow, erasure.subject_key) is not None:
+        alive.add(f"subject:{erasure.subject_key}")
+    back: set[str] = set()
     for chunk in in_chunks(erasure.record_ids):
-        held |= set(session.exec(select(RecordRow.id).where(col(RecordRow.id).in_(chunk))).all())
-    names = {record_key(record_id) for record_id in erasure.record_ids if record_id not in held}
-    names |= old_keys(session, erasure.redacted_ids) - set(keys_left(session))
-    if erasure.subject_key and session.get(SubjectRow, erasure.subject_key) is None:
-        names.add(f"subject:{erasure.subject_key}")
-    return names if case is not None and case.stage == Stage.PURGED else names | {f"case:{erasure.case_id}"}
+        back |= set(session.exec(select(RecordRow.id).where(col(RecordRow.id).in_(chunk))).all())
+    return {name for name in held if name not in alive and _record_of(name) not in back}
 
 
 def reach_of(session: Session, erasure: Erasure) -> Reached:
