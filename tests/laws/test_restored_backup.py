@@ -281,7 +281,14 @@ def test_a_journal_of_an_older_version_is_replayed_from_what_the_backup_says(wor
     journal.write_text(json.dumps({name: line[name] for name in old}) + "\n")
     workspace, _ = replayed(folder)
     assert person_in(workspace) == NOBODY
-    assert everything(workspace) == everything(open_workspace(world.folder))
+    ours, theirs = everything(workspace), everything(open_workspace(world.folder))
+    if (
+        moment == "before they asked"
+    ):  # nobody knows any more what they gave with the request; the register does not have it
+        for name in ("SuppressionRow", "CueRow"):
+            assert [row for row in ours.pop(name) if row not in theirs[name]] == []
+            del theirs[name]
+    assert ours == theirs
 
 
 def test_who_was_let_in_again_is_not_kept_out_by_a_replay(world, tmp_path):
