@@ -310,6 +310,17 @@ class CaseFile:
         self._row.subject_key, self._row.supplied = None, None
         return self._move(Stage.PURGED, now=now, **payload)
 
+    def replayed(self, purge_digest: str, *, now: datetime) -> CaseView:
+        """A restored backup had brought this purged case back to an earlier stage; it is purged again (`lineage.replay`).
+
+        A legal hold in the backup is older than the purge, which no hold stopped.
+        """
+        if Stage(self._row.stage) in DESTROYED:
+            return self.view
+        self._row.subject_key, self._row.supplied, self._row.hold_reason, self._row.problem = None, None, "", ""
+        self._row.evidence_digest = self._row.purge_digest = purge_digest
+        return self._move(Stage.PURGED, now=now, replayed=purge_digest)
+
     def signed_off(self, *, actor: Actor, now: datetime, **payload: object) -> CaseView:
         """The DPO signed the certificate."""
         actor.require(Role.DPO, to="sign a certificate")

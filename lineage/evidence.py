@@ -1,7 +1,7 @@
 """The pieces of evidence in a case, each canonical JSON under a digest; approvals bind these digests.
 
 The *preview* is the contract: its digest covers the closure by case-scoped handles, the decision about each record, the
-plans in force and the places to be told. Cost, time and shards are a forecast and stand outside the digest, because
+plans in force, the places to be told and the files that were made from adapters or records (`lineage.inventory`). Cost, time and shards are a forecast and stand outside the digest, because
 containment and other cases change them.
 
 A case that is reopened (`lineage.reopening`) begins a new round. Every question here is about the round that runs; what an
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,10 +20,12 @@ import rfc8785
 from sqlmodel import Session, col, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from lineage import inventory
 from lineage.closure import Closure, ClosureRecord
+from lineage.database import in_chunks
 from lineage.errors import WrongUsage
 from lineage.keyring import Keyring
-from lineage.tables import CaseRecordRow, EvidenceRow, PlanRow, RecordRow
+from lineage.tables import CaseRecordRow, EvidenceRow, PlacementRow, PlanRow, RecordRow
 
 __all__ = [
     "REOPENED", "add_evidence", "case_records", "contract", "digest_of", "evidence", "evidence_digest", "has_evidence",
@@ -91,7 +93,12 @@ def contract(session: Session, case_id: str, closure: Closure, keyring: Keyring)
     ]
     plans = session.exec(select(PlanRow.adapter, PlanRow.digest).where(col(PlanRow.current).is_(True))).all()
     sources = session.exec(select(RecordRow.source).where(col(RecordRow.id).in_(closure.changed_ids)).distinct()).all()
+    outside = inventory.of(session, _adapters_of(session, closure.changed_ids), sources=sources)
+    told = [{"name": party.name, "kind": party.kind, "whom": party.whom} for party in outside.parties]
+    files = [{"file": file.name, "kind": file.kind} for file in outside.files]
     return {
+        **({"parties_to_be_told": told} if told else {}),
+        **({"derived_files": files} if files else {}),
         "records": sorted(records, key=lambda r: r["handle"]),
         "plans": dict(sorted(plans)),
         "sources_to_be_told": sorted(sources),
@@ -100,6 +107,16 @@ def contract(session: Session, case_id: str, closure: Closure, keyring: Keyring)
             "kept": ["ledger", "tombstone", "suppression list"],
         },
     }
+
+
+def _adapters_of(session: Session, record_ids: Sequence[str]) -> list[str]:
+    """The adapters that have learnt one of the records, or would."""
+    found: set[str] = set()
+    for chunk in in_chunks(record_ids):
+        query = select(PlanRow.adapter).join(PlacementRow, col(PlacementRow.plan_digest) == col(PlanRow.digest))
+        learnt = col(PlacementRow.record_id).in_(chunk), PlacementRow.kind != "control"
+        found |= set(session.exec(query.where(*learnt).distinct()).all())
+    return sorted(found)
 
 
 def save_closure(session: Session, case_id: str, closure: Closure, keyring: Keyring) -> None:

@@ -15,6 +15,7 @@ from lineage.findings import TYPE_OF, FoundSpan
 from lineage.records import Content
 from lineage.register import RegisterIndex
 from lineage.standins import apply_redactions
+from lineage.suppression import SuppressionList
 
 __all__ = ["Freed", "speaks_of", "without_person"]
 
@@ -27,15 +28,20 @@ class Freed:
     decision: Decision = field(repr=False)
 
 
-def speaks_of(index: RegisterIndex, content: Content) -> bool:
+def speaks_of(index: RegisterIndex | SuppressionList, content: Content) -> bool:
     """Whether a form of the indexed people stands in the content."""
     return any(index.link(segment) for segment in content.segments())
 
 
 def without_person(
-    gate: Gate, index: RegisterIndex, content: Content, *, declared: Collection[str], language: str
+    gate: Gate,
+    index: RegisterIndex | SuppressionList,
+    content: Content,
+    *,
+    declared: Collection[str],
+    language: str,
 ) -> Freed | None:
-    """The content with every form in `index` as a constant; None when the gate would not admit it on the second look."""
+    """The content with every form in `index` (of one person, or of the erased) as a constant; None when the gate would not admit it on the second look."""
     given = apply_redactions(content, _mentions(index, content.segments()), gate.policy)
     decision = examine(gate, given, declared=sorted(declared), language=language)
     if decision.verdict not in ("allow", "redact") or speaks_of(index, decision.content):
@@ -43,7 +49,7 @@ def without_person(
     return Freed(given, replace(decision, verdict="redact", reason="identifiers_redacted"))
 
 
-def _mentions(index: RegisterIndex, segments: Sequence[str]) -> list[FoundSpan]:
+def _mentions(index: RegisterIndex | SuppressionList, segments: Sequence[str]) -> list[FoundSpan]:
     return [
         FoundSpan(
             segment=number, start=link.start, end_exclusive=link.end_exclusive, entity_type=TYPE_OF[link.kind], score=1.0,

@@ -99,11 +99,23 @@ class KeyStore:
 
     def shred_records(self, record_ids: Iterable[str]) -> int:
         """Destroy the keys of every version of these records, whose rows are gone. Safe to repeat."""
+        return self.shred(self.of_records(record_ids))
+
+    def of_records(self, record_ids: Iterable[str]) -> set[str]:
+        """The names of the keys of every version of these records that there are."""
         wanted = set(record_ids)
         with self._database.reader() as session:
             versions = session.scalars(select(_KEYS.c.name).where(_KEYS.c.name.like("record:%/%"))).all()
         older = {name for name in versions if name.removeprefix("record:").rpartition("/")[0] in wanted}
-        return self.shred({record_key(record_id) for record_id in wanted} | older)
+        return older | self.holding(record_key(record_id) for record_id in wanted)
+
+    def holding(self, names: Iterable[str]) -> set[str]:
+        """Those of the names that have a key, which is not opened."""
+        found: set[str] = set()
+        with self._database.reader() as session:
+            for chunk in in_chunks(sorted(set(names))):
+                found |= set(session.scalars(select(_KEYS.c.name).where(_KEYS.c.name.in_(chunk))).all())
+        return found
 
     def _find(self, names: set[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lineage.policy import load_gate_policy
 from lineage.scanned import ScannedBy, scanned_by
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
+from pipelines import certified_inventory as outside
 from pipelines.certified_probes import certified_probes
 from pipelines.ingest import utc_now
 
@@ -45,7 +46,6 @@ REOPENED_LIMIT = (
     "that of the last round; the digests of before are those of the first, when a shard still held the person."
 )
 KEPT_BASIS = "Art. 17(3)(b), Art. 6(1)(c) GDPR"
-BACKUP_DAYS = 30
 
 
 def write_half_signed(workspace: Workspace, case_id: str, *, forbidden: Sequence[str]) -> Path:
@@ -83,13 +83,10 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
         neighbours_unchanged=sum(a.get("neighbours_unchanged", 0) for a in found["rebuild"]["adapters"].values()),
         adapters=_adapters(found),
         destroyed=_destroyed(found["destruction"]),
-        derived_files=(),
+        derived_files=outside.derived_files(workspace, found["contract"]),
         probes=certified_probes(found["probe"]),
-        backups=_backups(workspace.settings.day(utc_now())),
-        to_be_told=tuple(
-            f.ToBeTold(kind="upstream", whom=f"the file or system behind the source {source}")
-            for source in found["contract"]["sources_to_be_told"]
-        ),
+        backups=outside.backups(workspace, workspace.settings.day(utc_now())),
+        to_be_told=outside.to_be_told(found["contract"]),
         kept=_kept(found["destruction"], found["contract"]),
         limits=(*LIMITS, *_own_limits(case)),
         ledger=f.LedgerHead(digest=head, length=length),
@@ -220,15 +217,6 @@ def _destroyed(destruction: Mapping[str, Any]) -> tuple[f.Destroyed, ...]:
         *weights,
         f.Destroyed(kind="record_text", count=texts),
         f.Destroyed(kind="record_key", count=destruction["keys"]),
-    )
-
-
-def _backups(today: date) -> tuple[f.Backup, ...]:
-    expires = today + timedelta(days=BACKUP_DAYS)
-    return (
-        f.Backup(
-            store="the operator's backups of the key store, if any are made", holds="record keys", expires=expires
-        ),
     )
 
 

@@ -12,6 +12,7 @@ from pipelines.checks import adapter_checks, gate_is_open
 from pipelines.housekeeping import daily_expiry, quarantine_expiry, store_collection
 from pipelines.jobs import case_erasure, case_preview, case_purge
 from pipelines.probe_job import person_probe
+from pipelines.replay_job import backup_replay
 from pipelines.rescan_job import gate_rescan
 from pipelines.resources import WindowResource, WorkspaceResource, settings_of_location
 from pipelines.study_job import study_job
@@ -57,6 +58,7 @@ def _definitions() -> Definitions:
             store_collection,
             quarantine_expiry,
             gate_rescan,
+            backup_replay,
             person_probe,
             *audits.values(),
             *(job for name in names for job in _jobs_of(name)),

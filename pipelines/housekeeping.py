@@ -5,6 +5,7 @@ from dataclasses import asdict
 from dagster import DefaultScheduleStatus, OpExecutionContext, ScheduleDefinition, in_process_executor, job, op
 
 from lineage.forgetting import forget_ended
+from lineage.retention import expire_kept
 from lineage.rulings import clear_out
 from pipelines.collecting import collect
 from pipelines.ingest import utc_now
@@ -47,17 +48,30 @@ def forget_ended_cases(context: OpExecutionContext, workspace: WorkspaceResource
     return forgotten
 
 
+@op(
+    description="Let go of tombstones, suppressed forms and journal lines whose last day is past; count them in the ledger."
+)
+def expire_what_was_kept(context: OpExecutionContext, workspace: WorkspaceResource) -> int:
+    """Let go."""
+    with door():
+        expired = expire_kept(workspace.open(), now=utc_now())
+    context.add_output_metadata({"expired": expired})
+    return expired
+
+
 @job(
     executor_def=in_process_executor,
-    description="Block what has waited in quarantine for too long; forget whom old cases without an erasure were about.",
+    description="Block what has waited in quarantine for too long; forget whom old cases without an erasure were about; "
+    "let go of tombstones and suppressed forms whose time is over.",
 )
 def quarantine_expiry() -> None:
-    """Expire what has waited in quarantine for too long, and what ended cases still know."""
+    """Expire what has waited in quarantine for too long, what ended cases still know, and what stayed of old erasures."""
     expire_quarantine()
     forget_ended_cases()
+    expire_what_was_kept()
 
 
 daily_expiry = ScheduleDefinition(
     name="daily_expiry", job=quarantine_expiry, cron_schedule="15 3 * * *", default_status=DefaultScheduleStatus.RUNNING,
-    description="Every night: what nobody reviewed in time is blocked, and ended cases forget whom they were about.",
+    description="Every night: what nobody reviewed in time is blocked, and what was kept for long enough goes.",
 )  # fmt: skip

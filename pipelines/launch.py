@@ -28,6 +28,7 @@ __all__ = [
     "expire_quarantine",
     "ingest_file",
     "probe_person",
+    "replay_backup",
     "rescan_gate",
     "run_case_job",
     "study_adapter",
@@ -140,6 +141,14 @@ def rescan_gate(workspace: Workspace) -> str:
         result = run_job(_job(workspace, "gate_rescan"), instance)
     rescan_id: str = result.output_for_node("rescan")
     return rescan_id
+
+
+def replay_backup(workspace: Workspace) -> list[dict[str, Any]]:
+    """Run the replay's job; returns what it did, an erasure each."""
+    with workspace_instance(workspace.home) as instance:
+        result = run_job(_job(workspace, "backup_replay"), instance)
+    done: list[dict[str, Any]] = result.output_for_node("carry_out_again")
+    return done
 
 
 def run_case_job(workspace: Workspace, job: str, *case_ids: str) -> str:

@@ -1,8 +1,10 @@
 """Destroy what the DPO approved, look for what is left, and let the pipeline sign what has happened.
 
 Order: the search once more (`pipelines.rechecking`: what is new reopens the case, and nothing is destroyed) -> every form of
-the person is sealed under the case's own key (a repeat after a crash must still know what to look for) -> journal -> weights -> tombstones, rows -> keys of records and subject -> compaction -> byte scan -> the pipeline's
-half of the certificate -> the case's own key. A legal hold is asked for before each destructive step.
+the person is sealed under the case's own key (a repeat after a crash must still know what to look for) -> journal -> weights
+-> tombstones, rows -> journal again (from here on a database that holds the rows is a restored one: `lineage.replay`) -> keys
+of records and subject -> compaction -> byte scan -> the pipeline's half of the certificate -> the case's own key. A legal
+hold is asked for before each destructive step.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lineage import journal, purge, renewal, studies, tombstones
+from lineage import inventory, journal, purge, renewal, studies, tombstones
 from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile, Stage
 from lineage.errors import NotAcceptable
@@ -25,7 +27,7 @@ from pipelines.ingest import utc_now
 from pipelines.rechecking import require_nothing_new
 from pipelines.superseding import destroy_old_weights
 
-__all__ = ["end_studies", "purge_case"]
+__all__ = ["end_studies", "purge_case", "token_patterns"]
 
 MIN_TOKENS = 4
 
@@ -34,7 +36,8 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     """Purge one approved case; safe to repeat after a crash at any step.
 
     Raises:
-        RefusedByRule: not approved, a legal hold is in place, or records turned up that the approval does not cover.
+        RefusedByRule: not approved, a legal hold is in place, a backup has no end, or records turned up that the approval
+            does not cover.
         NotAcceptable: bytes of the person are left somewhere; the files are named, the case is not closed.
     """
     with workspace.database.reader() as session:
@@ -47,15 +50,16 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     key, forms = _whom(workspace, case_id)
     record_ids, redacted_ids = _ids(workspace, case_id, "erase"), _ids(workspace, case_id, "redact")
     _remember_forms(workspace, case_id, forms)
-    _write_journal(workspace, case_id, key, record_ids, redacted_ids)
+    begun = _write_journal(workspace, case_id, key, (record_ids, redacted_ids), forms)
     destroyed = _destroy(workspace, case_id, key, (record_ids, redacted_ids), forms)
+    journal.append(workspace.journal, journal.Entry(case_id, begun.purge_digest, _at(), kind=journal.DESTROYED))
     with workspace.database.reader() as session:
         redacted = renewal.old_keys(session, redacted_ids)
     workspace.keystore.shred_records(record_ids)
     earlier = [f"case:{earlier}" for earlier in destroyed["earlier_cases"]]
     workspace.keystore.shred([*redacted, *earlier, *([f"subject:{key}"] if key else [])])
     workspace.database.compact()
-    scan = scan_bytes(workspace.home, [form.value for form in forms], extra=_token_patterns(workspace, forms))
+    scan = scan_bytes(workspace.home, [form.value for form in forms], extra=token_patterns(workspace, forms))
     if not scan.clean:
         raise NotAcceptable(f"Bytes of the person are left in {len(scan.hits)} files: {', '.join(scan.hits[:3])}.")
     rows = destroyed["rows"]  # a blocked record has no text and so no key, nor has a person without a registered form
@@ -101,6 +105,7 @@ def _require(workspace: Workspace, case_id: str) -> None:
         case = CaseFile(session, case_id)
         case.require(Stage.PURGE_APPROVED, to="purge")
         case.require_no_hold()
+        inventory.require_dated(session)
 
 
 def _ids(workspace: Workspace, case_id: str, decision: str) -> list[str]:
@@ -124,16 +129,29 @@ def _remember_forms(workspace: Workspace, case_id: str, forms: Sequence[Register
 
 
 def _write_journal(
-    workspace: Workspace, case_id: str, key: str | None, record_ids: Sequence[str], redacted_ids: Sequence[str]
-) -> None:
+    workspace: Workspace, case_id: str, key: str | None, ids: tuple[Sequence[str], Sequence[str]],
+    forms: Iterable[RegisterForm],
+) -> journal.Entry:  # fmt: skip
+    """Write down what is to be destroyed, with what keeps it out: all that a replay after a restored backup needs."""
+    record_ids, redacted_ids = ids
     with workspace.database.reader() as session:
         case = CaseFile(session, case_id)
         case.require_no_hold()
-        digest = case.view.evidence_digest
-    at = utc_now().isoformat(timespec="seconds")
-    journal.append(
-        workspace.journal, journal.Entry(case_id, digest, at, tuple(record_ids), key or "", tuple(redacted_ids))
-    )
+        graves, suppressed = () if case.view.rescan_id else record_ids, forms if key else ()
+        marks = tombstones.marks_of(session, record_ids=graves, forms=suppressed, keyring=workspace.keyring)
+        old = {row.given_hmac for row in renewal.before_redaction(session, case_id, redacted_ids)}
+        kept = [r.record_id for r in case_records(session, case_id) if r.decision == "keep"]
+    entry = journal.Entry(
+        case_id, case.view.evidence_digest, _at(), tuple(record_ids), key or "", tuple(redacted_ids), tuple(kept),
+        form_hmacs=marks.form_hmacs, cues=marks.cues, id_hmacs=marks.id_hmacs,
+        given_hmacs=tuple(sorted({*marks.given_hmacs, *old})), kind=journal.BEGUN,
+    )  # fmt: skip
+    journal.append(workspace.journal, entry)
+    return entry
+
+
+def _at() -> str:
+    return utc_now().isoformat(timespec="seconds")
 
 
 def _destroy(
@@ -177,7 +195,7 @@ def _destroy(
     return body
 
 
-def _token_patterns(workspace: Workspace, forms: Sequence[RegisterForm]) -> set[bytes]:
+def token_patterns(workspace: Workspace, forms: Sequence[RegisterForm]) -> set[bytes]:
     """The forms as token ids of each adapter's tokenizer, in the widths a cache would store them."""
     import struct
 

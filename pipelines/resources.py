@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 
 from lineage.errors import Fault
 from lineage.lease import held, held_free
+from lineage.replay import require_replayed
 from lineage.settings import FILE_NAME, Settings, find_workspace, load_settings
 from lineage.workspace import Workspace, open_workspace
 from pipelines.ingest import utc_now
@@ -20,7 +21,7 @@ __all__ = ["CaseConfig", "IngestConfig", "WindowConfig", "WindowResource", "Work
 
 @lru_cache(maxsize=4)
 def _opened(folder: Path, _written_ns: int) -> Workspace:
-    return open_workspace(folder)
+    return open_workspace(folder, even_restored=True)
 
 
 class WorkspaceResource(ConfigurableResource):
@@ -28,10 +29,17 @@ class WorkspaceResource(ConfigurableResource):
 
     folder: str = ""
 
-    def open(self) -> Workspace:
-        """The workspace, open. One per process, folder and writing of lethe.toml: its engines are safe to share between steps."""
+    def open(self, *, even_restored: bool = False) -> Workspace:
+        """The workspace, open. One per process, folder and writing of lethe.toml: its engines are safe to share between steps.
+
+        Raises:
+            RefusedByRule: a restored backup has undone an erasure; asked anew each time, and not by its replay.
+        """
         folder = find_workspace(Path(self.folder) if self.folder else None)
-        return _opened(folder, (folder / FILE_NAME).stat().st_mtime_ns)
+        workspace = _opened(folder, (folder / FILE_NAME).stat().st_mtime_ns)
+        if not even_restored:
+            require_replayed(workspace)
+        return workspace
 
 
 class IngestConfig(Config):

@@ -37,6 +37,8 @@ COMMANDS = {
     "verify": ("pipelines.cli.proof", "verify", "Check a certificate offline."),
     "ledger": ("pipelines.cli.proof", "ledger_group", "The hash-chained ledger."),
     "store": ("pipelines.cli.store", "store_group", "The store of states and adapters: collect garbage, check."),
+    "inventory": ("pipelines.cli.inventory", "inventory_group", "Backups, files made from adapters, who is told."),
+    "replay": ("pipelines.cli.replay", "replay", "Carry out again what a restored backup has undone."),
     "up": ("pipelines.cli.workspace", "up", "Dagster UI, daemon and console, one process tree."),
 }
 

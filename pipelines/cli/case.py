@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lineage.errors import WrongUsage
+from pipelines.cli.case_lift import lift
 from pipelines.cli.case_run import run
 from pipelines.cli.case_show import open_, preview, show_
 from pipelines.cli.options import acting, actor_option, json_option, opened, read_lines, say, show, workspace_option
@@ -30,7 +31,7 @@ def erase_group() -> None:
     """
 
 
-for command_ in (run, show_, preview, open_):
+for command_ in (run, show_, preview, open_, lift):
     erase_group.add_command(command_)
 
 

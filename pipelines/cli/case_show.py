@@ -130,6 +130,10 @@ def _say_preview(case_id: str, evidence: Mapping[str, Any], digest: str) -> None
         ):
             if part["extra_adapters"]:
                 say(f"    {words} train {part['extra_adapters']} extra adapters for a while: {part['steps']} steps")
+    for party in contract.get("parties_to_be_told", ()):
+        say(f"  outside this workspace, to be told: {party['whom']} ({party['kind']})")
+    for file in contract.get("derived_files", ()):
+        say(f"  outside this workspace, to be withdrawn: {file['file']} ({file['kind']})")
     for source in contract["sources_to_be_told"]:
         say(f"  outside this workspace, to be told: the source {source}")
     say(f"  approve it: lethe erase approve {case_id} --digest {digest}")

@@ -35,12 +35,12 @@ actor_option = click.option(
 )  # fmt: skip
 
 
-def opened(workspace_dir: Path | None) -> Workspace:
-    """The workspace a command means, open."""
+def opened(workspace_dir: Path | None, *, even_restored: bool = False) -> Workspace:
+    """The workspace a command means, open; see `open_workspace`."""
     from lineage.settings import find_workspace
     from lineage.workspace import open_workspace
 
-    return open_workspace(find_workspace(workspace_dir))
+    return open_workspace(find_workspace(workspace_dir), even_restored=even_restored)
 
 
 def acting(session: Session, name: str) -> Actor:

@@ -60,7 +60,7 @@ def ledger_verify(workspace_dir: Path | None, as_json: bool) -> None:
     from lineage import ledger
     from lineage.chain import Broken
 
-    workspace = opened(workspace_dir)
+    workspace = opened(workspace_dir, even_restored=True)
     with workspace.database.reader() as session:
         result = ledger.verify(session)
     if isinstance(result, Broken):

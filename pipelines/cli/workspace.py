@@ -29,7 +29,7 @@ def init(directory: Path, controller: str, workspace_secret: Path | None, as_jso
     from pipelines.instance import write_instance_settings
 
     made = create_workspace(directory, controller=controller, workspace_secret=workspace_secret)
-    if write_instance_settings(opened(directory).home):
+    if write_instance_settings(opened(directory, even_restored=True).home):
         made.append("dagster.yaml of this workspace's Dagster instance")
     show({"workspace": str(directory.resolve()), "made": made}, as_json=as_json,
          lines=lambda: [say(f"Workspace {directory.resolve()}"), *[say(f"  {item}") for item in made]])  # fmt: skip

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineage.errors import NotAcceptable
-from lineage.journal import Entry, append, entries
+from lineage.journal import BEGUN, DESTROYED, Entry, append, entries
 
 
 def entry(number: int) -> Entry:
@@ -69,3 +69,23 @@ def test_what_was_written_is_never_rewritten(path: Path) -> None:
         now = path.read_bytes()
         assert now.startswith(before)
         before = now
+
+
+def test_lines_of_older_versions_are_read(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    first = '{"at": "t", "case_id": "c", "purge_digest": "d", "record_ids": ["r"], "subject_key": "s"}'
+    second = first.replace("}", ', "redacted_ids": ["o"]}')
+    path.write_text(f"{first}\n{second}\n")
+    plain = Entry("c", "d", "t", ("r",), "s")
+    assert list(entries(path)) == [plain, Entry("c", "d", "t", ("r",), "s", ("o",))]
+    assert (plain.kind, plain.form_hmacs, plain.cues, plain.kept_ids) == ("", (), (), ())
+
+
+def test_everything_a_replay_needs_comes_back_as_it_was_written(path: Path) -> None:
+    whole = Entry(
+        "c", "d", "t", ("r",), "s", ("o",), ("k",), form_hmacs=(("name", "1"), ("email", "2")), cues=("abcdef",),
+        given_hmacs=("3",), id_hmacs=("4",), kind=BEGUN,
+    )  # fmt: skip
+    append(path, whole)
+    append(path, Entry("c", "d", "t", kind=DESTROYED))
+    assert list(entries(path)) == [whole, Entry("c", "d", "t", kind=DESTROYED)]
