@@ -4,6 +4,7 @@
 
     intake   file_case -> ASSESSMENT
     DPO      approve, approve_purge, not_found, refuse, extend, hold     (bound to the digest that was read)
+             decide_record, hold_record                                  (about single records, `lineage.decisions`)
     ML, DPO  retry
 
 Who may do what is enforced by `lineage.case`. The DPO's signature is in `lineage.signing`. What a page or `lethe erase show` reads is in `lineage.dossier`.
@@ -14,12 +15,13 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
-from lineage import clock
+from lineage import clock, decisions
 from lineage.access import Actor
 from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
+from lineage.decisions import Choice
 from lineage.dossier import FILERS, RETRIERS, case_row
 from lineage.errors import WrongUsage
 from lineage.search_report import require_still_true
@@ -33,9 +35,11 @@ __all__ = [
     "Intake",
     "approve",
     "approve_purge",
+    "decide_record",
     "extend",
     "file_case",
     "hold",
+    "hold_record",
     "not_found",
     "reason_for",
     "refuse",
@@ -119,12 +123,11 @@ def not_found(workspace: Workspace, case_id: str, *, actor: Actor, digest: str, 
 
 
 def refuse(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:
-    """Refuse the request with a reason the person can read (Art. 12(4) GDPR); records of a withdrawal are given back."""
+    """Refuse the request with a reason the person can read (Art. 12(4) GDPR); what the case restricted is given back."""
     sentence = reason_for(workspace, case_id, reason)
     with workspace.database.transaction() as session:
         refused = CaseFile(session, case_id).refuse(actor=actor, reason=sentence, now=now)
-        if refused.rescan_id:
-            give_back(session, case_id)
+        give_back(session, case_id)
         return refused
 
 
@@ -144,6 +147,25 @@ def hold(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: 
     sentence = reason_for(workspace, case_id, reason) if reason.strip() else ""
     with workspace.database.transaction() as session:
         return CaseFile(session, case_id).hold(actor=actor, reason=sentence, now=now)
+
+
+def decide_record(
+    workspace: Workspace, case_id: str, record: str, choice: Choice, *, actor: Actor, now: datetime
+) -> CaseView:
+    """Keep, erase or redact one record, or leave it `as-found`; see `decisions.decide_record`."""
+    sentence = reason_for(workspace, case_id, choice.reason) if choice.reason.strip() else ""
+    with workspace.database.transaction() as session:
+        said = replace(choice, reason=sentence)
+        return decisions.decide_record(session, case_id, record, said, actor=actor, now=now)
+
+
+def hold_record(
+    workspace: Workspace, case_id: str, record: str, *, reason: str, actor: Actor, now: datetime
+) -> CaseView:
+    """Place a legal hold on one record, or lift it with an empty reason; see `decisions.hold_record`."""
+    sentence = reason_for(workspace, case_id, reason) if reason.strip() else ""
+    with workspace.database.transaction() as session:
+        return decisions.hold_record(session, case_id, record, reason=sentence, actor=actor, now=now)
 
 
 def retry(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime) -> CaseView:

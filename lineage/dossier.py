@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from lineage import clock, ledger
 from lineage.access import Actor, Role
-from lineage.case import CERTIFIED, DESTROYED, GROUND_WORDS, CaseView, Stage, list_cases, view
+from lineage.case import CERTIFIED, DESTROYED, GROUND_WORDS, Beside, CaseView, Stage, list_cases, view
 from lineage.chain import Event
 from lineage.errors import WrongUsage
 from lineage.evidence import evidence, has_evidence
@@ -154,7 +154,7 @@ def next_steps(case: CaseView) -> tuple[NextStep, ...]:
         Stage.SEARCHED: [NextStep("not_found", "Decide that nothing is held", DECIDERS)],
         Stage.PREVIEW_READY: [NextStep("approve", "Approve the erasure", DECIDERS)],
         Stage.EVIDENCE_READY: [NextStep("approve_purge", "Approve the purge", DECIDERS)]
-        if not case.hold_reason
+        if Beside.ON_HOLD not in case.beside
         else [],
         Stage.PURGED: [NextStep("sign", "Sign the certificate", DECIDERS)],
         Stage.FAILED: [NextStep("retry", "Retry the failed step", RETRIERS, four_eyes=False)],
@@ -181,8 +181,16 @@ def _standing(case: CaseView, now: datetime, settings: Settings) -> Standing:
         case=case,
         days_left=(case.due_on - settings.day(now)).days,
         alarm=clock.AlarmLevel.NONE if case.ended else alarm,
-        waits_for="the legal hold to be lifted" if case.hold_reason and not case.ended else waits_for,
+        waits_for="" if case.ended else _held_by(case) or waits_for,
     )
+
+
+def _held_by(case: CaseView) -> str:
+    """The hold that a case waits for: its own at every stage, that of a record before the purge."""
+    if case.hold_reason:
+        return "the legal hold to be lifted"
+    before_purge = Beside.ON_HOLD in case.beside and case.stage in (Stage.EVIDENCE_READY, Stage.PURGE_APPROVED)
+    return "the legal hold of a record to be lifted" if before_purge else ""
 
 
 def case_row(session: Session, case_id: str) -> CaseRow:
