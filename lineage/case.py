@@ -25,7 +25,7 @@ Example: ``CaseFile(session, "case-1a2b").approve(actor=dana, digest="9f..", now
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -34,8 +34,9 @@ from typing import cast
 from sqlalchemy.orm import object_session
 from sqlmodel import Session, col, select
 
-from lineage import holds, ledger
+from lineage import holds, ledger, pauses
 from lineage.access import Actor, Role
+from lineage.clock import DueDate
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.tables import CaseRow
 
@@ -98,6 +99,8 @@ UNFULFILLED = frozenset({Stage.NOT_FOUND, Stage.REFUSED, Stage.WITHDRAWN})
 ENDED = UNFULFILLED | {Stage.SIGNED_OFF, Stage.CLOSED}
 CERTIFIED = frozenset({Stage.SIGNED_OFF, Stage.NOTIFYING, Stage.CLOSED})
 DESTROYED = CERTIFIED | {Stage.PURGED}
+IDENTIFIERS = (Role.INTAKE, Role.DPO, Role.ADMIN)
+"""Who speaks with the person: about who they are, and whether they still want it."""
 APPROVALS = (
     "preview_digest", "approved_digest", "approved_by", "evidence_digest", "purge_digest", "purge_approved_by",
 )  # fmt: skip
@@ -287,6 +290,48 @@ class CaseFile:
         self._row.preview_digest, self._row.approved_digest, self._row.approved_by = digest, "", ""
         return self._move(stage, now=now, **payload)
 
+    def doubt_identity(self, *, actor: Actor, asked_on: date, now: datetime) -> CaseView:
+        """Art. 12(6): there are reasonable doubts who asks, and the person was asked on that day. The clock stands still."""
+        actor.require(*IDENTIFIERS, to="doubt the identity")
+        if self._row.stage == Stage.IDENTITY_CHECK and pauses.paused_since(self._session, self._row.id) == asked_on:
+            return self.view
+        self.require(
+            Stage.RECEIVED, Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY, Stage.APPROVED, to="doubt the identity"
+        )  # fmt: skip
+        self._require_person()
+        pauses.begin_pause(self._session, self._row.id, received_on=self._row.received_on, asked_on=asked_on)
+        self._forget_approvals()
+        return self._move(Stage.IDENTITY_CHECK, now=now, by=actor.name, asked=asked_on.isoformat())
+
+    def confirm_identity(
+        self, *, actor: Actor, answered_on: date, method: str, reckon: Callable[[int], DueDate], now: datetime
+    ) -> CaseView:
+        """The doubt is gone since that day, by `method`. The due date is reckoned again from receipt with all days of
+        waiting so far (`reckon`), never from now; the search begins anew."""
+        actor.require(*IDENTIFIERS, to="confirm the identity")
+        self.require(Stage.IDENTITY_CHECK, to="confirm the identity")
+        pauses.end_pause(self._session, self._row.id, answered_on=answered_on)
+        due = reckon(pauses.days_paused(self._session, self._row.id, received_on=self._row.received_on))
+        self._row.due_on, self._row.due_basis, self._row.identity_method = due.date, due.basis, method
+        answered = {"answered": answered_on.isoformat(), "paused_days": due.paused_days, "due": due.date.isoformat()}
+        return self._move(Stage.ASSESSMENT, now=now, by=actor.name, **answered)
+
+    def withdraw(self, *, actor: Actor, reason: str, now: datetime) -> CaseView:
+        """The person takes the request back. Until the purge is approved; the caller gives back what was restricted."""
+        actor.require(*IDENTIFIERS, to="withdraw a request")
+        if self._row.stage == Stage.WITHDRAWN:
+            return self.view
+        failed_there = self._row.stage == Stage.FAILED and self._row.resume_stage != Stage.PURGE_APPROVED
+        before_purge = (Stage.SEARCHED, *ROAD[: ROAD.index(Stage.PURGE_APPROVED)])
+        self.require(*before_purge, *((Stage.FAILED,) if failed_there else ()), to="be withdrawn")
+        self._require_person()
+        self._row.problem = reason
+        return self._move(Stage.WITHDRAWN, now=now, by=actor.name)
+
+    def _require_person(self) -> None:
+        if self._row.rescan_id:
+            raise RefusedByRule(f"Nobody asked for case {self._row.id}; it is a withdrawal by policy.")
+
     def search_again(self, *, now: datetime) -> CaseView:
         """A DPO decided about a single record: the preview is made again, and an approval of the old one is taken back."""
         self.require(Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED, to="be searched again")
@@ -400,9 +445,9 @@ class CaseFile:
         return self._move(Stage.ASSESSMENT, now=now, reopened_at=came_from, attempt=self._row.attempt)
 
     def refuse(self, *, actor: Actor, reason: str, now: datetime) -> CaseView:
-        """Art. 17(3) or Art. 12(5): the controller does not erase, and says why."""
+        """Art. 17(3), Art. 12(5), or nobody showed who they are: the controller does not erase, and says why."""
         actor.require(Role.DPO, to="refuse a request")
-        self.require(Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY, to="refuse")
+        self.require(Stage.IDENTITY_CHECK, Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY, to="refuse")
         self._row.problem = reason
         return self._move(Stage.REFUSED, now=now, by=actor.name)
 
@@ -413,6 +458,10 @@ class CaseFile:
             raise RefusedByRule(f"Case {self._row.id} was extended already.")
         if self.view.ended:
             raise RefusedByRule(f"Case {self._row.id} has ended.")
+        if self._row.stage == Stage.IDENTITY_CHECK:
+            raise RefusedByRule(
+                f"The clock of case {self._row.id} stands still.", hint="Extend it once the identity is confirmed."
+            )
         self._row.due_on, self._row.due_basis, self._row.extension_reason = due_on, basis, reason
         self._log("case.extended", now, by=actor.name, due=due_on.isoformat())
         return self.view

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from lineage.case import CERTIFIED, DESTROYED, GROUND_WORDS, Beside, CaseView, S
 from lineage.chain import Event
 from lineage.errors import WrongUsage
 from lineage.evidence import evidence, has_evidence
+from lineage.pauses import days_paused, paused_since
 from lineage.settings import Settings
 from lineage.tables import CaseRow, CaseRunRow
 from lineage.workspace import Workspace
@@ -37,6 +38,7 @@ SECOND_STAGE = "second-stage"
 FILERS, DECIDERS, RETRIERS = (Role.INTAKE, Role.ADMIN), (Role.DPO,), (Role.ML, Role.DPO)
 WAITS_FOR = {
     Stage.RECEIVED: "the preview job",
+    Stage.IDENTITY_CHECK: "the person to show who they are; the clock stands still",
     Stage.ASSESSMENT: "the preview job",
     Stage.SEARCHED: "a DPO to read the report of the search: nothing was found",
     Stage.PREVIEW_READY: "a DPO to read and approve the preview",
@@ -121,7 +123,7 @@ def has_case(workspace: Workspace, case_id: str) -> bool:
 def inbox(workspace: Workspace, *, now: datetime) -> list[Standing]:
     """All cases by due date."""
     with workspace.database.reader() as session:
-        return [_standing(case, now, workspace.settings) for case in list_cases(session)]
+        return [_standing(session, case, now, workspace.settings) for case in list_cases(session)]
 
 
 def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossier:
@@ -136,7 +138,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
         query = select(CaseRunRow).where(CaseRunRow.case_id == case_id).order_by(col(CaseRunRow.at))
         kinds = [kind for kind in EVIDENCE_KINDS if has_evidence(session, case_id, kind)]
         return CaseDossier(
-            standing=_standing(case, now, workspace.settings),
+            standing=_standing(session, case, now, workspace.settings),
             ground=GROUND_WORDS[case.ground],
             events=tuple(ledger.events_of_case(session, case_id)),
             evidence={kind: evidence(session, case_id, kind) for kind in kinds},
@@ -159,9 +161,9 @@ def next_steps(case: CaseView) -> tuple[NextStep, ...]:
         Stage.PURGED: [NextStep("sign", "Sign the certificate", DECIDERS)],
         Stage.FAILED: [NextStep("retry", "Retry the failed step", RETRIERS, four_eyes=False)],
     }.get(case.stage, [])
-    if case.stage in (Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY):
+    if case.stage in (Stage.IDENTITY_CHECK, Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY):
         steps.append(NextStep("refuse", "Refuse the request", DECIDERS, four_eyes=False))
-    if not case.ended and not case.extension_reason:
+    if not case.ended and not case.extension_reason and case.stage != Stage.IDENTITY_CHECK:
         steps.append(NextStep("extend", "Extend the time limit", DECIDERS, four_eyes=False))
     if not case.ended and case.stage not in DESTROYED:
         label = "Lift the legal hold" if case.hold_reason else "Place a legal hold"
@@ -174,13 +176,18 @@ def may(actor: Actor, case: CaseView, step: NextStep) -> bool:
     return actor.role in step.roles and not (step.four_eyes and actor.name == case.filed_by)
 
 
-def _standing(case: CaseView, now: datetime, settings: Settings) -> Standing:
+def _standing(session: Session, case: CaseView, now: datetime, settings: Settings) -> Standing:
+    """While the person is asked who they are, both the days that are left and the alarm stay what they were that morning."""
     waits_for = "" if case.ended else WAITS_FOR[case.stage]
-    alarm = clock.alarm_level(now, case.received_on, case.due_on, zone=settings.time_zone)
+    paused, asked = days_paused(session, case.id, received_on=case.received_on), paused_since(session, case.id)
+    stopped = datetime.combine(asked, time.min, settings.time_zone) if asked and not case.ended else now
+    alarm = clock.alarm_level(
+        min(now, stopped), case.received_on, case.due_on, zone=settings.time_zone, paused_days=paused
+    )
     return Standing(
         case=case,
-        days_left=(case.due_on - settings.day(now)).days,
-        alarm=clock.AlarmLevel.NONE if case.ended else alarm,
+        days_left=(case.due_on - settings.day(min(now, stopped))).days,
+        alarm=clock.AlarmLevel.NONE if case.ended or case.stage in CERTIFIED else alarm,
         waits_for="" if case.ended else _held_by(case) or waits_for,
     )
 
