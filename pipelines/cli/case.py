@@ -11,6 +11,7 @@ import click
 
 from lineage.errors import WrongUsage
 from pipelines.cli.case_decide import actor_of, decide, hold, tell_case, this_moment
+from pipelines.cli.case_person import confirm, doubt, withdraw
 from pipelines.cli.case_run import run
 from pipelines.cli.case_show import open_, preview, show_
 from pipelines.cli.options import actor_option, json_option, opened, read_lines, say, show, workspace_option
@@ -29,7 +30,7 @@ def erase_group() -> None:
     """
 
 
-for command_ in (run, show_, preview, open_, decide, hold):
+for command_ in (run, show_, preview, open_, decide, hold, doubt, confirm, withdraw):
     erase_group.add_command(command_)
 
 
@@ -66,30 +67,43 @@ def file_(  # noqa: PLR0913 - one option per line of the form
 
 
 @erase_group.command("list")
+@click.option(
+    "--alarm", "alarmed", is_flag=True, help="Only cases that have used up half of their time; exit 1 for any."
+)
 @workspace_option
 @json_option
-def list_(workspace_dir: Path | None, as_json: bool) -> None:
-    """All cases by due date.
+def list_(alarmed: bool, workspace_dir: Path | None, as_json: bool) -> None:
+    """All cases by due date; with --alarm those whose time runs out, each level noted in the ledger once.
 
     \b
-    Example:
+    Examples:
       lethe erase list
+      lethe erase list --alarm
     """
+    from lineage.alarms import raise_alarms
     from lineage.dossier import inbox
 
     workspace = opened(workspace_dir)
-    standings = inbox(workspace, now=this_moment())
+    standings = (raise_alarms if alarmed else inbox)(workspace, now=this_moment())
     body = [
-        {"case": s.case.id, "stage": s.case.stage, "due": s.case.due_on, "days_left": s.days_left} for s in standings
-    ]
+        {
+            "case": s.case.id, "stage": s.case.stage, "due": s.case.due_on, "days_left": s.days_left, "alarm": int(s.alarm),
+            "beside": list(s.case.beside),
+        }
+        for s in standings
+    ]  # fmt: skip
 
     def lines() -> None:
         for s in standings:
-            say(f"{s.case.id}  {s.case.stage:14}  due {s.case.due_on} ({s.days_left} days)  waits for {s.waits_for}")
+            used = f"  {int(s.alarm)}% of the time used" if alarmed else ""
+            beside = f"  ({', '.join(s.case.beside)})" if s.case.beside else ""
+            say(f"{s.case.id}  {s.case.stage:14}  due {s.case.due_on} ({s.days_left} days){used}  "
+                f"waits for {s.waits_for}{beside}")  # fmt: skip
         if not standings:
-            say("No cases.")
+            say("No case is at an alarm." if alarmed else "No cases.")
 
     show(body, as_json=as_json, lines=lines)
+    raise SystemExit(1 if alarmed and standings else 0)
 
 
 @erase_group.command("approve")
