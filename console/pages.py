@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 
 from console.access import signed_in, workspace_of
 from console.picture import lineage_picture
-from console.wording import DECISIONS, EVENT_WORDS, FILTERS, STAGES, timeline
+from console.wording import BESIDE, DECISIONS, EVENT_WORDS, FILTERS, STAGES, timeline
 from lineage import dossier, ledger
 from lineage.access import BrowserSession
 from lineage.case import CERTIFIED, DESTROYED, GROUNDS, RUNNING, CaseView
@@ -40,7 +40,7 @@ def environment() -> Environment:
     """Jinja with escaping everywhere."""
     env = Environment(loader=FileSystemLoader(ROOM / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     env.filters.update(FILTERS)
-    env.globals.update(stages=STAGES, event_words=EVENT_WORDS, decisions=DECISIONS)
+    env.globals.update(stages=STAGES, beside=BESIDE, event_words=EVENT_WORDS, decisions=DECISIONS)
     return env
 
 

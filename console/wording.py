@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from lineage.case import ROAD, CaseView, Stage
+from lineage.case import ROAD, UNFULFILLED, Beside, CaseView, Stage
 from lineage.chain import Event
 from lineage.sightings import why_found
 
-__all__ = ["DECISIONS", "EVENT_WORDS", "FILTERS", "STAGES", "StageWords", "Stop", "timeline"]
+__all__ = ["BESIDE", "DECISIONS", "EVENT_WORDS", "FILTERS", "STAGES", "StageWords", "Stop", "timeline"]
 
 NOTHING = "–"
 
@@ -27,6 +27,7 @@ class StageWords:
 
 STAGES: Mapping[Stage, StageWords] = {
     Stage.RECEIVED: StageWords("Received", "run", "The request is in."),
+    Stage.IDENTITY_CHECK: StageWords("Who asks?", "wait", "There are reasonable doubts who asks, and the person was asked. The clock stands still until the doubt is gone (Art. 12(6) GDPR); then the search begins anew."),
     Stage.ASSESSMENT: StageWords("Searching", "run", "Every record is being searched for this person. The preview follows by itself."),
     Stage.SEARCHED: StageWords("Nothing found", "wait", "The register does not know the person, and no record holds what they gave. A DPO reads the report of the search and decides: nothing is held; or asks for another identifier (Art. 11 and 12(2) GDPR), refuses, and has it filed again."),
     Stage.PREVIEW_READY: StageWords("Preview ready", "wait", "What would be erased is known. A DPO reads it and approves exactly this preview, or refuses."),
@@ -42,9 +43,14 @@ STAGES: Mapping[Stage, StageWords] = {
     Stage.CLOSED: StageWords("Closed", "done", "Everybody who had to be told has acknowledged it."),
     Stage.NOT_FOUND: StageWords("Not found", "stop", "A DPO decided on the report of the search that nothing of this person is held. That is a finding and not an erasure. The person must hear so, and that they can give another identifier, complain to an authority or go to court."),
     Stage.REFUSED: StageWords("Refused", "stop", "The request was refused. The person must hear the reason and that they can complain to an authority or go to court (Art. 12(4) GDPR)."),
+    Stage.WITHDRAWN: StageWords("Withdrawn", "stop", "The person took the request back. Nothing was destroyed, and what was out of service is learnt again by the next training."),
     Stage.FAILED: StageWords("Failed", "stop", "A job gave up. Nothing is half done: a retry goes on at the step that failed."),
 }  # fmt: skip
 
+BESIDE: Mapping[Beside, str] = {
+    Beside.CLOCK_PAUSED: "Clock stands still", Beside.EXTENDED: "Extended", Beside.ON_HOLD: "Legal hold",
+    Beside.PARTLY_REFUSED: "Refused in part", Beside.REOPENED: "Reopened",
+}  # fmt: skip
 STOPS = {
     Stage.ASSESSMENT: "Search", Stage.PREVIEW_READY: "Preview", Stage.APPROVED: "Approval", Stage.CONTAINED: "Containment",
     Stage.EXECUTING: "Rebuild", Stage.VERIFYING: "Verification", Stage.EVIDENCE_READY: "Evidence",
@@ -58,6 +64,8 @@ EVENT_WORDS = {
     "case.purge_approved": "Purge approved", "case.purged": "Purged", "case.signed_off": "Certificate signed",
     "case.notifying": "Notices made", "case.closed": "Closed",
     "probe.registered": "Probe protocol fixed", "case.refused": "Refused", "case.failed": "A job failed", "case.extended": "Time limit extended",
+    "case.identity_check": "Asked who it is", "case.withdrawn": "Taken back", "case.alarm": "Time is running out",
+    "record.decided": "Decided about a record", "record.held": "A record was held", "record.hold_lifted": "A record was let go",
     "case.held": "Legal hold placed", "case.hold_lifted": "Legal hold lifted", "record.viewed": "A record was opened",
     "lineage.audited": "Lineage audited on the weights", "lineage.copy_missed": "The weights know a person where lineage does not",
 }  # fmt: skip
@@ -80,7 +88,7 @@ class Stop:
 def timeline(case: CaseView, events: Sequence[Event]) -> list[Stop]:
     """The road of a case, from search to certificate, and where it stands or left the road."""
     reached = {event.kind.removeprefix("case.").upper(): event.at for event in events}
-    if case.stage in (Stage.NOT_FOUND, Stage.REFUSED):
+    if case.stage in UNFULFILLED:
         past = [stage for stage in STOPS if stage in reached] or [Stage.ASSESSMENT]
         stops = [Stop(STOPS[stage], "done", reached.get(stage, reached.get(Stage.RECEIVED))) for stage in past]
         return [*stops, Stop(STAGES[case.stage].label, "stopped", reached.get(case.stage))]

@@ -8,8 +8,13 @@
                   |  CLOSED <- NOTIFYING <- SIGNED_OFF <- PURGED <- PURGE_APPROVED (DPO, binds the evidence)
                   |           (Art. 19)                       (purge job)
                   `-> SEARCHED -> NOT_FOUND (Art. 11: nothing was found, and a DPO decided so on the search report)
-    beside the road: REFUSED (Art. 17(3)), FAILED (says which step; `retry` goes on there)
-    back to ASSESSMENT: `reopen`, whenever something turns up that the approvals did not know, until the purge
+    beside the road: REFUSED (Art. 17(3)), FAILED (says which step; `retry` goes on there),
+        IDENTITY_CHECK (Art. 12(6): until the approval is carried out; the clock stands still), WITHDRAWN (until the purge)
+    back to ASSESSMENT: `confirm_identity`; `search_again`, when a DPO decides about a single record; and `reopen`, whenever
+        something turns up that the approvals did not know, until the purge
+
+What stands beside the stage (`Beside`: a clock that stands still, an extension, a hold, records that are kept, another round)
+is computed and no stage of its own.
 
 Every step takes the time as an argument, checks the order and the actor, writes one ledger event in the same
 transaction and is safe to repeat with the same arguments. Approvals are bound to a digest and go stale with it. Intake
@@ -20,18 +25,22 @@ Example: ``CaseFile(session, "case-1a2b").approve(actor=dana, digest="9f..", now
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import cast
 
+from sqlalchemy.orm import object_session
 from sqlmodel import Session, col, select
 
-from lineage import ledger
+from lineage import holds, ledger, pauses
 from lineage.access import Actor, Role
+from lineage.clock import DueDate
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.tables import CaseRow
 
-__all__ = ["CaseFile", "CaseView", "Filing", "Stage", "file_request", "list_cases"]
+__all__ = ["Beside", "CaseFile", "CaseView", "Filing", "Stage", "file_request", "list_cases"]
 
 GROUNDS = {
     "a": "no longer necessary for its purpose, Art. 17(1)(a)",
@@ -50,6 +59,7 @@ class Stage(StrEnum):
     """Where a case stands."""
 
     RECEIVED = "RECEIVED"
+    IDENTITY_CHECK = "IDENTITY_CHECK"
     ASSESSMENT = "ASSESSMENT"
     SEARCHED = "SEARCHED"
     PREVIEW_READY = "PREVIEW_READY"
@@ -65,17 +75,32 @@ class Stage(StrEnum):
     CLOSED = "CLOSED"
     NOT_FOUND = "NOT_FOUND"
     REFUSED = "REFUSED"
+    WITHDRAWN = "WITHDRAWN"
     FAILED = "FAILED"
 
 
+class Beside(StrEnum):
+    """What is true of a case besides its stage."""
+
+    CLOCK_PAUSED = "CLOCK_PAUSED"
+    EXTENDED = "EXTENDED"
+    ON_HOLD = "ON_HOLD"
+    PARTLY_REFUSED = "PARTLY_REFUSED"
+    REOPENED = "REOPENED"
+
+
 ROAD = (
-    Stage.RECEIVED, Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED, Stage.CONTAINED, Stage.EXECUTING,
-    Stage.VERIFYING, Stage.EVIDENCE_READY, Stage.PURGE_APPROVED, Stage.PURGED, Stage.SIGNED_OFF,
+    Stage.RECEIVED, Stage.IDENTITY_CHECK, Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED, Stage.CONTAINED,
+    Stage.EXECUTING, Stage.VERIFYING, Stage.EVIDENCE_READY, Stage.PURGE_APPROVED, Stage.PURGED, Stage.SIGNED_OFF,
     Stage.NOTIFYING, Stage.CLOSED,
 )  # fmt: skip
-ENDED = frozenset({Stage.SIGNED_OFF, Stage.CLOSED, Stage.NOT_FOUND, Stage.REFUSED})
+UNFULFILLED = frozenset({Stage.NOT_FOUND, Stage.REFUSED, Stage.WITHDRAWN})
+"""Ends without an erasure."""
+ENDED = UNFULFILLED | {Stage.SIGNED_OFF, Stage.CLOSED}
 CERTIFIED = frozenset({Stage.SIGNED_OFF, Stage.NOTIFYING, Stage.CLOSED})
 DESTROYED = CERTIFIED | {Stage.PURGED}
+IDENTIFIERS = (Role.INTAKE, Role.DPO, Role.ADMIN)
+"""Who speaks with the person: about who they are, and whether they still want it."""
 APPROVALS = (
     "preview_digest", "approved_digest", "approved_by", "evidence_digest", "purge_digest", "purge_approved_by",
 )  # fmt: skip
@@ -127,6 +152,7 @@ class CaseView:
     reopen_reason: str
     only_consent: bool
     rescan_id: str | None
+    beside: tuple[Beside, ...]
 
     @property
     def ended(self) -> bool:
@@ -135,9 +161,25 @@ class CaseView:
 
 
 def view(row: CaseRow) -> CaseView:
-    """The frozen value of a row."""
-    fields = {name: getattr(row, name) for name in CaseView.__dataclass_fields__}
-    return CaseView(**{**fields, "stage": Stage(row.stage)})
+    """The frozen value of a row, which must be of a session that is open."""
+    fields = {name: getattr(row, name) for name in CaseView.__dataclass_fields__ if name != "beside"}
+    return CaseView(**{**fields, "stage": Stage(row.stage), "beside": tuple(_beside(row))})
+
+
+def _beside(row: CaseRow) -> Iterator[Beside]:
+    session = cast("Session | None", object_session(row))
+    if session is None:
+        raise RuntimeError("A case is viewed inside its session.")
+    if row.stage == Stage.IDENTITY_CHECK:
+        yield Beside.CLOCK_PAUSED
+    if row.extension_reason:
+        yield Beside.EXTENDED
+    if row.hold_reason or holds.held_in(session, row.id):
+        yield Beside.ON_HOLD
+    if any(ruling.decision == "keep" for ruling in holds.decisions_of(session, row.id).values()):
+        yield Beside.PARTLY_REFUSED
+    if row.reopen_reason:
+        yield Beside.REOPENED
 
 
 def list_cases(session: Session, *stages: Stage) -> list[CaseView]:
@@ -248,13 +290,71 @@ class CaseFile:
         self._row.preview_digest, self._row.approved_digest, self._row.approved_by = digest, "", ""
         return self._move(stage, now=now, **payload)
 
+    def doubt_identity(self, *, actor: Actor, asked_on: date, now: datetime) -> CaseView:
+        """Art. 12(6): there are reasonable doubts who asks, and the person was asked on that day. The clock stands still."""
+        actor.require(*IDENTIFIERS, to="doubt the identity")
+        if self._row.stage == Stage.IDENTITY_CHECK and pauses.paused_since(self._session, self._row.id) == asked_on:
+            return self.view
+        self.require(
+            Stage.RECEIVED, Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY, Stage.APPROVED, to="doubt the identity"
+        )  # fmt: skip
+        self._require_person()
+        pauses.begin_pause(self._session, self._row.id, received_on=self._row.received_on, asked_on=asked_on)
+        self._forget_approvals()
+        return self._move(Stage.IDENTITY_CHECK, now=now, by=actor.name, asked=asked_on.isoformat())
+
+    def confirm_identity(
+        self, *, actor: Actor, answered_on: date, method: str, reckon: Callable[[int], DueDate], now: datetime
+    ) -> CaseView:
+        """The doubt is gone since that day, by `method`. The due date is reckoned again from receipt with all days of
+        waiting so far (`reckon`), never from now; the search begins anew."""
+        actor.require(*IDENTIFIERS, to="confirm the identity")
+        self.require(Stage.IDENTITY_CHECK, to="confirm the identity")
+        pauses.end_pause(self._session, self._row.id, answered_on=answered_on)
+        due = reckon(pauses.days_paused(self._session, self._row.id, received_on=self._row.received_on))
+        self._row.due_on, self._row.due_basis, self._row.identity_method = due.date, due.basis, method
+        answered = {"answered": answered_on.isoformat(), "paused_days": due.paused_days, "due": due.date.isoformat()}
+        return self._move(Stage.ASSESSMENT, now=now, by=actor.name, **answered)
+
+    def withdraw(self, *, actor: Actor, reason: str, now: datetime) -> CaseView:
+        """The person takes the request back. Until the purge is approved; the caller gives back what was restricted."""
+        actor.require(*IDENTIFIERS, to="withdraw a request")
+        if self._row.stage == Stage.WITHDRAWN:
+            return self.view
+        failed_there = self._row.stage == Stage.FAILED and self._row.resume_stage != Stage.PURGE_APPROVED
+        before_purge = (Stage.SEARCHED, *ROAD[: ROAD.index(Stage.PURGE_APPROVED)])
+        self.require(*before_purge, *((Stage.FAILED,) if failed_there else ()), to="be withdrawn")
+        self._require_person()
+        self._row.problem = reason
+        return self._move(Stage.WITHDRAWN, now=now, by=actor.name)
+
+    def _require_person(self) -> None:
+        if self._row.rescan_id:
+            raise RefusedByRule(f"Nobody asked for case {self._row.id}; it is a withdrawal by policy.")
+
+    def search_again(self, *, now: datetime) -> CaseView:
+        """A DPO decided about a single record: the preview is made again, and an approval of the old one is taken back."""
+        self.require(Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED, to="be searched again")
+        self._forget_approvals()
+        return self._move(Stage.ASSESSMENT, now=now, attempt=self._row.attempt)
+
+    def _forget_approvals(self) -> None:
+        """What was approved is not what is going to be done; the next run is a new attempt."""
+        for approval in APPROVALS:
+            setattr(self._row, approval, "")
+        self._row.attempt += 1
+
+    def wake(self) -> None:
+        """Let the sensor ask again for a run that was refused; what refused it is written down where it ended."""
+        self._row.attempt += 1
+
     def not_found(self, *, actor: Actor, digest: str, now: datetime) -> CaseView:
         """The DPO decides, on exactly the report they read, that nothing of this person is held. It is no erasure."""
         actor.require(Role.DPO, to="decide that nothing is held")
         if self._row.stage == Stage.NOT_FOUND and self._row.preview_digest == digest:
             return self.view
         self.require(Stage.SEARCHED, to="decide that nothing is held")
-        self._four_eyes(actor)
+        self.four_eyes(actor)
         if digest != self._row.preview_digest:
             raise RefusedByRule("The report of the search changed since it was read.", hint="Read the new one.")
         return self._move(Stage.NOT_FOUND, now=now, by=actor.name, report=digest)
@@ -265,7 +365,7 @@ class CaseFile:
         if self._row.stage == Stage.APPROVED and self._row.approved_digest == digest:
             return self.view
         self.require(Stage.PREVIEW_READY, to="approve")
-        self._four_eyes(actor)
+        self.four_eyes(actor)
         if digest != self._row.preview_digest:
             raise RefusedByRule("The preview changed since it was read.", hint="Read the new one and approve that.")
         self._row.approved_digest, self._row.approved_by = digest, actor.name
@@ -295,8 +395,8 @@ class CaseFile:
         if self._row.stage == Stage.PURGE_APPROVED and self._row.purge_digest == digest:
             return self.view
         self.require(Stage.EVIDENCE_READY, to="approve the purge")
-        self._four_eyes(actor)
-        self.require_no_hold()
+        self.four_eyes(actor)
+        self.require_nothing_held()
         if digest != self._row.evidence_digest:
             raise RefusedByRule("The evidence changed since it was read.", hint="Read it again and approve that.")
         self._row.purge_digest, self._row.purge_approved_by = digest, actor.name
@@ -325,7 +425,7 @@ class CaseFile:
         """The DPO signed the certificate."""
         actor.require(Role.DPO, to="sign a certificate")
         self.require(Stage.PURGED, to="sign")
-        self._four_eyes(actor)
+        self.four_eyes(actor)
         return self._move(Stage.SIGNED_OFF, now=now, by=actor.name, **payload)
 
     def notify(self, *, now: datetime, **payload: object) -> CaseView:
@@ -351,15 +451,14 @@ class CaseFile:
             return self.view
         self.require(*ROAD[ROAD.index(Stage.APPROVED) : ROAD.index(Stage.PURGED)], to="be reopened")
         came_from = self._row.stage
-        for approval in APPROVALS:
-            setattr(self._row, approval, "")
-        self._row.reopen_reason, self._row.attempt = reason, self._row.attempt + 1
+        self._forget_approvals()
+        self._row.reopen_reason = reason
         return self._move(Stage.ASSESSMENT, now=now, reopened_at=came_from, attempt=self._row.attempt)
 
     def refuse(self, *, actor: Actor, reason: str, now: datetime) -> CaseView:
-        """Art. 17(3) or Art. 12(5): the controller does not erase, and says why."""
+        """Art. 17(3), Art. 12(5), or nobody showed who they are: the controller does not erase, and says why."""
         actor.require(Role.DPO, to="refuse a request")
-        self.require(Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY, to="refuse")
+        self.require(Stage.IDENTITY_CHECK, Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY, to="refuse")
         self._row.problem = reason
         return self._move(Stage.REFUSED, now=now, by=actor.name)
 
@@ -370,6 +469,10 @@ class CaseFile:
             raise RefusedByRule(f"Case {self._row.id} was extended already.")
         if self.view.ended:
             raise RefusedByRule(f"Case {self._row.id} has ended.")
+        if self._row.stage == Stage.IDENTITY_CHECK:
+            raise RefusedByRule(
+                f"The clock of case {self._row.id} stands still.", hint="Extend it once the identity is confirmed."
+            )
         self._row.due_on, self._row.due_basis, self._row.extension_reason = due_on, basis, reason
         self._log("case.extended", now, by=actor.name, due=due_on.isoformat())
         return self.view
@@ -398,11 +501,24 @@ class CaseFile:
         if self._row.hold_reason:
             raise RefusedByRule(f"Case {self._row.id} is under legal hold.", hint="Lift it: lethe erase hold --lift")
 
+    def require_nothing_held(self) -> None:
+        """As `require_no_hold`, and of every record of the case: the whole purge waits for the last hold to be lifted.
+
+        Raises:
+            RefusedByRule: the case, or one of its records, is under a legal hold.
+        """
+        self.require_no_hold()
+        if count := holds.held_in(self._session, self._row.id):
+            raise RefusedByRule(
+                f"Case {self._row.id} has {count} record{'s' if count > 1 else ''} under legal hold; nothing is destroyed.",
+                hint=f"Lift it: lethe erase hold {self._row.id} --record RECORD --lift",
+            )
+
     def forget(self, *, now: datetime) -> CaseView:
         """The case ended without an erasure and is past any complaint: it forgets whom it was about."""
         if self._row.subject_key is None and self._row.supplied is None:
             return self.view
-        self.require(Stage.REFUSED, Stage.NOT_FOUND, to="forget the person")
+        self.require(*sorted(UNFULFILLED), to="forget the person")
         self.require_no_hold()
         self._row.subject_key, self._row.supplied = None, None
         self._log("case.forgotten", now)
@@ -432,6 +548,11 @@ class CaseFile:
     def _log(self, kind: str, now: datetime, **payload: object) -> None:
         ledger.append(self._session, at=now, kind=kind, payload=payload, case_id=self._row.id)
 
-    def _four_eyes(self, actor: Actor) -> None:
+    def four_eyes(self, actor: Actor) -> None:
+        """Refuse whoever filed the request.
+
+        Raises:
+            RefusedByRule: the actor did.
+        """
         if actor.name == self._row.filed_by:
             raise RefusedByRule("Whoever filed a request may not decide on it.", hint="Ask another DPO.")

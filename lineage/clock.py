@@ -125,10 +125,11 @@ def paused_days(pauses: Iterable[Pause], *, received: date) -> int:
     return len(days)
 
 
-def alarm_level(now: datetime, received: date, due: date, *, zone: tzinfo = UTC) -> AlarmLevel:
+def alarm_level(now: datetime, received: date, due: date, *, zone: tzinfo = UTC, paused_days: int = 0) -> AlarmLevel:
     """The highest alarm reached at `now` (aware) between the first hour of `received` and the last hour of `due`.
 
-    The days are those of the controller's `zone`. OVERDUE begins when the due day is over.
+    The days are those of the controller's `zone`. OVERDUE begins when the due day is over. Of the time between, `paused_days`
+    stood still before `now`: they are in `due` already, and use up nothing.
 
     Raises:
         WrongUsage: a naive time, or a due date before receipt.
@@ -138,8 +139,9 @@ def alarm_level(now: datetime, received: date, due: date, *, zone: tzinfo = UTC)
     start = datetime.combine(received, time.min, zone)
     end = datetime.combine(due + _ONE_DAY, time.min, zone)
     # Aware datetimes of one zone subtract as wall time; in UTC a summer-time change is a real hour.
-    total = end.astimezone(UTC) - start.astimezone(UTC)
-    elapsed = now.astimezone(UTC) - start.astimezone(UTC)
+    still = paused_days * _ONE_DAY
+    total = end.astimezone(UTC) - start.astimezone(UTC) - still
+    elapsed = now.astimezone(UTC) - start.astimezone(UTC) - still
     return max((level for level in AlarmLevel if elapsed * 100 >= total * int(level)), default=AlarmLevel.NONE)
 
 

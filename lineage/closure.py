@@ -36,7 +36,7 @@ from lineage.vault import KeyStore
 
 __all__ = [
     "CHANGING", "STORES", "Closure", "ClosureRecord", "Reach", "counted", "find_closure", "freed_contents", "stores_of",
-    "supplied_forms",
+    "supplied_forms", "with_derived",
 ]  # fmt: skip
 
 CHANGING = ("erase", "redact")
@@ -57,11 +57,15 @@ class ClosureRecord:
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """All records of a closure, sorted by record id; by store (`STORES`, zeros included) how many were searched and found."""
+    """All records of a closure, sorted by record id; by store (`STORES`, zeros included) how many were searched and found.
+
+    `decisions` is the digest of the DPO's decisions that were laid over it (`lineage.holds.decisions_digest`).
+    """
 
     records: tuple[ClosureRecord, ...]
     searched: dict[str, int] = field(default_factory=dict)
     found: dict[str, int] = field(default_factory=dict)
+    decisions: str = ""
 
     @property
     def erased_ids(self) -> tuple[str, ...]:
@@ -80,12 +84,14 @@ class Reach:
 
     `gate` is opened only if there is a mention to redact; without it every record that mentions the person is erased.
     `redacted` are records that the case has freed of their mentions already; one that speaks of the person all the same, by a
-    form that was not known then, is erased. With `only_consent` (Art. 7(3) GDPR) the
+    form that was not known then, is erased. Of those to `free`, which a DPO would rather redact, the gate has the last word,
+    and what the person declares is not freed but erased. With `only_consent` (Art. 7(3) GDPR) the
     closure is what the person declares on the basis of consent, with copies and derived records; all else is kept.
     """
 
     gate: Callable[[], Gate] | None = None
     redacted: frozenset[str] = frozenset()
+    free: frozenset[str] = frozenset()
     only_consent: bool = False
 
 
@@ -129,15 +135,16 @@ def find_closure(
     kept = _resting_elsewhere(session, declared) if reach.only_consent else {}
     declared -= kept.keys()
     copies = _duplicates(session, declared) - kept.keys()
-    erased = _with_derived(session, declared | copies)
+    erased = with_derived(session, declared | copies)
     spoken = _records_that_speak_of(session, list(everything), index, keystore)
     speaking, freed = spoken | reach.redacted, reach.redacted - spoken
-    others, saved = speaking - erased - kept.keys(), set[str]()
+    wanted = (reach.free & erased & speaking) - declared - copies
+    others, saved = speaking - (erased - wanted) - kept.keys(), set[str]()
     if reach.only_consent:
         kept |= dict.fromkeys(others, "a record of somebody else")
     else:
         saved = others & freed | _redactable(session, others - reach.redacted, index, keystore, reach.gate)
-        erased = _with_derived(session, erased | (others - saved))
+        erased = with_derived(session, erased | (others - saved)) - (saved & wanted)
     relations = dict.fromkeys(erased, "derived") | dict.fromkeys(copies, "duplicate")
     relations |= dict.fromkeys(speaking - copies, "mentioned") | stored
     decisions = dict.fromkeys(relations, "already_redacted") | dict.fromkeys(kept, "keep")
@@ -229,7 +236,7 @@ def _duplicates(session: Session, record_ids: set[str]) -> set[str]:
     return without_planted(session, found - record_ids)
 
 
-def _with_derived(session: Session, record_ids: set[str]) -> set[str]:
+def with_derived(session: Session, record_ids: set[str]) -> set[str]:
     """These records and their children, and children's children, by declared parents."""
     found = set(record_ids)
     frontier = set(record_ids)

@@ -4,7 +4,9 @@
 
     intake   file_case -> ASSESSMENT
     DPO      approve, approve_purge, not_found, refuse, extend, hold     (bound to the digest that was read)
+             decide_record, hold_record                                  (about single records, `lineage.decisions`)
     ML, DPO  retry
+    intake, DPO  doubt_identity, confirm_identity, withdraw             (whoever speaks with the person)
 
 Who may do what is enforced by `lineage.case`. The DPO's signature is in `lineage.signing`. What a page or `lethe erase show` reads is in `lineage.dossier`.
 """
@@ -14,14 +16,16 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
-from lineage import clock
+from lineage import clock, decisions
 from lineage.access import Actor
 from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
+from lineage.decisions import Choice
 from lineage.dossier import FILERS, RETRIERS, case_row
 from lineage.errors import WrongUsage
+from lineage.pauses import days_paused
 from lineage.search_report import require_still_true
 from lineage.sought import open_supplied, person_named, provisional_key
 from lineage.subjects import load_forms
@@ -33,13 +37,18 @@ __all__ = [
     "Intake",
     "approve",
     "approve_purge",
+    "confirm_identity",
+    "decide_record",
+    "doubt_identity",
     "extend",
     "file_case",
     "hold",
+    "hold_record",
     "not_found",
     "reason_for",
     "refuse",
     "retry",
+    "withdraw",
 ]  # fmt: skip
 
 MAX_IDENTIFIERS, MAX_IDENTIFIER_CHARS, MAX_SENTENCE_CHARS = 50, 320, 1000
@@ -119,12 +128,11 @@ def not_found(workspace: Workspace, case_id: str, *, actor: Actor, digest: str, 
 
 
 def refuse(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:
-    """Refuse the request with a reason the person can read (Art. 12(4) GDPR); records of a withdrawal are given back."""
+    """Refuse the request with a reason the person can read (Art. 12(4) GDPR); what the case restricted is given back."""
     sentence = reason_for(workspace, case_id, reason)
     with workspace.database.transaction() as session:
         refused = CaseFile(session, case_id).refuse(actor=actor, reason=sentence, now=now)
-        if refused.rescan_id:
-            give_back(session, case_id)
+        give_back(session, case_id)
         return refused
 
 
@@ -134,7 +142,8 @@ def extend(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now
     settings = workspace.settings
     with workspace.database.transaction() as session:
         case = CaseFile(session, case_id)
-        first = clock.due(case.view.received_on, settings.country, subdivision=settings.subdivision or None)
+        paused = days_paused(session, case_id, received_on=case.view.received_on)
+        first = _due(workspace, case.view, paused)
         later = clock.extend(first, told_on=settings.day(now), reasons=sentence)
         return case.extend(actor=actor, due_on=later.date, basis=later.basis, reason=sentence, now=now)
 
@@ -144,6 +153,68 @@ def hold(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: 
     sentence = reason_for(workspace, case_id, reason) if reason.strip() else ""
     with workspace.database.transaction() as session:
         return CaseFile(session, case_id).hold(actor=actor, reason=sentence, now=now)
+
+
+def doubt_identity(workspace: Workspace, case_id: str, *, actor: Actor, asked_on: date, now: datetime) -> CaseView:
+    """Identity is in doubt, and the person was asked on that day: the clock stands still; see `CaseFile.doubt_identity`."""
+    _require_past(workspace, asked_on, now)
+    with workspace.database.transaction() as session:
+        return CaseFile(session, case_id).doubt_identity(actor=actor, asked_on=asked_on, now=now)
+
+
+def confirm_identity(
+    workspace: Workspace, case_id: str, *, actor: Actor, answered_on: date, method: str, now: datetime
+) -> CaseView:
+    """The doubt is gone since that day: the due date is reckoned again from receipt; see `CaseFile.confirm_identity`."""
+    _require_past(workspace, answered_on, now)
+    sentence = reason_for(workspace, case_id, method)
+    with workspace.database.transaction() as session:
+        case = CaseFile(session, case_id)
+
+        def reckon(paused: int) -> clock.DueDate:
+            return _due(workspace, case.view, paused, extended=bool(case.view.extension_reason))
+
+        return case.confirm_identity(actor=actor, answered_on=answered_on, method=sentence, reckon=reckon, now=now)
+
+
+def withdraw(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:
+    """The person takes the request back; what the case restricted is given back. See `CaseFile.withdraw`."""
+    sentence = reason_for(workspace, case_id, reason)
+    with workspace.database.transaction() as session:
+        withdrawn = CaseFile(session, case_id).withdraw(actor=actor, reason=sentence, now=now)
+        give_back(session, case_id)
+        return withdrawn
+
+
+def _due(workspace: Workspace, case: CaseView, paused: int, *, extended: bool = False) -> clock.DueDate:
+    place = workspace.settings.country, workspace.settings.subdivision or None
+    return clock.due(case.received_on, place[0], subdivision=place[1], extended=extended, paused_days=paused)
+
+
+def _require_past(workspace: Workspace, day: date, now: datetime) -> None:
+    settings = workspace.settings
+    if day > settings.day(now):
+        zone = f"It is {settings.day(now)} in {settings.zone}; the zone is set in lethe.toml."
+        raise WrongUsage("That day lies in the future.", hint=zone)
+
+
+def decide_record(
+    workspace: Workspace, case_id: str, record: str, choice: Choice, *, actor: Actor, now: datetime
+) -> CaseView:
+    """Keep, erase or redact one record, or leave it `as-found`; see `decisions.decide_record`."""
+    sentence = reason_for(workspace, case_id, choice.reason) if choice.reason.strip() else ""
+    with workspace.database.transaction() as session:
+        said = replace(choice, reason=sentence)
+        return decisions.decide_record(session, case_id, record, said, actor=actor, now=now)
+
+
+def hold_record(
+    workspace: Workspace, case_id: str, record: str, *, reason: str, actor: Actor, now: datetime
+) -> CaseView:
+    """Place a legal hold on one record, or lift it with an empty reason; see `decisions.hold_record`."""
+    sentence = reason_for(workspace, case_id, reason) if reason.strip() else ""
+    with workspace.database.transaction() as session:
+        return decisions.hold_record(session, case_id, record, reason=sentence, actor=actor, now=now)
 
 
 def retry(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime) -> CaseView:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from sqlmodel import Session, col, select
 
 from lineage import clock, ledger
 from lineage.access import Actor, Role
-from lineage.case import CERTIFIED, DESTROYED, GROUND_WORDS, CaseView, Stage, list_cases, view
+from lineage.case import CERTIFIED, DESTROYED, GROUND_WORDS, Beside, CaseView, Stage, list_cases, view
 from lineage.chain import Event
 from lineage.errors import WrongUsage
 from lineage.evidence import evidence, has_evidence
+from lineage.pauses import days_paused, paused_since
 from lineage.settings import Settings
 from lineage.tables import CaseRow, CaseRunRow
 from lineage.workspace import Workspace
@@ -37,6 +38,7 @@ SECOND_STAGE = "second-stage"
 FILERS, DECIDERS, RETRIERS = (Role.INTAKE, Role.ADMIN), (Role.DPO,), (Role.ML, Role.DPO)
 WAITS_FOR = {
     Stage.RECEIVED: "the preview job",
+    Stage.IDENTITY_CHECK: "the person to show who they are; the clock stands still",
     Stage.ASSESSMENT: "the preview job",
     Stage.SEARCHED: "a DPO to read the report of the search: nothing was found",
     Stage.PREVIEW_READY: "a DPO to read and approve the preview",
@@ -121,7 +123,7 @@ def has_case(workspace: Workspace, case_id: str) -> bool:
 def inbox(workspace: Workspace, *, now: datetime) -> list[Standing]:
     """All cases by due date."""
     with workspace.database.reader() as session:
-        return [_standing(case, now, workspace.settings) for case in list_cases(session)]
+        return [_standing(session, case, now, workspace.settings) for case in list_cases(session)]
 
 
 def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossier:
@@ -136,7 +138,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
         query = select(CaseRunRow).where(CaseRunRow.case_id == case_id).order_by(col(CaseRunRow.at))
         kinds = [kind for kind in EVIDENCE_KINDS if has_evidence(session, case_id, kind)]
         return CaseDossier(
-            standing=_standing(case, now, workspace.settings),
+            standing=_standing(session, case, now, workspace.settings),
             ground=GROUND_WORDS[case.ground],
             events=tuple(ledger.events_of_case(session, case_id)),
             evidence={kind: evidence(session, case_id, kind) for kind in kinds},
@@ -154,14 +156,14 @@ def next_steps(case: CaseView) -> tuple[NextStep, ...]:
         Stage.SEARCHED: [NextStep("not_found", "Decide that nothing is held", DECIDERS)],
         Stage.PREVIEW_READY: [NextStep("approve", "Approve the erasure", DECIDERS)],
         Stage.EVIDENCE_READY: [NextStep("approve_purge", "Approve the purge", DECIDERS)]
-        if not case.hold_reason
+        if Beside.ON_HOLD not in case.beside
         else [],
         Stage.PURGED: [NextStep("sign", "Sign the certificate", DECIDERS)],
         Stage.FAILED: [NextStep("retry", "Retry the failed step", RETRIERS, four_eyes=False)],
     }.get(case.stage, [])
-    if case.stage in (Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY):
+    if case.stage in (Stage.IDENTITY_CHECK, Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY):
         steps.append(NextStep("refuse", "Refuse the request", DECIDERS, four_eyes=False))
-    if not case.ended and not case.extension_reason:
+    if not case.ended and not case.extension_reason and case.stage != Stage.IDENTITY_CHECK:
         steps.append(NextStep("extend", "Extend the time limit", DECIDERS, four_eyes=False))
     if not case.ended and case.stage not in DESTROYED:
         label = "Lift the legal hold" if case.hold_reason else "Place a legal hold"
@@ -174,15 +176,28 @@ def may(actor: Actor, case: CaseView, step: NextStep) -> bool:
     return actor.role in step.roles and not (step.four_eyes and actor.name == case.filed_by)
 
 
-def _standing(case: CaseView, now: datetime, settings: Settings) -> Standing:
+def _standing(session: Session, case: CaseView, now: datetime, settings: Settings) -> Standing:
+    """While the person is asked who they are, both the days that are left and the alarm stay what they were that morning."""
     waits_for = "" if case.ended else WAITS_FOR[case.stage]
-    alarm = clock.alarm_level(now, case.received_on, case.due_on, zone=settings.time_zone)
+    paused, asked = days_paused(session, case.id, received_on=case.received_on), paused_since(session, case.id)
+    stopped = datetime.combine(asked, time.min, settings.time_zone) if asked and not case.ended else now
+    alarm = clock.alarm_level(
+        min(now, stopped), case.received_on, case.due_on, zone=settings.time_zone, paused_days=paused
+    )
     return Standing(
         case=case,
-        days_left=(case.due_on - settings.day(now)).days,
-        alarm=clock.AlarmLevel.NONE if case.ended else alarm,
-        waits_for="the legal hold to be lifted" if case.hold_reason and not case.ended else waits_for,
+        days_left=(case.due_on - settings.day(min(now, stopped))).days,
+        alarm=clock.AlarmLevel.NONE if case.ended or case.stage in CERTIFIED else alarm,
+        waits_for="" if case.ended else _held_by(case) or waits_for,
     )
+
+
+def _held_by(case: CaseView) -> str:
+    """The hold that a case waits for: its own at every stage, that of a record before the purge."""
+    if case.hold_reason:
+        return "the legal hold to be lifted"
+    before_purge = Beside.ON_HOLD in case.beside and case.stage in (Stage.EVIDENCE_READY, Stage.PURGE_APPROVED)
+    return "the legal hold of a record to be lifted" if before_purge else ""
 
 
 def case_row(session: Session, case_id: str) -> CaseRow:

@@ -23,7 +23,8 @@ from sqlmodel.sql.expression import SelectOfScalar
 from lineage import inventory
 from lineage.closure import Closure, ClosureRecord
 from lineage.database import in_chunks
-from lineage.errors import WrongUsage
+from lineage.errors import RefusedByRule, WrongUsage
+from lineage.holds import Decided, decisions_digest, decisions_of
 from lineage.keyring import Keyring
 from lineage.tables import CaseRecordRow, EvidenceRow, PlacementRow, PlanRow, RecordRow
 
@@ -85,12 +86,15 @@ def evidence_digest(session: Session, case_id: str) -> str:
 
 
 def contract(session: Session, case_id: str, closure: Closure, keyring: Keyring) -> dict[str, object]:
-    """The bound part of a preview."""
-    records = [
-        {"handle": keyring.handle(case_id, r.record_id), "relation": r.relation, "decision": r.decision}
-        | ({"ground": r.ground} if r.ground else {})
-        for r in closure.records
-    ]
+    """The bound part of a preview. A line about which a DPO decided says who did.
+
+    Raises:
+        RefusedByRule: a DPO decided about a record, or a hold came or went, after `closure` was found.
+    """
+    if closure.decisions != decisions_digest(session, case_id):
+        raise RefusedByRule("A DPO decided about a record while the case was searched.", hint="Make the preview again.")
+    rulings = decisions_of(session, case_id)
+    records = [_line(keyring.handle(case_id, r.record_id), r, rulings) for r in closure.records]
     plans = session.exec(select(PlanRow.adapter, PlanRow.digest).where(col(PlanRow.current).is_(True))).all()
     sources = session.exec(select(RecordRow.source).where(col(RecordRow.id).in_(closure.changed_ids)).distinct()).all()
     outside = inventory.of(session, _adapters_of(session, closure.changed_ids), sources=sources)
@@ -117,6 +121,12 @@ def _adapters_of(session: Session, record_ids: Sequence[str]) -> list[str]:
         learnt = col(PlacementRow.record_id).in_(chunk), PlacementRow.kind != "control"
         found |= set(session.exec(query.where(*learnt).distinct()).all())
     return sorted(found)
+
+
+def _line(handle: str, record: ClosureRecord, rulings: Mapping[str, Decided]) -> dict[str, str]:
+    ground = {"ground": record.ground} if record.ground else {}
+    decided = {"decided_by": rulings[handle].decided_by} if handle in rulings else {}
+    return {"handle": handle, "relation": record.relation, "decision": record.decision} | ground | decided
 
 
 def save_closure(session: Session, case_id: str, closure: Closure, keyring: Keyring) -> None:

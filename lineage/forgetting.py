@@ -1,6 +1,6 @@
 """What a case forgets that ended without an erasure: whom it was about, once it is no longer needed for a complaint.
 
-A case that was refused, or in which nothing was found, keeps what the person gave, sealed under the case's own key, so that
+A case that was refused or withdrawn, or in which nothing was found, keeps what the person gave, sealed under the case's own key, so that
 a complaint can be answered by the same search. A purge of the same person drops it at once; this does so by time.
 """
 
@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, or_, select, update
 
-from lineage.case import CaseFile, Stage
+from lineage.case import UNFULFILLED, CaseFile
+from lineage.holds import holds_any
 from lineage.tables import CaseRecordRow, CaseRow
 from lineage.workspace import Workspace
 
@@ -42,6 +43,6 @@ def forget_ended(workspace: Workspace, *, now: datetime) -> int:
 
 def _due(session: Session, until: datetime) -> list[str]:
     knows = or_(col(CaseRow.subject_key).is_not(None), col(CaseRow.supplied).is_not(None))
-    ended = col(CaseRow.stage).in_((Stage.REFUSED, Stage.NOT_FOUND))
+    ended = col(CaseRow.stage).in_(sorted(UNFULFILLED))
     query = select(CaseRow.id).where(ended, knows, CaseRow.hold_reason == "", CaseRow.stage_since <= until)
-    return sorted(session.exec(query.with_for_update()).all())
+    return sorted(c for c in session.exec(query.with_for_update()).all() if not holds_any(session, c))

@@ -22,6 +22,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from lineage.admit import Decision
 from lineage.catalog import STATUS, GateStamp, Judged, given_id, parents_of, store_contents
 from lineage.database import in_chunks
+from lineage.holds import held_of
 from lineage.identity import Identity, held_already
 from lineage.keyring import Keyring
 from lineage.records import Content, RawRecord, canonical_bytes
@@ -200,14 +201,14 @@ def old_keys(session: Session, record_ids: Sequence[str]) -> set[str]:
 
 
 def locked_ids(session: Session, record_ids: Sequence[str]) -> set[str]:
-    """Records that an erasure has restricted, or has freed of a mention and not purged yet."""
+    """Records that an erasure has restricted, or has freed of a mention and not purged yet, or that are under a legal hold."""
     restricted = select(RecordRow.id).where(
         col(RecordRow.id).in_(record_ids), col(RecordRow.restricted_by).is_not(None)
     )
     redacted = select(SupersededRow.record_id).where(
         col(SupersededRow.record_id).in_(record_ids), SupersededRow.reason == "redacted"
     )
-    return {*session.exec(restricted).all(), *session.exec(redacted).all()}
+    return {*session.exec(restricted).all(), *session.exec(redacted).all(), *held_of(session, record_ids)}
 
 
 def _remember(session: Session, row: RecordRow, *, why: Why, by: str, at: datetime) -> None:

@@ -23,6 +23,7 @@ from lineage.closure import CHANGING
 from lineage.database import in_chunks
 from lineage.errors import WrongUsage
 from lineage.hidden import MOVED, NOT_SCANNED, still_standing
+from lineage.holds import held_of
 from lineage.spans import clusters, overlaps, replaced
 from lineage.tables import CaseRecordRow, CaseRow, FindingRow, QuarantineRow, RecordRow
 from lineage.vault import KeyStore
@@ -225,8 +226,8 @@ def _one(item: QuarantineRow, record: RecordRow, *, in_case: bool, keep_days: in
 
 
 def _in_open_cases(session: Session, record_ids: Sequence[str]) -> set[str]:
-    """Records that a case has restricted (Art. 18 GDPR), or that one which has not ended is going to change."""
-    found: set[str] = set()
+    """Records that a case has restricted (Art. 18 GDPR) or holds, or that one which has not ended is going to change."""
+    found = held_of(session, record_ids)
     for chunk in in_chunks(record_ids):
         restricted = col(RecordRow.id).in_(chunk), col(RecordRow.restricted_by).is_not(None)
         found |= set(session.exec(select(RecordRow.id).where(*restricted)).all())

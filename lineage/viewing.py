@@ -26,9 +26,10 @@ from lineage.catalog import contents_of
 from lineage.database import in_chunks
 from lineage.desk import reason_for
 from lineage.dossier import case_row
-from lineage.errors import RefusedByRule, WrongUsage
+from lineage.errors import RefusedByRule
 from lineage.findings import TYPE_OF
 from lineage.hidden import MOVED, NOT_SCANNED, still_standing
+from lineage.holds import find_record
 from lineage.keyring import Keyring
 from lineage.register import RegisterForm, RegisterIndex
 from lineage.sought import searched_forms
@@ -50,7 +51,6 @@ from lineage.workspace import Workspace
 
 __all__ = ["ListedRecord", "OpenedRecord", "Piece", "Segment", "listed_record", "open_record"]
 
-MIN_HANDLE_CHARS = 8
 LOOKS_PERSONAL = (
     ("EMAIL_ADDRESS", re.compile(r"[^\s@＠<>()\[\],;:\"]+[@＠][^\s@＠<>()\[\],;:\"]*\w")),
     ("NUMBER", re.compile(r"\+?\d(?:[\s().\-/]{0,2}\d){5,}")),
@@ -106,7 +106,7 @@ def listed_record(workspace: Workspace, case_id: str, handle: str) -> ListedReco
     """
     with workspace.database.reader() as session:
         case_row(session, case_id)
-        return _listed(_find(session, case_id, handle))
+        return _listed(find_record(session, case_id, handle))
 
 
 def open_record(
@@ -122,7 +122,7 @@ def open_record(
     actor.require(Role.DPO, to="open a record of a case")
     with workspace.database.reader() as session:
         case = view(case_row(session, case_id))
-        found = _find(session, case_id, handle)
+        found = find_record(session, case_id, handle)
         if case.ended:
             raise RefusedByRule(f"Case {case_id} has ended; its records are not opened any more.")
         record_id = found.record_id
@@ -137,16 +137,6 @@ def open_record(
 
 
 # --- finding it -----------------------------------------------------------------------------------------------------------
-
-
-def _find(session: Session, case_id: str, handle: str) -> CaseRecordRow:
-    begins = col(CaseRecordRow.handle).startswith(handle, autoescape=True)
-    found = session.exec(select(CaseRecordRow).where(CaseRecordRow.case_id == case_id, begins).limit(2)).all()
-    if len(handle) < MIN_HANDLE_CHARS or len(found) > 1:
-        raise WrongUsage(f"Give at least {MIN_HANDLE_CHARS} characters of the record's handle, so that it means one.")
-    if not found:
-        raise RefusedByRule(f"That record is not one of case {case_id}.", hint=f"See them: lethe erase show {case_id}")
-    return found[0]
 
 
 def _listed(row: CaseRecordRow) -> ListedRecord:

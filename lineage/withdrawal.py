@@ -24,7 +24,7 @@ from lineage.rescan import still_as_compared, todo
 from lineage.settings import Settings
 from lineage.tables import RecordRow, RescanRecordRow, RescanRow
 
-__all__ = ["file_withdrawal", "give_back", "withdrawn_closure"]
+__all__ = ["file_withdrawal", "give_back", "restricted_for", "withdrawn_closure"]
 
 IDENTITY = "no person asked; records withdrawn by the gate policy"
 
@@ -67,8 +67,16 @@ def withdrawn_closure(session: Session, rescan_id: str) -> Closure:
     return counted(session, records, stores_of(session))
 
 
+def restricted_for(session: Session, case_id: str) -> set[str]:
+    """The records that a case has restricted (Art. 18 GDPR)."""
+    return set(session.exec(select(RecordRow.id).where(RecordRow.restricted_by == case_id)).all())
+
+
 def give_back(session: Session, case_id: str) -> int:
-    """Lift the restriction of a withdrawal that a DPO refused. The gate stays closed for them until the next rescan."""
+    """Lift the restrictions of a case that ends without an erasure, or is about to restrict anew; returns how many.
+
+    What a policy withdrew stays behind the gate until the next rescan; anything else is learnt again by the next training.
+    """
     rows = session.exec(select(RecordRow).where(RecordRow.restricted_by == case_id)).all()
     for row in rows:
         row.restricted_by = None

@@ -11,13 +11,14 @@ from typing import Any
 
 from lineage import facts as f
 from lineage import ledger, plans
-from lineage.case import GROUND_WORDS, CaseFile, CaseView
+from lineage.case import GROUND_WORDS, Beside, CaseFile, CaseView
 from lineage.certificate import build_statement, sign_first
 from lineage.closure import STORES
 from lineage.durable import write_whole
 from lineage.evidence import digest_of, evidence
 from lineage.keys import load_private_key, private_path
 from lineage.languages import Scanners
+from lineage.pauses import days_paused
 from lineage.policy import load_gate_policy
 from lineage.scanned import ScannedBy, scanned_by
 from lineage.tables import CaseRow
@@ -37,6 +38,10 @@ LIMITS = (
 )
 CONSENT_LIMIT = (
     "Consent alone was withdrawn: records of the person that rest on another lawful basis are kept and learnt from."
+)
+KEPT_LIMIT = (
+    "The request was refused in part: records are kept and learnt from under the exceptions named with them, and the person "
+    "stays in the register."
 )
 POLICY_LIMIT = (
     "Nobody asked: the controller's gate policy withdrew these records. The search was for them and not for a person."
@@ -69,12 +74,12 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
         found: dict[str, Any] = {kind: evidence(session, case_id, kind) for kind in kinds}
         events = {event.kind: event.at for event in ledger.events_of_case(session, case_id)}
         length, head = ledger.head(session)
-        extended = row.extension_reason
+        extended, paused = row.extension_reason, days_paused(session, case_id, received_on=case.received_on)
     facts = f.CertificateFacts(
         certificate=f"cert-{case_id.removeprefix('case-')}",
         issued=utc_now(),
         controller=workspace.settings.controller,
-        request=_request(case, extended),
+        request=_request(case, extended, paused),
         search=_search(workspace, found),
         decisions=_decisions(found["contract"], case),
         preview=f.Approval(digest=case.approved_digest, approved_by="dpo:1", at=events["case.approved"]),
@@ -96,13 +101,16 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
 
 def _own_limits(case: CaseView) -> tuple[str, ...]:
     """What this kind of request leaves open besides."""
-    open_ends = {CONSENT_LIMIT: case.only_consent, POLICY_LIMIT: case.rescan_id, REOPENED_LIMIT: case.reopen_reason}
+    partly = Beside.PARTLY_REFUSED in case.beside
+    open_ends = {
+        CONSENT_LIMIT: case.only_consent, KEPT_LIMIT: partly, POLICY_LIMIT: case.rescan_id, REOPENED_LIMIT: case.reopen_reason
+    }  # fmt: skip
     return tuple(limit for limit, holds in open_ends.items() if holds)
 
 
-def _request(case: CaseView, extension: str) -> f.Request:
+def _request(case: CaseView, extension: str, paused: int) -> f.Request:
     return f.Request(
-        case=case.id, received=case.received_on, due=case.due_on, basis=case.due_basis, extended=bool(extension),
+        case=case.id, received=case.received_on, due=case.due_on, basis=case.due_basis, paused_days=paused, extended=bool(extension),
         extension_reasons=extension or None, identity_method=case.identity_method, ground=GROUND_WORDS[case.ground],
     )  # fmt: skip
 

@@ -13,10 +13,11 @@ from lineage.closure import CHANGING
 from lineage.database import in_chunks
 from lineage.errors import RefusedByRule
 from lineage.evidence import add_evidence, contract, digest_of, evidence, has_evidence, last_filed
+from lineage.holds import require_spared
 from lineage.renewal import superseded
 from lineage.store import Store
 from lineage.tables import RecordRow
-from lineage.withdrawal import give_back
+from lineage.withdrawal import give_back, restricted_for
 from lineage.workspace import Workspace
 from pipelines import releasing
 from pipelines.ingest import utc_now
@@ -86,7 +87,8 @@ def _remember(workspace: Workspace, case_id: str) -> Facts:
         if has_evidence(session, case_id, "before"):
             return evidence(session, case_id, "before")["adapters"]  # type: ignore[return-value]
         earlier = last_filed(session, case_id, "before").get("adapters", {})
-        changed = decided_ids(session, case_id, *CHANGING)
+        coming_back = set(decided_ids(session, case_id, "keep")) & restricted_for(session, case_id)
+        changed = (*decided_ids(session, case_id, *CHANGING), *sorted(coming_back))
         found = {}
         for adapter in sorted(workspace.settings.adapters):
             if plan := plans.current_plan(session, adapter):
@@ -133,6 +135,8 @@ def _as_first_seen(store: Store, now: Facts, first: Facts) -> Facts:
 
 def _restrict(workspace: Workspace, case_id: str) -> None:
     with workspace.database.transaction() as session:
+        CaseFile(session, case_id).require(Stage.APPROVED, to="restrict records")
+        require_spared(session, case_id, decided_ids(session, case_id, *CHANGING))
         give_back(session, case_id)  # a reopened case may decide otherwise about a record
         for chunk in in_chunks(decided_ids(session, case_id, "erase")):
             for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all():

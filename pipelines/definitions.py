@@ -6,6 +6,7 @@ Without a workspace (in the repository root, say) it shows the family of one ada
 
 from dagster import AssetSelection, Definitions, define_asset_job, in_process_executor
 
+from pipelines.alarming import alarm_sensor
 from pipelines.assets import adapter_assets, asset_key, gate_assets
 from pipelines.audit_job import audit_job, weekly_audit
 from pipelines.checks import adapter_checks, gate_is_open
@@ -63,7 +64,7 @@ def _definitions() -> Definitions:
             *audits.values(),
             *(job for name in names for job in _jobs_of(name)),
         ],
-        sensors=[case_sensor, failure_sensor, cancel_sensor, *(shard_sensor(name) for name in names)],
+        sensors=[case_sensor, failure_sensor, cancel_sensor, alarm_sensor, *(shard_sensor(name) for name in names)],
         schedules=[daily_expiry, *(weekly_audit(name, audit) for name, audit in audits.items())],
         resources={"workspace": WorkspaceResource(), "window": WindowResource()},
         executor=in_process_executor,

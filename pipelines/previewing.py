@@ -10,6 +10,7 @@ from sqlmodel import Session
 from lineage import builds, plans
 from lineage.case import CaseFile
 from lineage.closure import Closure, Reach, find_closure
+from lineage.decisions import lay_over, to_be_freed
 from lineage.dossier import case_row
 from lineage.errors import RefusedByRule
 from lineage.evidence import add_evidence, contract, save_closure
@@ -39,6 +40,8 @@ def make_preview(workspace: Workspace, case_id: str) -> str:
         RefusedByRule: the case has gone on already, or an adapter in use is out of reach.
     """
     require_every_adapter(workspace)
+    with workspace.database.reader() as session:
+        attempt = CaseFile(session, case_id).view.attempt
     closure = search_closure(workspace, case_id)
     if not closure.records and _is_unknown(workspace, case_id):
         return _report_search(workspace, case_id, closure)
@@ -50,7 +53,10 @@ def make_preview(workspace: Workspace, case_id: str) -> str:
         save_closure(session, case_id, closure, workspace.keyring)
         add_evidence(session, case_id, "sightings", {"records": seen}, now=now)
         add_evidence(session, case_id, "forecast", _forecast(session, workspace, closure), now=now)
-        CaseFile(session, case_id).preview_ready(digest, now=now)
+        case = CaseFile(session, case_id)
+        if case.view.attempt != attempt:  # a decision was taken, and taken back, meanwhile: the next run is on its way
+            raise RefusedByRule("The case was sent back to its search meanwhile.", hint="Make the preview again.")
+        case.preview_ready(digest, now=now)
     return digest
 
 
@@ -93,7 +99,16 @@ def _recognise(workspace: Workspace, case_id: str) -> None:
 
 
 def search_closure(workspace: Workspace, case_id: str) -> Closure:
-    """The person's closure as the vault and the quarantine stand now; of a withdrawal, the records it names."""
+    """The person's closure as the vault and the quarantine stand now; of a withdrawal, the records it names.
+
+    What a DPO decided about single records, and what is under a legal hold, lies over it.
+    """
+    found = _found_closure(workspace, case_id)
+    with workspace.database.reader() as session:
+        return lay_over(session, case_id, found, handle=lambda record: workspace.keyring.handle(case_id, record))
+
+
+def _found_closure(workspace: Workspace, case_id: str) -> Closure:
     with workspace.database.reader() as session:
         if rescan_id := CaseFile(session, case_id).view.rescan_id:
             return withdrawn_closure(session, rescan_id)
@@ -104,6 +119,7 @@ def search_closure(workspace: Workspace, case_id: str) -> Closure:
         reach = Reach(
             gate=lambda: open_gate(workspace, by=case_id)[0],
             redacted=frozenset(record_id for record_id, _ in superseded(session, "redacted", by=case_id)),
+            free=to_be_freed(session, case_id),
             only_consent=CaseFile(session, case_id).view.only_consent,
         )
         return find_closure(session, key, forms, keystore=workspace.keystore, reach=reach)

@@ -18,6 +18,7 @@ from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile, Stage
 from lineage.errors import NotAcceptable
 from lineage.evidence import add_evidence, case_records, evidence, has_evidence
+from lineage.holds import require_spared
 from lineage.register import RegisterForm
 from lineage.sought import searched_forms
 from lineage.tables import CaseRow
@@ -75,11 +76,12 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
 
 
 def _whom(workspace: Workspace, case_id: str) -> tuple[str | None, list[RegisterForm]]:
-    """Who is forgotten, and every form to look for. Nobody is if consent alone was withdrawn, or records by policy."""
+    """Who is forgotten, and every form to look for. Nobody is if a record of theirs is kept, or records went by policy."""
     with workspace.database.reader() as session:
-        only_consent = CaseFile(session, case_id).view.only_consent
+        lines: list[dict[str, str]] = evidence(session, case_id, "contract")["records"]  # type: ignore[assignment]
+        stays = CaseFile(session, case_id).view.only_consent or any(line["decision"] == "keep" for line in lines)
     person, forms = searched_forms(workspace, case_id)
-    return (None if only_consent else person or None), forms
+    return (None if stays else person or None), forms
 
 
 def _forget_case(workspace: Workspace, case_id: str) -> dict[str, object]:
@@ -104,7 +106,7 @@ def _require(workspace: Workspace, case_id: str) -> None:
     with workspace.database.transaction() as session:
         case = CaseFile(session, case_id)
         case.require(Stage.PURGE_APPROVED, to="purge")
-        case.require_no_hold()
+        case.require_nothing_held()
         inventory.require_dated(session)
 
 
@@ -136,7 +138,7 @@ def _write_journal(
     record_ids, redacted_ids = ids
     with workspace.database.reader() as session:
         case = CaseFile(session, case_id)
-        case.require_no_hold()
+        case.require_nothing_held()
         graves, suppressed = () if case.view.rescan_id else record_ids, forms if key else ()
         marks = tombstones.marks_of(session, record_ids=graves, forms=suppressed, keyring=workspace.keyring)
         old = {row.given_hmac for row in renewal.before_redaction(session, case_id, redacted_ids)}
@@ -163,7 +165,7 @@ def _destroy(
     with workspace.database.reader() as session:
         if has_evidence(session, case_id, "destroyed"):
             return evidence(session, case_id, "destroyed")
-        CaseFile(session, case_id).require_no_hold()
+        CaseFile(session, case_id).require_nothing_held()
         before = renewal.before_redaction(session, case_id, redacted_ids)
         for other in {row.by for row in before if row.reason == "redacted"} - {case_id}:
             CaseFile(session, other).require_no_hold()
@@ -174,7 +176,8 @@ def _destroy(
         now = utc_now()
         today = workspace.settings.day(now)
         case = CaseFile(session, case_id)
-        case.require_no_hold()
+        case.require_nothing_held()
+        require_spared(session, case_id, [*record_ids, *redacted_ids])
         suppressed, keyring = forms if key else (), workspace.keyring
         graves = () if case.view.rescan_id else record_ids  # a withdrawn record is kept out by the gate, until mended
         buried = tombstones.bury(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from sqlmodel import Session
 
 from lineage import renewal
+from lineage.case import CaseFile, Stage
 from lineage.catalog import Judged
 from lineage.closure import freed_contents
 from lineage.errors import Fault, RefusedByRule
 from lineage.evidence import case_records
+from lineage.holds import require_spared
 from lineage.records import TrainingRecord, canonical_bytes
 from lineage.redaction import Freed
 from lineage.register import RegisterIndex
@@ -41,6 +43,8 @@ def redact_mentions(workspace: Workspace, case_id: str) -> int:
         freed = {record: new for record, new in found if new is not None}
     with workspace.database.transaction() as session:
         batch = [_judged(session, record, new, workspace) for record, new in freed.items()]
+        CaseFile(session, case_id).require(Stage.APPROVED, to="redact records")
+        require_spared(session, case_id, todo)
         renewal.redact(
             session, batch, subject_key=key, stamp=stamp, keyring=workspace.keyring, keystore=workspace.keystore
         )

@@ -29,7 +29,7 @@ from dagster import (
 )
 
 from lineage import plans
-from lineage.case import CaseFile, CaseView, Stage, list_cases
+from lineage.case import Beside, CaseFile, CaseView, Stage, list_cases
 from lineage.errors import Fault, LetheError
 from lineage.lease import held, is_held
 from pipelines.assets import partition_key, partitions_name
@@ -73,7 +73,8 @@ def case_sensor(context: SensorEvaluationContext, workspace: WorkspaceResource) 
         ready = {Stage.ASSESSMENT}
         if not is_held(session, INGEST_LEASE, now=utc_now()):
             ready.add(Stage.PURGE_APPROVED)
-    yield from (run_request(SINGLE[case.stage], case) for case in cases if case.stage in ready)
+    held_back = {case.id for case in cases if case.stage == Stage.PURGE_APPROVED and Beside.ON_HOLD in case.beside}
+    yield from (run_request(SINGLE[c.stage], c) for c in cases if c.stage in ready and c.id not in held_back)
     window = [case for case in cases if case.stage in EXECUTION]
     if window and not busy and not _queued(context.instance):
         yield run_request("case_erasure", *window)
@@ -123,7 +124,7 @@ def _fail_cases_of(run: DagsterRun, workspace: WorkspaceResource, problem: str) 
     for case_id in cases_of(run):
         with suppress(Fault), held(database, case_lease(case_id), utc_now), database.transaction() as session:
             case = CaseFile(session, case_id)
-            if case.view.hold_reason or JOB_AT.get(case.view.stage) != run.job_name:
+            if Beside.ON_HOLD in case.view.beside or JOB_AT.get(case.view.stage) != run.job_name:
                 continue
             failed, met = case.fail(problem, now=utc_now()), MAY_MEET.get(run.job_name, "")
             if failed.stage == Stage.FAILED and is_held(session, met, now=utc_now()):

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lineage.errors import WrongUsage
+from pipelines.cli.case_decide import actor_of, decide, hold, tell_case, this_moment
 from pipelines.cli.case_lift import lift
+from pipelines.cli.case_person import confirm, doubt, withdraw
 from pipelines.cli.case_run import run
 from pipelines.cli.case_show import open_, preview, show_
-from pipelines.cli.options import acting, actor_option, json_option, opened, read_lines, say, show, workspace_option
+from pipelines.cli.options import actor_option, json_option, opened, read_lines, say, show, workspace_option
 
 if TYPE_CHECKING:
-    from lineage.access import Actor
-    from lineage.case import CaseView
     from lineage.workspace import Workspace
 
 
@@ -31,22 +31,8 @@ def erase_group() -> None:
     """
 
 
-for command_ in (run, show_, preview, open_, lift):
+for command_ in (run, show_, preview, open_, decide, hold, doubt, confirm, withdraw, lift):
     erase_group.add_command(command_)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _actor(workspace: Workspace, name: str) -> Actor:
-    with workspace.database.reader() as session:
-        return acting(session, name)
-
-
-def _tell(case: CaseView, as_json: bool) -> None:
-    body = {name: getattr(case, name) for name in case.__dataclass_fields__}
-    show(body, as_json=as_json, lines=lambda: say(f"{case.id}  {case.stage}  due {case.due_on}"))
 
 
 @erase_group.command("file")
@@ -76,36 +62,49 @@ def file_(  # noqa: PLR0913 - one option per line of the form
 
     workspace = opened(workspace_dir)
     identifiers = read_lines(source, prompt="Identifier of the person")
-    day = received.date() if received else workspace.settings.day(_now())
+    day = received.date() if received else workspace.settings.day(this_moment())
     intake = Intake(identifiers, ground, identity, day, only_consent)
-    _tell(file_case(workspace, intake, actor=_actor(workspace, actor_name), now=_now()), as_json)
+    tell_case(file_case(workspace, intake, actor=actor_of(workspace, actor_name), now=this_moment()), as_json)
 
 
 @erase_group.command("list")
+@click.option(
+    "--alarm", "alarmed", is_flag=True, help="Only cases that have used up half of their time; exit 1 for any."
+)
 @workspace_option
 @json_option
-def list_(workspace_dir: Path | None, as_json: bool) -> None:
-    """All cases by due date.
+def list_(alarmed: bool, workspace_dir: Path | None, as_json: bool) -> None:
+    """All cases by due date; with --alarm those whose time runs out, each level noted in the ledger once.
 
     \b
-    Example:
+    Examples:
       lethe erase list
+      lethe erase list --alarm
     """
+    from lineage.alarms import raise_alarms
     from lineage.dossier import inbox
 
     workspace = opened(workspace_dir)
-    standings = inbox(workspace, now=_now())
+    standings = (raise_alarms if alarmed else inbox)(workspace, now=this_moment())
     body = [
-        {"case": s.case.id, "stage": s.case.stage, "due": s.case.due_on, "days_left": s.days_left} for s in standings
-    ]
+        {
+            "case": s.case.id, "stage": s.case.stage, "due": s.case.due_on, "days_left": s.days_left, "alarm": int(s.alarm),
+            "beside": list(s.case.beside),
+        }
+        for s in standings
+    ]  # fmt: skip
 
     def lines() -> None:
         for s in standings:
-            say(f"{s.case.id}  {s.case.stage:14}  due {s.case.due_on} ({s.days_left} days)  waits for {s.waits_for}")
+            used = f"  {int(s.alarm)}% of the time used" if alarmed else ""
+            beside = f"  ({', '.join(s.case.beside)})" if s.case.beside else ""
+            say(f"{s.case.id}  {s.case.stage:14}  due {s.case.due_on} ({s.days_left} days){used}  "
+                f"waits for {s.waits_for}{beside}")  # fmt: skip
         if not standings:
-            say("No cases.")
+            say("No case is at an alarm." if alarmed else "No cases.")
 
     show(body, as_json=as_json, lines=lines)
+    raise SystemExit(1 if alarmed and standings else 0)
 
 
 @erase_group.command("approve")
@@ -128,7 +127,9 @@ def approve(
 
     workspace = opened(workspace_dir)
     decide = desk.approve_purge if purging else desk.approve
-    _tell(decide(workspace, case_id, actor=_actor(workspace, actor_name), digest=digest, now=_now()), as_json)
+    tell_case(
+        decide(workspace, case_id, actor=actor_of(workspace, actor_name), digest=digest, now=this_moment()), as_json
+    )
 
 
 @erase_group.command("not-found")
@@ -147,8 +148,8 @@ def not_found(case_id: str, digest: str, workspace_dir: Path | None, actor_name:
     from lineage import desk
 
     workspace = opened(workspace_dir)
-    actor = _actor(workspace, actor_name)
-    _tell(desk.not_found(workspace, case_id, actor=actor, digest=digest, now=_now()), as_json)
+    actor = actor_of(workspace, actor_name)
+    tell_case(desk.not_found(workspace, case_id, actor=actor, digest=digest, now=this_moment()), as_json)
 
 
 @erase_group.command("probe")
@@ -164,7 +165,7 @@ def probe(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
     """
     from lineage.dossier import read_case
 
-    found = read_case(opened(workspace_dir), case_id, now=_now())
+    found = read_case(opened(workspace_dir), case_id, now=this_moment())
     if "probe" not in found.evidence:
         raise WrongUsage(f"Case {case_id} has not been probed yet.", hint=f"lethe erase run {case_id}")
     body = found.evidence["probe"]
@@ -196,7 +197,7 @@ def purge(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
 
     workspace = opened(workspace_dir)
     run_case_job(workspace, "case_purge", case_id)
-    _tell(read_case(workspace, case_id, now=_now()).case, as_json)
+    tell_case(read_case(workspace, case_id, now=this_moment()).case, as_json)
 
 
 @erase_group.command("retry")
@@ -214,7 +215,7 @@ def retry(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bo
     from lineage import desk
 
     workspace = opened(workspace_dir)
-    _tell(desk.retry(workspace, case_id, actor=_actor(workspace, actor_name), now=_now()), as_json)
+    tell_case(desk.retry(workspace, case_id, actor=actor_of(workspace, actor_name), now=this_moment()), as_json)
 
 
 @erase_group.command("sign")
@@ -233,7 +234,9 @@ def sign(case_id: str, passphrase_prompt: bool, workspace_dir: Path | None, acto
 
     workspace = opened(workspace_dir)
     passphrase = click.prompt("Passphrase", hide_input=True) if passphrase_prompt else None
-    path = signing.sign(workspace, case_id, actor=_actor(workspace, actor_name), now=_now(), passphrase=passphrase)
+    path = signing.sign(
+        workspace, case_id, actor=actor_of(workspace, actor_name), now=this_moment(), passphrase=passphrase
+    )
     say(f"Signed: {path}")
 
 
@@ -249,7 +252,7 @@ def _decision(name: str, help_text: str, act: Callable[..., object]) -> None:
     @actor_option
     def command(case_id: str, reason: str, workspace_dir: Path | None, actor_name: str) -> None:
         workspace = opened(workspace_dir)
-        act(workspace, case_id, actor=_actor(workspace, actor_name), reason=reason, now=_now())
+        act(workspace, case_id, actor=actor_of(workspace, actor_name), reason=reason, now=this_moment())
         say(f"{case_id}: {name} recorded.")
 
 
@@ -267,26 +270,3 @@ def _extend(workspace: Workspace, case_id: str, **decision: object) -> None:
 
 _decision("refuse", "Refuse a request (Art. 17(3), Art. 12(5)).", _refuse)
 _decision("extend", "Extend the time limit by two months, once, in the first month (Art. 12(3)).", _extend)
-
-
-@erase_group.command("hold")
-@click.argument("case_id")
-@click.option("--reason", default="", help="Why, in a sentence without personal data.")
-@click.option("--lift", is_flag=True, help="Lift the hold.")
-@workspace_option
-@actor_option
-def hold(case_id: str, reason: str, lift: bool, workspace_dir: Path | None, actor_name: str) -> None:
-    """Place a legal hold (Art. 17(3)(e)), or lift it. A hold wins at any time before destruction.
-
-    \b
-    Examples:
-      lethe erase hold CASE --reason "pending claim" --as dana
-      lethe erase hold CASE --lift --as dana
-    """
-    from lineage import desk
-
-    if bool(reason) == lift:
-        raise WrongUsage("Give either --reason or --lift.")
-    workspace = opened(workspace_dir)
-    desk.hold(workspace, case_id, actor=_actor(workspace, actor_name), reason=reason, now=_now())
-    say(f"{case_id}: hold {'lifted' if lift else 'placed'}.")

@@ -85,4 +85,6 @@ def _why(case: CaseView) -> str:
     """Why a case left its window."""
     if case.hold_reason:
         return "under legal hold"
+    if "ON_HOLD" in case.beside:
+        return "a record of it is under legal hold"
     return case.problem or f"not carried out: it is at {case.stage}"

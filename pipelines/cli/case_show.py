@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from lineage.viewing import Piece
 
 LISTED_RECORDS = 30
+BESIDE = {
+    "CLOCK_PAUSED": "the clock stands still: the person was asked who they are", "EXTENDED": "extended by two months",
+    "ON_HOLD": "under legal hold", "PARTLY_REFUSED": "refused in part: records are kept", "REOPENED": "in a further round",
+}  # fmt: skip
 DECISIONS = {"erase": "to erase", "redact": "to redact", "already_redacted": "redacted at ingest", "keep": "kept"}
 
 
@@ -39,8 +43,8 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
         say(f"{found.case.id}  {found.case.stage}  due {found.case.due_on}  ({found.case.due_basis})")
         if found.case.problem:
             say(f"  problem: {found.case.problem}")
-        if found.case.hold_reason:
-            say("  under legal hold")
+        for beside in found.case.beside:
+            say(f"  {BESIDE[beside]}")
         if found.case.reopen_reason:
             say(f"  reopened: {found.case.reopen_reason}")
         in_vain = found.case.stage in ("SEARCHED", "NOT_FOUND") and "search_report" in found.evidence

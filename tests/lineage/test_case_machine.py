@@ -6,6 +6,8 @@ was approved, and compares after each call.
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from case_world import DATABASE, EVERYBODY, INES_AS_DPO, ROOT, act, events, file, look, purge
 from hypothesis import HealthCheck, settings
@@ -21,15 +23,20 @@ from hypothesis.stateful import (
 from lineage_world import DANA, DORA, MILO
 
 from lineage import ledger
-from lineage.access import Actor
+from lineage.access import Actor, Role
 from lineage.case import CERTIFIED, DESTROYED, ENDED, RUNNING, Stage
 from lineage.chain import Broken
+from lineage.clock import DueDate, due
 from lineage.errors import LetheError
 
 REACHED: set[str] = set()
 _NEXT = {Stage.APPROVED: Stage.CONTAINED, Stage.CONTAINED: Stage.EXECUTING, Stage.EXECUTING: Stage.VERIFYING}
 ACTORS = st.sampled_from(EVERYBODY)
 DIGESTS = st.sampled_from(["d1", "d2", ""])
+
+
+def reckon(paused: int) -> DueDate:
+    return due(date(2026, 1, 31), "DE", paused_days=paused)
 
 
 class AnySequence(RuleBasedStateMachine):
@@ -141,6 +148,26 @@ class AnySequence(RuleBasedStateMachine):
     def close(self) -> None:
         self.attempt("close")
 
+    @rule(actor=ACTORS)
+    def doubt(self, actor: Actor) -> None:
+        before = look(self.case_id).stage
+        if self.attempt("doubt_identity", actor=actor, asked_on=date(2026, 2, 1)):
+            assert actor.role in (Role.INTAKE, Role.DPO, Role.ADMIN)
+            assert before in (Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED)
+            self.preview, self.approval = "", None
+
+    @rule(actor=ACTORS)
+    def confirm(self, actor: Actor) -> None:
+        """Asked and answered on the same days again and again: the pause counts once."""
+        day, method = date(2026, 2, 3), "passport"
+        if self.attempt("confirm_identity", actor=actor, answered_on=day, method=method, reckon=reckon):
+            assert look(self.case_id).due_on == reckon(2).date
+
+    @rule()
+    def search_again(self) -> None:
+        if self.attempt("search_again"):
+            self.preview, self.approval = "", None
+
     @rule()
     def reopen(self) -> None:
         before = events(self.case_id)
@@ -199,7 +226,7 @@ class AnySequence(RuleBasedStateMachine):
             assert self.approval == (row.approved_by, row.approved_digest)
             assert row.approved_digest == row.preview_digest == self.preview
             assert self.approval[0] in ("dana", "dora")
-        if stage in (Stage.ASSESSMENT, Stage.PREVIEW_READY):
+        if stage in (Stage.IDENTITY_CHECK, Stage.ASSESSMENT, Stage.PREVIEW_READY):
             assert (row.approved_by, row.approved_digest) == ("", "")
         if stage in DESTROYED | {Stage.PURGE_APPROVED}:
             assert self.verified

@@ -1,0 +1,134 @@
+"""What a DPO decided about single records of a case, and which records are under a legal hold: read, and asked before harm.
+
+A decision belongs to a case; a hold (Art. 17(3)(e) GDPR) belongs to the record, whichever case it was placed in: no case may
+change or destroy a record that any case holds. `lineage.decisions` writes both and lays them over a search.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+
+from lineage.database import in_chunks
+from lineage.errors import RefusedByRule, WrongUsage
+from lineage.tables import CaseDecisionRow, CaseRecordRow
+
+__all__ = [
+    "MIN_HANDLE_CHARS", "Decided", "decisions_digest", "decisions_of", "find_record", "held_in", "held_of", "holds_any",
+    "require_spared",
+]  # fmt: skip
+
+MIN_HANDLE_CHARS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided about one record. An empty decision leaves it with the search; an empty reason is no hold."""
+
+    handle: str
+    decision: str  # erase | redact | keep
+    ground: str
+    hold_reason: str
+    decided_by: str
+
+
+def _about(listed: type[CaseRecordRow]) -> ColumnElement[bool]:
+    """The ruling and the listed record are of the same case and handle."""
+    return and_(col(CaseDecisionRow.case_id) == col(listed.case_id), col(CaseDecisionRow.handle) == col(listed.handle))
+
+
+def decisions_of(session: Session, case_id: str) -> dict[str, Decided]:
+    """The rulings of a case, by handle."""
+    query = select(CaseDecisionRow).where(CaseDecisionRow.case_id == case_id).order_by(col(CaseDecisionRow.handle))
+    return {
+        row.handle: Decided(row.handle, row.decision, row.ground, row.hold_reason, row.decided_by)
+        for row in session.exec(query).all()
+    }
+
+
+def find_record(session: Session, case_id: str, handle: str) -> CaseRecordRow:
+    """The record of a case that a handle, or its beginning, means.
+
+    Raises:
+        WrongUsage: the beginning is too short or means several records.
+        RefusedByRule: the record is not one of the case's.
+    """
+    begins = col(CaseRecordRow.handle).startswith(handle, autoescape=True)
+    found = session.exec(select(CaseRecordRow).where(CaseRecordRow.case_id == case_id, begins).limit(2)).all()
+    if len(handle) < MIN_HANDLE_CHARS or len(found) > 1:
+        raise WrongUsage(f"Give at least {MIN_HANDLE_CHARS} characters of the record's handle, so that it means one.")
+    if not found:
+        raise RefusedByRule(f"That record is not one of case {case_id}.", hint=f"See them: lethe erase show {case_id}")
+    return found[0]
+
+
+def held_of(session: Session, record_ids: Collection[str] | None = None) -> set[str]:
+    """Those of the records (all, if none are given) that are under a legal hold, in whatever case it was placed."""
+    held = (
+        select(CaseRecordRow.record_id)
+        .join(CaseDecisionRow, _about(CaseRecordRow))
+        .where(CaseDecisionRow.hold_reason != "", col(CaseRecordRow.record_id).is_not(None))
+    )
+    found = {record_id for record_id in session.exec(held).all() if record_id}
+    return found if record_ids is None else found & set(record_ids)
+
+
+def holds_any(session: Session, case_id: str) -> bool:
+    """Whether the case itself holds a record; then it must stay known which one."""
+    return any(ruling.hold_reason for ruling in decisions_of(session, case_id).values())
+
+
+def held_in(session: Session, case_id: str) -> int:
+    """How many records keep a case from destroying anything: those it holds, and those of its own that another case holds.
+
+    A hold of its own counts also when its record is not listed any more.
+    """
+    own = select(CaseDecisionRow.handle).where(CaseDecisionRow.case_id == case_id, CaseDecisionRow.hold_reason != "")
+    listed, other = aliased(CaseRecordRow), aliased(CaseRecordRow)
+    foreign = (
+        select(listed.handle)
+        .join(other, col(other.record_id) == col(listed.record_id))
+        .join(CaseDecisionRow, _about(other))
+        .where(listed.case_id == case_id, CaseDecisionRow.hold_reason != "")
+    )
+    return len({*session.exec(own).all(), *session.exec(foreign).all()})
+
+
+def require_spared(session: Session, case_id: str, record_ids: Collection[str]) -> None:
+    """Refuse to touch a record that is kept or held: the last guard, in the transaction that would restrict or destroy it.
+
+    Raises:
+        RefusedByRule: the case keeps one of the records, or any case holds it.
+    """
+    wanted = set(record_ids)
+    kept: set[str] = set()
+    for chunk in in_chunks(sorted(wanted)):
+        query = (
+            select(CaseRecordRow.record_id)
+            .join(CaseDecisionRow, _about(CaseRecordRow))
+            .where(CaseRecordRow.case_id == case_id, CaseDecisionRow.decision == "keep")
+            .where(col(CaseRecordRow.record_id).in_(chunk))
+        )
+        kept |= {record_id for record_id in session.exec(query).all() if record_id}
+    if spared := len(kept | held_of(session, wanted)):
+        raise RefusedByRule(
+            f"Case {case_id} would change {spared} record{'s' if spared > 1 else ''} that a DPO keeps or holds.",
+            hint=f"Make a new preview and approve it, or lift the hold: lethe erase show {case_id}",
+        )
+
+
+def decisions_digest(session: Session, case_id: str) -> str:
+    """What a search has to take into account besides the stores; empty if nobody decided or holds anything."""
+    rulings = [
+        (r.handle, r.decision, r.ground, r.hold_reason, r.decided_by) for r in decisions_of(session, case_id).values()
+    ]
+    held = sorted(held_of(session))
+    if not rulings and not held:
+        return ""
+    return hashlib.sha256(json.dumps([rulings, held]).encode()).hexdigest()
