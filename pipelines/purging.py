@@ -16,7 +16,7 @@ from typing import Any
 from lineage import inventory, journal, purge, renewal, studies, tombstones
 from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile, Stage
-from lineage.errors import NotAcceptable
+from lineage.errors import NotAcceptable, RefusedByRule
 from lineage.evidence import add_evidence, case_records, evidence, has_evidence
 from lineage.holds import require_spared
 from lineage.register import RegisterForm
@@ -89,6 +89,10 @@ def _forget_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     workspace.keystore.shred([f"case:{case_id}"])
     workspace.database.compact()
     with workspace.database.reader() as session:
+        if not has_evidence(session, case_id, "destruction"):  # the database was restored; the evidence is lost with it
+            raise RefusedByRule(
+                f"Case {case_id} was purged again by a replay.", hint=f"Sign it again: lethe erase sign {case_id}"
+            )
         return evidence(session, case_id, "destruction")
 
 

@@ -256,6 +256,9 @@ def test_the_command_replays_as_a_job_and_the_case_is_purged_again(world, tmp_pa
         events = ledger.events_of_case(session, world.case_id)
         assert CaseFile(session, world.case_id).view.evidence_digest == events[-1].payload["purge"]
     assert [event.kind for event in events[-2:]] == ["case.purged", REPLAYED]
+    one_sentence(
+        lethe_here("erase", "purge", world.case_id, workspace=folder, code=3), 3, "was purged again", "Sign it"
+    )
     lethe_here("erase", "sign", world.case_id, "--as", "dana", workspace=folder)
     assert lethe_here("replay", workspace=folder).out.startswith("No erasure was undone")
 
