@@ -82,21 +82,32 @@ def _require_contract(workspace: Workspace, case_id: str) -> None:
 
 
 def _remember(workspace: Workspace, case_id: str) -> Facts:
-    """What was in service and what the affected shards held, before anything changes; filed once a round, then kept."""
+    """What was in service and what the affected shards held, before anything changes; filed once for a contract, then kept.
+
+    Under another contract, of a further round or of this one, other shards may be affected; a shard of the one before is
+    told as it was seen first.
+    """
     with workspace.database.transaction() as session:
-        if has_evidence(session, case_id, "before"):
-            return evidence(session, case_id, "before")["adapters"]  # type: ignore[return-value]
-        earlier = last_filed(session, case_id, "before").get("adapters", {})
-        coming_back = set(decided_ids(session, case_id, "keep")) & restricted_for(session, case_id)
-        changed = (*decided_ids(session, case_id, *CHANGING), *sorted(coming_back))
+        bound = CaseFile(session, case_id).view.approved_digest
+        filed = last_filed(session, case_id, "before")
+        if has_evidence(session, case_id, "before") and filed.get("contract", bound) == bound:
+            return filed["adapters"]  # type: ignore[no-any-return]
+        earlier = filed.get("adapters", {})
+        changed = (*decided_ids(session, case_id, *CHANGING), *_coming_back(session, case_id))
         found = {}
         for adapter in sorted(workspace.settings.adapters):
             if plan := plans.current_plan(session, adapter):
                 now = _adapter_before(session, adapter, Plan.from_json(plan[1]), changed)
                 first = earlier.get(adapter, {"affected": ()})
                 found[adapter] = _as_first_seen(workspace.store, now, first) if first["affected"] else now
-        add_evidence(session, case_id, "before", {"adapters": found}, now=utc_now())
+        add_evidence(session, case_id, "before", {"adapters": found, "contract": bound}, now=utc_now())
     return found
+
+
+def _coming_back(session: Session, case_id: str) -> list[str]:
+    """The records that the case has restricted or redacted, and keeps by now: their shards were cut back for it."""
+    touched = restricted_for(session, case_id) | {record for record, _ in superseded(session, "redacted", by=case_id)}
+    return sorted(touched.intersection(decided_ids(session, case_id, "keep")))
 
 
 def _adapter_before(session: Session, adapter: str, plan: Plan, erased: tuple[str, ...]) -> Facts:

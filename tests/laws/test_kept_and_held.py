@@ -214,6 +214,31 @@ def test_a_hold_after_the_purge_was_approved_wins(world: World) -> None:
     assert world.stored() == stored, "LAW a lifted hold needs a new preview"
 
 
+def test_another_contract_of_the_same_round_builds_what_it_needs(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A run dies once it has remembered what there was for a contract that keeps nearly all; the next contract is wider."""
+    world.decide(world.one)
+    world.decide(world.other)
+    approve_anew(world.workspace, world.case_id)
+
+    def dies(*_: object) -> None:
+        raise RefusedByRule("The run ends here.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(containing, "_restrict", dies)
+        with pytest.raises(RefusedByRule, match="ends here"):
+            erasure.contain(world.workspace, world.case_id)
+    world.hold(world.one)
+    with pytest.raises(RefusedByRule, match="no longer true"):
+        erasure.contain(world.workspace, world.case_id)
+    assert world.case().stage == Stage.PREVIEW_READY
+    world.decide(world.other, Choice("as-found"))
+    approve_anew(world.workspace, world.case_id)
+    world.execute()
+    assert bytes_in_service(world.folder) == world.without(tmp_path / "fresh", world.other)
+
+
 @pytest.mark.parametrize("step", ["_restrict", "redact_mentions"])
 def test_a_hold_between_the_check_and_the_restriction_is_seen(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str
