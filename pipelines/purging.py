@@ -147,8 +147,9 @@ def _write_journal(
         marks = tombstones.marks_of(session, record_ids=graves, forms=suppressed, keyring=workspace.keyring)
         old = {row.given_hmac for row in renewal.before_redaction(session, case_id, redacted_ids)}
         kept = [r.record_id for r in case_records(session, case_id) if r.decision == "keep"]
+        digest = case.view.evidence_digest
     entry = journal.Entry(
-        case_id, case.view.evidence_digest, _at(), tuple(record_ids), key or "", tuple(redacted_ids), tuple(kept),
+        case_id, digest, _at(), tuple(record_ids), key or "", tuple(redacted_ids), tuple(kept),
         form_hmacs=marks.form_hmacs, cues=marks.cues, id_hmacs=marks.id_hmacs,
         given_hmacs=tuple(sorted({*marks.given_hmacs, *old})), kind=journal.BEGUN,
     )  # fmt: skip
