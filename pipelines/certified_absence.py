@@ -65,16 +65,19 @@ def _absent(
     workspace: Workspace, case_id: str, contract: Mapping[str, Any], old: Mapping[str, Sequence[str]]
 ) -> list[Absent]:
     """The keys of every record that was decided to go. One that another case erased meanwhile is absent altogether."""
-    erased = {
-        workspace.keyring.handle(case_id, record_id): record_key(record_id)
-        for entry in journal.entries(workspace.journal)
-        for record_id in entry.record_ids
-    }
+    lines = list(journal.entries(workspace.journal))
+    over = {(line.case_id, line.purge_digest) for line in lines if line.kind != journal.BEGUN}
+    erased: dict[str, bytes] = {}
+    begun: dict[str, bytes] = {}
+    for line in lines:
+        keys = {workspace.keyring.handle(case_id, record_id): record_key(record_id) for record_id in line.record_ids}
+        begun |= keys
+        erased |= keys if (line.case_id, line.purge_digest) in over else {}
     found: list[Absent] = []
     for record in contract["records"]:
         handle, decision = record["handle"], record["decision"]
         if decision == "redact" and handle in old:
             found += [Absent(handle, bytes.fromhex(entry)) for entry in old[handle]]
-        elif decision in ("erase", "redact") and handle in erased:
-            found.append(Absent(handle, erased[handle]))
+        elif key := {"erase": begun, "redact": erased}.get(decision, {}).get(handle):
+            found.append(Absent(handle, key))
     return found

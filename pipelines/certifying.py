@@ -245,6 +245,11 @@ def _kept(destruction: Mapping[str, Any], contract: Mapping[str, Any]) -> tuple[
             legal_basis="Art. 5(2) GDPR",
             retention="five years",
         ),
+        f.Kept(
+            what="this certificate and its evidence, pseudonymous: keyed halves of the ids of these records",
+            legal_basis="Art. 5(2) GDPR",
+            retention="as long as the controller keeps the certificate",
+        ),
     )
 
 

@@ -172,7 +172,7 @@ def _destroy(
             CaseFile(session, other).require_no_hold()
         pairs = [(row.record_id, row.content_hmac) for row in before]
         doomed = purge.tainted(session, record_ids, superseded=pairs)
-        old = _require_absent(workspace, session, case_id, pairs)
+        replaced = _require_absent(workspace, session, case_id, pairs)
     purge.destroy_weights(workspace.store, doomed)
     with workspace.database.transaction() as session:
         now = utc_now()
@@ -193,7 +193,7 @@ def _destroy(
         body = {
             "states": list(doomed.states), "shard_adapters": list(doomed.shard_adapters),
             "composed_adapters": list(doomed.composed_adapters), "rows": rows, "earlier_cases": earlier,
-            "redacted_texts": sum(row.ciphertext is not None for row in before), "old_contents": old, **buried,
+            "redacted_texts": sum(row.ciphertext is not None for row in before), "old_contents": replaced, **buried,
         }  # fmt: skip
         add_evidence(session, case_id, "destroyed", body, now=now)
     return body
