@@ -165,6 +165,9 @@ WRONG = {
             )
         ),
     ),
+    "leaves that are no entries": replace(
+        FACTS, ancestors=(ancestor([bytes([9]) * 33], "trunk", place=(None, 0), parent=None), *ANCESTORS[1:])
+    ),
     "the trunk is missing": replace(FACTS, ancestors=ANCESTORS[1:]),
     "a neighbouring shard is missing": replace(FACTS, ancestors=(ANCESTORS[0], ANCESTORS[2])),
     "the rebuilt shard is missing": replace(FACTS, ancestors=ANCESTORS[:2]),
