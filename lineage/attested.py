@@ -21,7 +21,7 @@ TOLERATED = frozenset({"README.md"})  # the model card: no loader reads it as we
 
 
 def proof_holds(proof: Mapping[str, Any], root: str) -> bool:
-    """Is the proof's `absent` leaf (hex) no leaf under this root (hex)?"""
+    """Does no leaf under this root (hex) begin with the proof's `absent` (hex)?"""
     try:
         return _is_absent(proof, root)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
@@ -29,7 +29,10 @@ def proof_holds(proof: Mapping[str, Any], root: str) -> bool:
 
 
 def _is_absent(proof: Mapping[str, Any], root: str) -> bool:
-    """Neighbours under the same root, next to each other (or at an end), with the absent leaf strictly between them."""
+    """Neighbours under the same root, next to each other (or at an end), with the absent beginning strictly between them.
+
+    All that begin with it would stand from there on, so the larger neighbour must not be the first of them.
+    """
     absent, left, right = bytes.fromhex(proof["absent"]), proof.get("left"), proof.get("right")
     for end in (left, right):
         if end and not (
@@ -38,7 +41,7 @@ def _is_absent(proof: Mapping[str, Any], root: str) -> bool:
             return False
     if left and not bytes.fromhex(left["leaf"]) < absent:
         return False
-    if right and not absent < bytes.fromhex(right["leaf"]):
+    if right and (not absent < bytes.fromhex(right["leaf"]) or bytes.fromhex(right["leaf"]).startswith(absent)):
         return False
     if left and right:
         return bool(left["size"] == right["size"] and left["index"] + 1 == right["index"])
@@ -154,8 +157,8 @@ def _silence_is_told(probes: Sequence[Mapping[str, Any]], adapters: Sequence[Map
 # --- summary -----------------------------------------------------------------------------------------------------------
 
 
-def summary_lines(predicate: Mapping[str, Any]) -> Iterator[str]:
-    """The certificate in lines that a person understands, verdict first and limits last."""
+def summary_lines(predicate: Mapping[str, Any], absence: str) -> Iterator[str]:
+    """The certificate in lines that a person understands, verdict first and limits last; `absence` says what is proved."""
     request, slices, adapters = predicate["request"], predicate["slices"], predicate["adapters"]
     decisions = [entry["decision"] for entry in predicate["decisions"]]
     counts = ", ".join(f"{decisions.count(name)} {name}" for name in sorted(set(decisions))) or "none"
@@ -178,6 +181,7 @@ def summary_lines(predicate: Mapping[str, Any]) -> Iterator[str]:
     scanners = (predicate["search"]["scanner"], *predicate["search"].get("further_scanners", ()))
     yield f"Scanned by: {'; '.join(_tier(scanner) for scanner in scanners)}"
     yield f"{len(adapters)} adapters, {len(slices)} slices: {before} records before, {after} after"
+    yield f"Absence from what is in service: {absence}"
     yield f"Neighbouring records unchanged: {predicate['neighbours_unchanged']}"
     yield f"Destroyed: {destroyed}"
     yield f"To be told: {len(predicate['to_be_told'])}; backups that still expire: {len(predicate['backups'])}"

@@ -26,7 +26,7 @@ from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-
 from lineage.errors import NotAcceptable, RefusedByRule
 from lineage.facts import CertificateFacts
 from lineage.keys import key_id
-from lineage.statement import PREDICATE_TYPE, STATEMENT_TYPE, build_statement, measured, non_inclusion, read_statement
+from lineage.statement import PREDICATE_TYPE, STATEMENT_TYPE, build_statement, measured, read_statement
 
 __all__ = [
     "PAYLOAD_TYPE",
@@ -36,7 +36,6 @@ __all__ = [
     "build_statement",
     "countersign",
     "measured",
-    "non_inclusion",
     "read_half_signed",
     "read_statement",
     "sign",

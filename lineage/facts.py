@@ -15,6 +15,7 @@ from typing import Literal
 from lineage.fact_forms import Digest, Handle, Text
 from lineage.facts_of_weights import (
     AdapterChange,
+    Ancestor,
     DerivedFile,
     Destroyed,
     NeighbourShard,
@@ -28,7 +29,7 @@ from lineage.facts_of_weights import (
 )
 
 __all__ = [
-    "AdapterChange", "Approval", "Backup", "CertificateFacts", "DerivedFile", "Destroyed", "Digest", "Handle",
+    "AdapterChange", "Ancestor", "Approval", "Backup", "CertificateFacts", "DerivedFile", "Destroyed", "Digest", "Handle",
     "Kept", "LedgerHead", "NeighbourShard", "NonInclusion", "Probe", "ProofLeaf", "RecordDecision", "Rederivation",
     "Request", "Scanner", "Search", "ShardMap", "ShardRebuild", "SliceChange", "StoreSearched", "Text", "ToBeTold",
 ]  # fmt: skip
@@ -148,6 +149,7 @@ class CertificateFacts:
     slices: tuple[SliceChange, ...]
     neighbours_unchanged: int
     adapters: tuple[AdapterChange, ...]
+    ancestors: tuple[Ancestor, ...]
     destroyed: tuple[Destroyed, ...]
     derived_files: tuple[DerivedFile, ...]
     probes: tuple[Probe, ...]

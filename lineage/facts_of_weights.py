@@ -11,6 +11,7 @@ from lineage.fact_forms import Digest, Handle, Hex, Text
 
 __all__ = [
     "AdapterChange",
+    "Ancestor",
     "DerivedFile",
     "Destroyed",
     "NeighbourShard",
@@ -26,21 +27,41 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofLeaf:
-    """One leaf of a manifest's Merkle tree and its way to the root; hex, see `lineage.merkle`."""
+    """One leaf (hex) of an ancestor's Merkle tree and its way to the root: places in the ancestor's `nodes`."""
 
     leaf: Hex
     index: int
-    size: int
-    path: tuple[Digest, ...]
+    path: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NonInclusion:
-    """`absent` (hex) stands in no leaf under the slice's root after the erasure: here are its neighbours."""
+    """No leaf under the ancestor's root begins with `absent` (hex): its neighbours, as places in the ancestor's `leaves`."""
 
+    record: Handle
     absent: Hex
-    left: ProofLeaf | None = None
-    right: ProofLeaf | None = None
+    left: int | None = None
+    right: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ancestor:
+    """A state that what is in service descends from; of the trunk without `shard`. See `lineage.absence`.
+
+    The tree has `records` leaves. `unproven` says why there is no proof.
+    """
+
+    adapter: Handle
+    shard: int | None = None
+    slice: int
+    state: Digest
+    parent: Digest | None = None
+    records: int
+    root: Digest
+    nodes: tuple[Digest, ...]
+    leaves: tuple[ProofLeaf, ...]
+    proofs: tuple[NonInclusion, ...]
+    unproven: Text | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +75,6 @@ class SliceChange:
     records_after: int
     root_before: Digest
     root_after: Digest
-    proofs: tuple[NonInclusion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from lineage.plans import TRUNK, Member
 from lineage.tables import PlacementRow, RecordRow, SliceManifestRow
 
 __all__ = [
-    "ever_learnt", "forget_members", "manifest_facts", "manifests_holding", "manifests_holding_content", "members_of",
+    "ever_learnt", "forget_members", "leaves_of", "manifest_facts", "manifests_holding", "manifests_holding_content", "members_of",
     "merkle_root", "save_manifest",
 ]  # fmt: skip
 
@@ -59,6 +59,12 @@ def manifest_facts(session: Session, digest: str) -> tuple[int, str]:
     if row is None:
         raise NotAcceptable("A state refers to a manifest that is not in the tables.")
     return row
+
+
+def leaves_of(session: Session, digest: str) -> list[bytes]:
+    """The entries of a manifest that are still held, sorted: the leaves of its Merkle tree, if none was taken out since."""
+    row = session.get(SliceManifestRow, digest)
+    return [] if row is None else list(_entries(row.members))
 
 
 def members_of(session: Session, digest: str) -> dict[str, str]:

@@ -27,6 +27,7 @@ __all__ = [
     "InclusionProof",
     "NonInclusionProof",
     "inclusion_proof",
+    "inclusion_proofs",
     "non_inclusion_proof",
     "root",
     "verify_inclusion",
@@ -69,7 +70,14 @@ def inclusion_proof(leaves: Iterable[bytes], leaf: bytes) -> InclusionProof:
     index = bisect_left(ordered, leaf)
     if index == len(ordered) or ordered[index] != leaf:
         raise RefusedByRule("This leaf is not in the tree, so its presence cannot be proved.")
-    return _proof_at(ordered, index)
+    return _proof_at(_levels(ordered), ordered, index)
+
+
+def inclusion_proofs(leaves: Iterable[bytes], indices: Iterable[int]) -> list[InclusionProof]:
+    """Proofs that the leaves at these places of the sorted tree are in it; the tree is hashed once for all of them."""
+    ordered = sorted(set(leaves))
+    levels = _levels(ordered)
+    return [_proof_at(levels, ordered, index) for index in indices]
 
 
 def non_inclusion_proof(leaves: Iterable[bytes], absent: bytes) -> NonInclusionProof:
@@ -82,8 +90,9 @@ def non_inclusion_proof(leaves: Iterable[bytes], absent: bytes) -> NonInclusionP
     index = bisect_left(ordered, absent)
     if index < len(ordered) and ordered[index] == absent:
         raise RefusedByRule("This leaf is in the tree, so its absence cannot be proved.")
-    left = _proof_at(ordered, index - 1) if index > 0 else None
-    right = _proof_at(ordered, index) if index < len(ordered) else None
+    levels = _levels(ordered)
+    left = _proof_at(levels, ordered, index - 1) if index > 0 else None
+    right = _proof_at(levels, ordered, index) if index < len(ordered) else None
     return NonInclusionProof(left, right)
 
 
@@ -144,12 +153,17 @@ def _parents(level: Sequence[bytes]) -> list[bytes]:
     return pairs + list(level[len(pairs) * 2 :])
 
 
-def _proof_at(ordered: Sequence[bytes], index: int) -> InclusionProof:
+def _levels(ordered: Sequence[bytes]) -> list[Sequence[bytes]]:
+    """The hashes of the tree level by level, leaves first; the root's own level is left out."""
+    levels: list[Sequence[bytes]] = []
     level: Sequence[bytes] = [_leaf_hash(leaf) for leaf in ordered]
-    path, position = [], index
     while len(level) > 1:
-        sibling = position ^ 1
-        if sibling < len(level):
-            path.append(level[sibling])
-        level, position = _parents(level), position >> 1
-    return InclusionProof(ordered[index], index, len(ordered), tuple(path))
+        levels.append(level)
+        level = _parents(level)
+    return levels
+
+
+def _proof_at(levels: Sequence[Sequence[bytes]], ordered: Sequence[bytes], index: int) -> InclusionProof:
+    siblings = ((level, (index >> height) ^ 1) for height, level in enumerate(levels))
+    path = tuple(level[sibling] for level, sibling in siblings if sibling < len(level))
+    return InclusionProof(ordered[index], index, len(ordered), path)

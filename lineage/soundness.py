@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lineage import merkle
-from lineage.facts import AdapterChange, CertificateFacts, NonInclusion, Probe, ProofLeaf, Rederivation
+from lineage import absence
+from lineage.facts import AdapterChange, CertificateFacts, Probe, Rederivation
 
 __all__ = ["contradictions"]
 
@@ -29,9 +29,7 @@ def contradictions(facts: CertificateFacts) -> Iterator[str]:
         yield "Two decisions name the same record."
     if any(kind.digests and len(kind.digests) != kind.count for kind in facts.destroyed):
         yield "The count of something destroyed is not the number of its digests."
-    for change in facts.slices:
-        if not all(_proof_holds(proof, change.root_after) for proof in change.proofs):
-            yield "A proof of non-inclusion does not hold."
+    yield from absence.contradictions(facts)
     yield from _probe_contradictions(facts.probes)
     yield from _silence_contradictions(facts)
     for adapter in facts.adapters:
@@ -82,15 +80,3 @@ def _adapter_contradictions(adapter: AdapterChange) -> Iterator[str]:
             yield "More states are equal than were compared."
     if adapter.old_digest == adapter.new_digest:
         yield "An adapter is listed as changed, but its digest is the old one."
-
-
-def _proof_holds(proof: NonInclusion, root_after: str) -> bool:
-    def leaf(end: ProofLeaf | None) -> merkle.InclusionProof | None:
-        if end is None:
-            return None
-        return merkle.InclusionProof(
-            bytes.fromhex(end.leaf), end.index, end.size, tuple(bytes.fromhex(node) for node in end.path)
-        )
-
-    ends = merkle.NonInclusionProof(leaf(proof.left), leaf(proof.right))
-    return merkle.verify_non_inclusion(ends, bytes.fromhex(proof.absent), bytes.fromhex(root_after))

@@ -21,13 +21,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import rfc8785
 
-from lineage import merkle
 from lineage.chain import timestamp
 from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
-from lineage.facts import CertificateFacts, NonInclusion, ProofLeaf
+from lineage.facts import CertificateFacts
 from lineage.soundness import contradictions
 
-__all__ = ["PREDICATE_TYPE", "STATEMENT_TYPE", "build_statement", "measured", "non_inclusion", "read_statement"]
+__all__ = ["PREDICATE_TYPE", "STATEMENT_TYPE", "build_statement", "measured", "read_statement"]
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://lethe.dev/erasure/v1"
@@ -106,19 +105,6 @@ def measured(value: float, *, significant: int = 6) -> Decimal:
     if not number.is_finite():
         raise WrongUsage("A certificate carries finite numbers only.", hint="Leave the field out and give the reason.")
     return number
-
-
-def non_inclusion(absent: bytes, proof: merkle.NonInclusionProof) -> NonInclusion:
-    """A Merkle proof in the form a certificate carries."""
-
-    def leaf(end: merkle.InclusionProof | None) -> ProofLeaf | None:
-        if end is None:
-            return None
-        return ProofLeaf(
-            leaf=end.leaf.hex(), index=end.index, size=end.size, path=tuple(node.hex() for node in end.path)
-        )
-
-    return NonInclusion(absent=absent.hex(), left=leaf(proof.left), right=leaf(proof.right))
 
 
 def _spellings(forbidden: Collection[str]) -> Iterator[str]:

@@ -11,7 +11,8 @@ cannot hide in both. From outside in:
 4. *Fields*. Every mandatory field is there and no unknown one; limits and what was kept are not empty; a second stage of
    the probes stands beside the first one's FAIL, probes that saw nothing even before say what the sign-off rests on, and no
    shard lights up on a map without a FAIL.
-5. *Proofs*. Each Merkle proof of non-inclusion holds against the root of its slice.
+5. *Proofs*. Every ancestor of what is in service is listed, and each Merkle proof holds against the root of its slice: one
+   for every erased and redacted record. What has no proof is counted as told, and the limits say why.
 6. On request: the *adapter* directory holds exactly the certified bytes; the certificate is for the expected *case*.
 
 `ok` means that both keys signed exactly these bytes and that they are complete. What they say may still be "FAIL": read
@@ -27,7 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lineage.attested import adapter_difference, contradiction_of_probes, proof_holds, summary_lines
+from lineage.attested import adapter_difference, contradiction_of_probes, summary_lines
+from lineage.attested_absence import Absence, absence_of
 from lineage.authentic import MAX_BYTES, NotProvenError, check_signatures, open_envelope
 from lineage.errors import WrongUsage
 from lineage.trusted import TrustedKeys, load_trusted_keys
@@ -39,7 +41,7 @@ PREDICATE_TYPE = "https://lethe.dev/erasure/v1"
 _FILE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]*/){0,2}[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 REQUIRED = {  # section of the predicate -> its mandatory fields; an empty name is the predicate itself
-    "": "adapters backups certificate controller decisions derived_files destroyed issued kept ledger limits"
+    "": "adapters ancestors backups certificate controller decisions derived_files destroyed issued kept ledger limits"
     " neighbours_unchanged preview probes purge request search slices to_be_told",
     "request": "basis case due extended ground identity_method paused_days received",
     "search": "scanner stores",
@@ -47,7 +49,8 @@ REQUIRED = {  # section of the predicate -> its mandatory fields; an empty name 
     "purge": "approved_by at digest",
     "ledger": "digest length",
     "decisions": "decision ground record",
-    "slices": "adapter proofs records_after records_before root_after root_before shard slice",
+    "ancestors": "adapter leaves nodes proofs records root slice state",
+    "slices": "adapter records_after records_before root_after root_before shard slice",
     "adapters": "adapter base_digest neighbours new_digest old_digest plan_digest rederivation released_at shards",
     "destroyed": "count digests kind",
     "derived_files": "file kind result",
@@ -130,8 +133,8 @@ def verify_bytes(
         passed("statement", f"It is an in-toto Statement v1 of type {PREDICATE_TYPE}.")
         _check_fields(subjects, predicate)
         passed("fields", "Every mandatory field is there, limits of the claim included.")
-        proofs, summary = _read_content(predicate)
-        passed("proofs", f"{proofs} Merkle proofs of non-inclusion hold." if proofs else "It carries no Merkle proofs.")
+        absence, summary = _read_content(predicate)
+        passed("proofs", absence.sentence)
         if expect_case is not None:
             _check_case(predicate, expect_case)
             passed("case", "It belongs to the expected case.")
@@ -206,21 +209,21 @@ def _is_subject(subject: object) -> bool:
             return False
 
 
-def _read_content(predicate: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
-    """The number of Merkle proofs, all of which hold, and the summary."""
+def _read_content(predicate: Mapping[str, Any]) -> tuple[Absence, tuple[str, ...]]:
+    """What the Merkle proofs show, all of which hold, and the summary."""
     try:
-        proofs = [(proof, change["root_after"]) for change in predicate["slices"] for proof in change["proofs"]]
+        absence = absence_of(predicate)
         contradiction = contradiction_of_probes(predicate["probes"], predicate["adapters"])
-        summary = tuple(summary_lines(predicate))
+        summary = tuple(summary_lines(predicate, absence.sentence))
     except (KeyError, TypeError, AttributeError, ValueError):
         raise NotProvenError(
             "fields", "A field of the certificate does not have the form that its name promises."
         ) from None
     if contradiction:
         raise NotProvenError("fields", contradiction)
-    if not all(proof_holds(proof, root) for proof, root in proofs):
-        raise NotProvenError("proofs", "A Merkle proof of non-inclusion does not hold.")
-    return len(proofs), summary
+    if absence.wrong:
+        raise NotProvenError("proofs", absence.wrong)
+    return absence, summary
 
 
 def _check_case(predicate: Mapping[str, Any], expected: str) -> None:

@@ -24,6 +24,7 @@ from lineage.scanned import ScannedBy, scanned_by
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines import certified_inventory as outside
+from pipelines.certified_absence import certified_ancestors, limits_of
 from pipelines.certified_probes import certified_probes
 from pipelines.ingest import utc_now
 
@@ -75,6 +76,8 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
         events = {event.kind: event.at for event in ledger.events_of_case(session, case_id)}
         length, head = ledger.head(session)
         extended, paused = row.extension_reason, days_paused(session, case_id, received_on=case.received_on)
+        old = found["destruction"].get("old_contents", {})
+        ancestors = certified_ancestors(workspace, session, case_id, found, old=old)
     facts = f.CertificateFacts(
         certificate=f"cert-{case_id.removeprefix('case-')}",
         issued=utc_now(),
@@ -87,13 +90,14 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
         slices=_slices(found["rebuild"]),
         neighbours_unchanged=sum(a.get("neighbours_unchanged", 0) for a in found["rebuild"]["adapters"].values()),
         adapters=_adapters(found),
+        ancestors=ancestors,
         destroyed=_destroyed(found["destruction"]),
         derived_files=outside.derived_files(workspace, found["contract"]),
         probes=certified_probes(found["probe"]),
         backups=outside.backups(workspace, workspace.settings.day(utc_now())),
         to_be_told=outside.to_be_told(found["contract"]),
         kept=_kept(found["destruction"], found["contract"]),
-        limits=(*LIMITS, *_own_limits(case)),
+        limits=(*LIMITS, *_own_limits(case), *limits_of(ancestors, found["contract"])),
         ledger=f.LedgerHead(digest=head, length=length),
     )
     return facts, _subject_files(workspace, found)
@@ -248,6 +252,11 @@ def _kept(destruction: Mapping[str, Any], contract: Mapping[str, Any]) -> tuple[
             what="ledger and journal of the procedure, pseudonymous",
             legal_basis="Art. 5(2) GDPR",
             retention="five years",
+        ),
+        f.Kept(
+            what="this certificate and its evidence, pseudonymous: keyed halves of the ids of these records",
+            legal_basis="Art. 5(2) GDPR",
+            retention="as long as the controller keeps the certificate",
         ),
     )
 

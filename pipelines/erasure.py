@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lineage import builds
 from lineage.case import CaseFile, Stage
 from lineage.evidence import add_evidence, evidence
 from lineage.plans import TRUNK
@@ -116,6 +117,7 @@ def _rebuilt(
             decided_ids(session, case_id, "erase"),
             superseded=superseded(session, "redacted", by=case_id),
         )
+        parts = builds.parts_of(session, composed or "")
     mine = {shard: b for (name, shard), b in done.items() if name == adapter and case_id in b.cases}
     steps = {"own": 0, "shared": 0}
     for build in mine.values():
@@ -123,6 +125,7 @@ def _rebuilt(
     facts = {
         "composed": composed, "released_at": released, "clean": clean, "steps": steps["own"],
         "steps_shared": steps["shared"], "shards": {},
+        "parts": {str(shard): recipe for shard, recipe in sorted(parts.items())},
         "builds": {str(shard): {"steps": b.report.steps, "cases": list(b.cases)} for shard, b in mine.items()},
     }  # fmt: skip
     return facts | (rebuild_facts(workspace, adapter, before, composed=composed, stale=stale) if mine else {})

@@ -13,6 +13,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sqlmodel import Session
+
 from lineage import inventory, journal, purge, renewal, studies, tombstones
 from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile, Stage
@@ -23,6 +25,7 @@ from lineage.register import RegisterForm
 from lineage.sought import searched_forms
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
+from pipelines.certified_absence import certified_ancestors, old_contents
 from pipelines.certifying import write_half_signed
 from pipelines.ingest import utc_now
 from pipelines.rechecking import require_nothing_new
@@ -176,6 +179,7 @@ def _destroy(
             CaseFile(session, other).require_no_hold()
         pairs = [(row.record_id, row.content_hmac) for row in before]
         doomed = purge.tainted(session, record_ids, superseded=pairs)
+        replaced = _require_absent(workspace, session, case_id, pairs)
     purge.destroy_weights(workspace.store, doomed)
     with workspace.database.transaction() as session:
         now = utc_now()
@@ -197,10 +201,20 @@ def _destroy(
         body = {
             "states": list(doomed.states), "shard_adapters": list(doomed.shard_adapters),
             "composed_adapters": list(doomed.composed_adapters), "rows": rows, "earlier_cases": earlier,
-            "redacted_texts": sum(row.ciphertext is not None for row in before), **buried,
+            "redacted_texts": sum(row.ciphertext is not None for row in before), "old_contents": replaced, **buried,
         }  # fmt: skip
         add_evidence(session, case_id, "destroyed", body, now=now)
     return body
+
+
+def _require_absent(
+    workspace: Workspace, session: Session, case_id: str, pairs: Sequence[tuple[str, str]]
+) -> dict[str, list[str]]:
+    """Stop before anything is destroyed if what serves descends from it; returns what redacted records said before."""
+    old = old_contents(workspace, case_id, pairs)
+    found = {kind: evidence(session, case_id, kind) for kind in ("contract", "rebuild")}
+    certified_ancestors(workspace, session, case_id, found, old=old)
+    return old
 
 
 def token_patterns(workspace: Workspace, forms: Sequence[RegisterForm]) -> set[bytes]:

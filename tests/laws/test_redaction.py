@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from sqlmodel import select
 from world_making import make_world
 
 from lineage import builds
+from lineage.absence import FORGOTTEN
 from lineage.catalog import contents_of
 from lineage.evidence import case_records, evidence
 from lineage.manifests import manifests_holding_content, members_of
@@ -161,8 +163,14 @@ def test_the_purge_destroys_old_texts_keys_and_weights_and_the_text_cannot_come_
         assert len(session.exec(select(TombstoneRow).where(TombstoneRow.kind == "content")).all()) == 7
     report = lethe_here("ingest", trained.corpus, "--source", SOURCE, "--json", workspace=folder).json()[0]
     assert report["counts"]["erased"] == report["counts"]["rejected"] == 7
-    certificate = json.loads(next((folder / ".lethe" / "cases").rglob("certificate.half.json")).read_text())
-    assert certificate
+    half = json.loads(next((folder / ".lethe" / "cases").rglob("certificate.half.json")).read_text())
+    told = json.loads(b64decode(half["payload"]))["predicate"]
+    entries = {record_id[:32] + content for record_id, content in old}
+    assert len(entries) == 3
+    for ancestor in told["ancestors"]:
+        assert {proof["absent"] for proof in ancestor["proofs"] if len(proof["absent"]) == 64} == entries
+        assert sum(len(proof["absent"]) == 32 for proof in ancestor["proofs"]) == 4
+    assert FORGOTTEN not in told["limits"]
 
 
 def test_a_containment_that_crashed_after_the_redaction_goes_on(late, given_without, tmp_path):

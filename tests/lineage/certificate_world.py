@@ -1,7 +1,8 @@
-"""A tiny finished case: two records of four erased from one slice, with a real proof, real keys and an adapter directory."""
+"""A tiny finished case: two records of four erased from one slice, with real proofs, real keys and an adapter directory."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -12,15 +13,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lineage import facts as f
 from lineage import merkle
-from lineage.certificate import non_inclusion
+from lineage.absence import Absent, prove
 
 PIPELINE = Ed25519PrivateKey.from_private_bytes(b"\x01" * 32)
 DPO = Ed25519PrivateKey.from_private_bytes(b"\x02" * 32)
 STRANGER = Ed25519PrivateKey.from_private_bytes(b"\x03" * 32)
 ADAPTER = {"adapter_config.json": b'{"r":16}', "adapter_model.safetensors": b"\x08\x00\x00\x00weights"}
 SUBJECT_FILES = {name: sha256(content).hexdigest() for name, content in ADAPTER.items()}
-BEFORE = [b"\x01", b"\x02", b"\x03", b"\x04"]
-AFTER = [b"\x02", b"\x04"]
+BEFORE = [bytes([number]) * 32 for number in (1, 2, 3, 4)]
+AFTER = [BEFORE[1], BEFORE[3]]
+GONE = tuple(Absent(f"r-{number}", leaf[:16]) for number, leaf in ((1, BEFORE[0]), (2, BEFORE[2])))
 
 
 def digest(name: str) -> str:
@@ -78,7 +80,24 @@ SLICE = f.SliceChange(
     records_after=2,
     root_before=merkle.root(BEFORE).hex(),
     root_after=merkle.root(AFTER).hex(),
-    proofs=tuple(non_inclusion(gone, merkle.non_inclusion_proof(AFTER, gone)) for gone in (b"\x01", b"\x03")),
+)
+
+
+def ancestor(
+    leaves: Collection[bytes], state: str, *, place: tuple[int | None, int], parent: str | None = "trunk",
+    absent: Collection[Absent] = GONE,
+) -> f.Ancestor:  # fmt: skip
+    nodes, ends, proofs = prove(leaves, absent)
+    return f.Ancestor(
+        adapter="support", shard=place[0], slice=place[1], state=digest(state), parent=digest(parent) if parent else None,
+        records=len(leaves), root=merkle.root(leaves).hex(), nodes=nodes, leaves=ends, proofs=proofs,
+    )  # fmt: skip
+
+
+ANCESTORS = (
+    ancestor([bytes([9]) * 32], "trunk", place=(None, 0), parent=None),
+    ancestor([], "neighbour", place=(1, 0)),
+    ancestor(AFTER, "final", place=(3, 1)),
 )
 CHANGE = f.AdapterChange(
     adapter="support",
@@ -89,8 +108,8 @@ CHANGE = f.AdapterChange(
     shards=(
         f.ShardRebuild(
             shard=3,
-            start_point="the state after slice 0",
-            start_digest=digest("start"),
+            start_point="the trunk",
+            start_digest=digest("trunk"),
             slices_rebuilt=1,
             code_fingerprint=digest("code"),
             environment_fingerprint=digest("environment"),
@@ -147,6 +166,7 @@ FACTS = f.CertificateFacts(
     slices=(SLICE,),
     neighbours_unchanged=378,
     adapters=(CHANGE,),
+    ancestors=ANCESTORS,
     destroyed=(
         f.Destroyed(kind="state", count=1, digests=(digest("old state"),)),
         f.Destroyed(kind="record_key", count=2),

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import rfc8785
 from certificate_world import (
-    AFTER,
     CHANGE,
     DPO,
     FACTS,
@@ -22,7 +21,6 @@ from certificate_world import (
     PROBE,
     REQUEST,
     SHARD_MAP,
-    SLICE,
     STRANGER,
     SUBJECT_FILES,
     digest,
@@ -37,12 +35,10 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
 
 from lineage import facts as f
-from lineage import merkle
 from lineage.certificate import (
     build_statement,
     countersign,
     measured,
-    non_inclusion,
     read_half_signed,
     read_statement,
     sign,
@@ -166,7 +162,6 @@ CONTRADICTIONS = {
     "issued before the purge": replace(FACTS, issued=FACTS.purge.at - timedelta(seconds=1)),
     "record decided twice": replace(FACTS, decisions=FACTS.decisions + FACTS.decisions[:1]),
     "digests do not match the count": replace(FACTS, destroyed=(f.Destroyed(kind="state", count=2, digests=(digest("x"),)),)),
-    "false proof": replace(FACTS, slices=(replace(SLICE, root_after=digest("another root")),)),
     "grade A without equality": replace(
         FACTS, adapters=(replace(CHANGE, rederivation=replace(CHANGE.rederivation, states_equal=0)),)
     ),
@@ -230,12 +225,6 @@ def test_any_other_spelling_of_a_value_is_refused() -> None:
     del content["predicate"]["limits"]
     with pytest.raises(NotAcceptable, match="lacks a field"):
         read_statement(rfc8785.dumps(content))
-
-
-def test_proofs_of_absence_exist_only_for_absent_records() -> None:
-    assert non_inclusion(b"\x03", merkle.non_inclusion_proof(AFTER, b"\x03")).left is not None
-    with pytest.raises(RefusedByRule):
-        merkle.non_inclusion_proof(AFTER, b"\x02")
 
 
 def test_measured_numbers_are_short_and_finite() -> None:

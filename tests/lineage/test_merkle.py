@@ -17,6 +17,7 @@ from lineage.merkle import (
     InclusionProof,
     NonInclusionProof,
     inclusion_proof,
+    inclusion_proofs,
     non_inclusion_proof,
     root,
     verify_inclusion,
@@ -74,11 +75,23 @@ def as_certified(absent: bytes, proof: NonInclusionProof) -> dict[str, object]:
 
 
 @given(LEAVES, st.binary(min_size=1, max_size=3))
-def test_the_independent_verifier_accepts_every_true_absence(leaves: set[bytes], leaf: bytes) -> None:
-    others = leaves - {leaf}
-    proof = as_certified(leaf, non_inclusion_proof(others, leaf))
+def test_the_independent_verifier_accepts_every_true_absence(leaves: set[bytes], beginning: bytes) -> None:
+    """It asks for more than a leaf: none may begin with what is absent."""
+    others = {leaf for leaf in leaves if not leaf.startswith(beginning)}
+    proof = as_certified(beginning, non_inclusion_proof(others, beginning))
     assert proof_holds(proof, root(others).hex())
-    assert not proof_holds(proof, root(others | {leaf}).hex())
+    assert not proof_holds(proof, root(others | {beginning}).hex())
+
+
+@given(LEAVES, st.binary(min_size=1, max_size=2), st.binary(min_size=1, max_size=2))
+def test_the_independent_verifier_refuses_a_neighbour_that_begins_with_the_absent(
+    leaves: set[bytes], beginning: bytes, rest: bytes
+) -> None:
+    """As a proof about whole leaves it is true, and would hide the record whose leaf begins so."""
+    holding = (leaves - {beginning}) | {beginning + rest}
+    proof, top = non_inclusion_proof(holding, beginning), root(holding)
+    assert verify_non_inclusion(proof, beginning, top)
+    assert not proof_holds(as_certified(beginning, proof), top.hex())
 
 
 def test_no_combination_of_true_and_resized_proofs_hides_a_leaf() -> None:
@@ -96,6 +109,13 @@ def test_no_combination_of_true_and_resized_proofs_hides_a_leaf() -> None:
             forged_pair = NonInclusionProof(left, right)
             assert not verify_non_inclusion(forged_pair, present, top)
             assert not proof_holds(as_certified(present, forged_pair), top.hex()), "the independent verifier agrees"
+
+
+@given(LEAVES.filter(bool), st.data())
+def test_many_proofs_at_once_are_the_proofs_one_by_one(leaves: set[bytes], data: st.DataObject) -> None:
+    ordered = sorted(leaves)
+    asked = data.draw(st.lists(st.integers(0, len(ordered) - 1), max_size=5))
+    assert inclusion_proofs(leaves, asked) == [inclusion_proof(leaves, ordered[index]) for index in asked]
 
 
 @given(LEAVES.filter(bool), st.data())
