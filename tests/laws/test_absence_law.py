@@ -164,3 +164,19 @@ def test_a_crash_after_the_rows_are_gone_still_gives_the_same_proofs(
     told = certified(workspace, case_id)
     assert [one["root"] for one in told["ancestors"]] == [one.root for one in before]
     assert all(one["proofs"] for one in told["ancestors"])
+
+
+def test_two_cases_purged_one_after_the_other_are_both_proved(approved: tuple[Workspace, str]) -> None:
+    """The second erasure rebuilds after the first one's evidence; each certificate proves what it built and what serves."""
+    workspace, first = approved
+    second = approved_case(workspace, OTHERS[0])
+    erasure.contain(workspace, second)
+    erasure.rebuild(workspace, second)
+    judged_case(workspace, second)
+    for case_id in (first, second):
+        purging.purge_case(workspace, case_id)
+        with workspace.database.reader() as session:
+            serving = {one.state_digest for one in in_service(session).values()}
+        told = certified(workspace, case_id)
+        assert serving <= {one["state"] for one in told["ancestors"]}
+        assert all(one["proofs"] for one in told["ancestors"])
