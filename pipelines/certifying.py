@@ -9,8 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlmodel import Session
+
+from lineage import builds, ledger, plans
 from lineage import facts as f
-from lineage import ledger, plans
 from lineage.case import GROUND_WORDS, Beside, CaseFile, CaseView
 from lineage.certificate import build_statement, sign_first
 from lineage.closure import STORES
@@ -51,6 +53,10 @@ REOPENED_LIMIT = (
     "The case was reopened before its purge, for records that the first approval did not know. The time of containment is "
     "that of the last round; the digests of before are those of the first, when a shard still held the person."
 )
+SUCCEEDED_LIMIT = (
+    "What this case built was destroyed by a later erasure; the files that are certified are those of the adapter that has "
+    "taken its place."
+)
 KEPT_BASIS = "Art. 17(3)(b), Art. 6(1)(c) GDPR"
 
 
@@ -78,6 +84,9 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
         extended, paused = row.extension_reason, days_paused(session, case_id, received_on=case.received_on)
         old = found["destruction"].get("old_contents", {})
         ancestors = certified_ancestors(workspace, session, case_id, found, old=old)
+        built = {name: a["composed"] for name, a in found["rebuild"]["adapters"].items() if a["composed"]}
+        serving = {name: _serving(workspace, session, name, digest) for name, digest in built.items()}
+    succeeded = (SUCCEEDED_LIMIT,) if serving != built else ()
     facts = f.CertificateFacts(
         certificate=f"cert-{case_id.removeprefix('case-')}",
         issued=utc_now(),
@@ -97,10 +106,10 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
         backups=outside.backups(workspace, workspace.settings.day(utc_now())),
         to_be_told=outside.to_be_told(found["contract"]),
         kept=_kept(found["destruction"], found["contract"]),
-        limits=(*LIMITS, *_own_limits(case), *limits_of(ancestors, found["contract"])),
+        limits=(*LIMITS, *_own_limits(case), *succeeded, *limits_of(ancestors, found["contract"])),
         ledger=f.LedgerHead(digest=head, length=length),
     )
-    return facts, _subject_files(workspace, found)
+    return facts, _subject_files(workspace, serving) or {"contract.json": digest_of(found["contract"])}
 
 
 def _own_limits(case: CaseView) -> tuple[str, ...]:
@@ -261,14 +270,16 @@ def _kept(destruction: Mapping[str, Any], contract: Mapping[str, Any]) -> tuple[
     )
 
 
-def _subject_files(workspace: Workspace, found: Mapping[str, Any]) -> dict[str, str]:
-    """The files of the adapters in service, by SHA-256; of a workspace that trained nothing, the evidence itself."""
-    digests = {
-        adapter: facts["composed"] for adapter, facts in found["rebuild"]["adapters"].items() if facts["composed"]
-    }
+def _serving(workspace: Workspace, session: Session, adapter: str, built: str) -> str:
+    """What a case built, or what serves instead where the purge of a later case has destroyed that."""
+    return built if workspace.store.holds("adapters", built) else builds.current_release(session, adapter) or built
+
+
+def _subject_files(workspace: Workspace, serving: Mapping[str, str]) -> dict[str, str]:
+    """The files of the adapters, by SHA-256; none of a workspace that trained nothing."""
     files: dict[str, str] = {}
-    for adapter, digest in digests.items():
-        prefix = f"{adapter}/" if len(digests) > 1 else ""
+    for adapter, digest in serving.items():
+        prefix = f"{adapter}/" if len(serving) > 1 else ""
         for name, content in workspace.store.read("adapters", digest).items():
             files[prefix + name] = hashlib.sha256(content).hexdigest()
-    return files or {"contract.json": digest_of(found["contract"])}
+    return files

@@ -26,6 +26,7 @@ from lineage.tables import SliceManifestRow
 from lineage.trusted import load_trusted_keys
 from lineage.workspace import Workspace, open_workspace
 from pipelines import certified_absence, erasure, purging
+from pipelines.certifying import SUCCEEDED_LIMIT
 
 PERSON, *OTHERS = POOL[:6]
 
@@ -166,17 +167,22 @@ def test_a_crash_after_the_rows_are_gone_still_gives_the_same_proofs(
     assert all(one["proofs"] for one in told["ancestors"])
 
 
-def test_two_cases_purged_one_after_the_other_are_both_proved(approved: tuple[Workspace, str]) -> None:
+@pytest.mark.parametrize("turned_round", [False, True])
+def test_two_cases_purged_one_after_the_other_are_both_proved(
+    approved: tuple[Workspace, str], *, turned_round: bool
+) -> None:
     """The second erasure rebuilds after the first one's evidence; each certificate proves what it built and what serves."""
     workspace, first = approved
     second = approved_case(workspace, OTHERS[0])
     erasure.contain(workspace, second)
     erasure.rebuild(workspace, second)
     judged_case(workspace, second)
-    for case_id in (first, second):
+    for case_id in (second, first) if turned_round else (first, second):
         purging.purge_case(workspace, case_id)
         with workspace.database.reader() as session:
             serving = {one.state_digest for one in in_service(session).values()}
         told = certified(workspace, case_id)
-        assert serving <= {one["state"] for one in told["ancestors"]}
-        assert all(one["proofs"] for one in told["ancestors"])
+        proved = {one["state"] for one in told["ancestors"] if one["proofs"]}
+        assert serving <= proved
+        assert turned_round or len(proved) == len(told["ancestors"])
+    assert (SUCCEEDED_LIMIT in told["limits"]) == turned_round, "the second purge destroys what the first case built"
