@@ -183,8 +183,7 @@ def _destroy(
     purge.destroy_weights(workspace.store, doomed)
     with workspace.database.transaction() as session:
         now = utc_now()
-        today = workspace.settings.day(now)
-        case = CaseFile(session, case_id)
+        today, case = workspace.settings.day(now), CaseFile(session, case_id)
         case.require_nothing_held()
         require_spared(session, case_id, [*record_ids, *redacted_ids])
         suppressed, keyring = forms if key else (), workspace.keyring
@@ -192,8 +191,8 @@ def _destroy(
         buried = tombstones.bury(
             session, case_id=case_id, record_ids=graves, forms=suppressed, keyring=keyring, on=today
         )
-        old = [row.given_hmac for row in before]
-        buried["tombstones"] += tombstones.bury_contents(session, old, case_id=case_id, on=today)
+        texts = [row.given_hmac for row in before]
+        buried["tombstones"] += tombstones.bury_contents(session, texts, case_id=case_id, on=today)
         purge.mark_destroyed(session, doomed, record_ids, now, superseded=pairs)
         renewal.forget_superseded(session, pairs)
         earlier = purge.earlier_cases(session, case_id, key)
