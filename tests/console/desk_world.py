@@ -15,8 +15,9 @@ from sqlmodel import Session
 from starlette.testclient import TestClient
 
 from console.app import create_app
-from lineage import access, evidence, sought
+from lineage import access, evidence, merkle, sought
 from lineage import facts as f
+from lineage.absence import Absent, prove
 from lineage.access import Role
 from lineage.case import CaseFile, Stage
 from lineage.certificate import build_statement, sign_first
@@ -233,9 +234,23 @@ def certificate_facts(case_id: str) -> f.CertificateFacts:
         certificate=f"cert-{case_id}", issued=NOW, controller="Example Support Ltd", request=request,
         search=f.Search(stores=(f.StoreSearched(store="vault", items_searched=392, records_found=5),), scanner=scanner),
         decisions=(f.RecordDecision(record="r-1", decision="erase", ground="Art. 17(1)(b)"),),
-        preview=approval, purge=approval, slices=(), neighbours_unchanged=378, adapters=(change,),
+        preview=approval, purge=approval, slices=(), neighbours_unchanged=378, adapters=(change,), ancestors=ancestors(),
         destroyed=(f.Destroyed(kind="record_key", count=5),), derived_files=(), probes=(), backups=(), to_be_told=(),
         kept=(f.Kept(what="tombstone", legal_basis="Art. 17(3)(b) GDPR", retention="five years"),),
         limits=("Says nothing about copies outside the listed stores.",),
         ledger=f.LedgerHead(digest=digest("head"), length=12),
+    )  # fmt: skip
+
+
+def ancestors() -> tuple[f.Ancestor, ...]:
+    """The trunk and the two states of the rebuilt shard, in none of which the erased record is."""
+    chain = (("trunk", None, None, 0), ("start", "trunk", 2, 0), ("s21", "start", 2, 1))
+    leaves = [sha256(number.to_bytes()).digest() for number in range(4)]
+    nodes, ends, proofs = prove(leaves, (Absent("r-1", sha256(b"the erased record").digest()[:16]),))
+    return tuple(
+        f.Ancestor(
+            adapter="support", shard=shard, slice=part, state=digest(state), parent=digest(parent) if parent else None,
+            records=len(leaves), root=merkle.root(leaves).hex(), nodes=nodes, leaves=ends, proofs=proofs,
+        )
+        for state, parent, shard, part in chain
     )  # fmt: skip
