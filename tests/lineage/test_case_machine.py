@@ -10,7 +10,7 @@ from datetime import date
 
 import pytest
 from case_world import DATABASE, EVERYBODY, INES_AS_DPO, ROOT, act, events, file, look, purge
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -249,7 +249,7 @@ SETTINGS = settings(
     max_examples=50,
     stateful_step_count=15,
     deadline=None,
-    derandomize=True,
+    database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 
@@ -279,7 +279,12 @@ def test_a_doubt_of_identity_and_its_answer_keep_every_law(steps: int) -> None:
 
 
 def test_any_sequence_of_calls() -> None:
-    run_state_machine_as_test(AnySequence, settings=SETTINGS)
-    assert {"case.closed", "case.failed", "case.held"} <= REACHED, "it never got there"
+    """Which calls are drawn follows from the seed and from whatever modules are loaded, so it goes on until all was seen."""
+    ends = {"case.closed", "case.failed", "case.held"}
+    for number in range(8):
+        run_state_machine_as_test(seed(number)(AnySequence), settings=SETTINGS)
+        if ends <= REACHED:
+            break
+    assert ends <= REACHED, "it never got there"
     with DATABASE.reader() as session:
         assert not isinstance(ledger.verify(session), Broken)
