@@ -98,8 +98,8 @@ def list_(alarmed: bool, workspace_dir: Path | None, as_json: bool) -> None:
         for s in standings:
             used = f"  {int(s.alarm)}% of the time used" if alarmed else ""
             beside = f"  ({', '.join(s.case.beside)})" if s.case.beside else ""
-            say(f"{s.case.id}  {s.case.stage:14}  due {s.case.due_on} ({s.days_left} days){used}  "
-                f"waits for {s.waits_for}{beside}")  # fmt: skip
+            waits = f"  waits for {s.waits_for}" if s.waits_for else ""
+            say(f"{s.case.id}  {s.case.stage:14}  due {s.case.due_on} ({s.days_left} days){used}{waits}{beside}")
         if not standings:
             say("No case is at an alarm." if alarmed else "No cases.")
 

@@ -52,6 +52,8 @@ def _tell(found: Inventory) -> None:
         say(f"file    {file.name:20} {file.kind}, made from {made_of}")
     for party in found.parties:
         say(f"party   {party.name:20} {party.kind} of {party.scope or 'everything'}: {party.whom}")
+    if not (found.backups or found.files or found.parties):
+        say("Nothing is in the inventory. Name your backups first: lethe inventory backup --help")
 
 
 @inventory_group.command("backup")

@@ -81,6 +81,7 @@ def test_a_backup_without_an_end_lets_no_purge_begin(workspace: Workspace) -> No
     erasure.rebuild(workspace, case_id)
     judged_case(workspace, case_id)
     tapes = ("backup", "tapes", "--store", "everything", "--holds", "texts and keys")
+    assert "Nothing is in the inventory" in lethe_here("inventory", "list", workspace=workspace.settings.workspace).out
     keep(workspace, *tapes)
     assert "NO END" in lethe_here("inventory", "list", workspace=workspace.settings.workspace).out
     with workspace.database.reader() as session:
