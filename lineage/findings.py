@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Literal, NamedTuple, TypeAlias
 
 from lineage.forms import FormKind
@@ -24,6 +25,8 @@ from lineage.spans import Interval, clusters, outside, overlaps
 
 __all__ = ["KIND_OF", "TYPE_OF", "Evidence", "FoundSpan", "findings_of"]
 
+_NOBODY: frozenset[str] = frozenset()
+_PLACE = itemgetter(0, 1)
 _Whose: TypeAlias = Literal["declared", "other", "unknown"]
 _Said: TypeAlias = tuple[str, int, int, float, str]  # what a Span is: to name the fields of a link takes twice as long
 
@@ -38,20 +41,11 @@ KIND_OF: dict[str, FormKind] = {entity_type: kind for kind, entity_type in TYPE_
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was found in one segment. Spans address the segment's text."""
+    """What was found in one segment, links in order of place. Spans address the segment's text."""
 
     spans: tuple[Span, ...] = ()
     links: tuple[Link, ...] = ()
     suppressed: tuple[Link, ...] = ()
-
-    def within(self, start: int, end_exclusive: int) -> Evidence:
-        """What of it lies inside that place, in its order."""
-        spans = tuple([s for s in self.spans if start <= s.start and s.end_exclusive <= end_exclusive])
-        links, suppressed = (
-            tuple([k for k in all_links if start <= k.start and k.end_exclusive <= end_exclusive])
-            for all_links in (self.links, self.suppressed)
-        )
-        return Evidence(spans, links, suppressed)
 
 
 class FoundSpan(NamedTuple):
@@ -84,33 +78,33 @@ def findings_of(evidence: Sequence[Evidence], declared: frozenset[str], policy: 
     """All findings of a record, one `Evidence` per segment, in order of place; `kept` as if nothing was replaced yet."""
     found: list[FoundSpan] = []
     for index, here in enumerate(evidence):
-        for (start, end), things in _apart(here):
+        for things in _apart(here):
             if one := _of_one_thing(things, index, declared, policy):
                 found.append(one)
             else:
-                found += _Overlap(index, here.within(start, end), declared, policy).findings()
+                found += _Overlap(index, things, declared, policy).findings()
     return tuple(found)
 
 
-def _apart(evidence: Evidence) -> Iterator[tuple[Interval, list[Span | Link]]]:
+def _apart(evidence: Evidence) -> Iterator[list[Span | Link]]:
     """A segment's evidence, place by place. What overlaps comes together, as it may say something of each other."""
-    at: dict[Interval, list[Span | Link]] = {}
-    for span in evidence.spans:
-        at.setdefault((span.start, span.end_exclusive), []).append(span)
+    placed: list[tuple[int, int, Span | Link]] = [(span[1], span[2], span) for span in evidence.spans]
     for links in (evidence.links, evidence.suppressed):
-        for link in links:
-            at.setdefault((link.start, link.end_exclusive), []).append(link)
+        placed += [(link[0], link[1], link) for link in links]
+    placed.sort(key=_PLACE)
     things: list[Span | Link] = []
-    begin = until = 0
-    for start, end in sorted(at):
+    until = 0
+    for start, end, thing in placed:
         if things and until <= start < end:  # an empty place belongs to what it touches
-            yield (begin, until), things
+            yield things
             things = []
-        begin, until = (begin, max(until, end)) if things else (start, end)
-        until += until == start
-        things = things + at[start, end] if things else at[start, end]
+        if not things or end > until:
+            until = end
+        if until == start:
+            until += 1
+        things.append(thing)
     if things:
-        yield (begin, until), things
+        yield things
 
 
 def _of_one_thing(
@@ -118,36 +112,45 @@ def _of_one_thing(
 ) -> FoundSpan | None:
     """What `_Overlap` would find, at less cost, of a span that counts, of a link, or of both of one kind in one place."""
     first, last = things[0], things[-1]
-    said: _Said = first if isinstance(first, Span) else _as_span(first)
-    if len(things) > 2 or said[1] == said[2] or said[3] < policy.min_score:
-        return None
     if isinstance(last, Span):
-        return _found(index, last, "unknown", frozenset(), policy) if first is last else None
-    if first is not last and (isinstance(first, Link) or said[:3] != _as_span(last)[:3]):
+        counts = first is last and last[1] < last[2] and last[3] >= policy.min_score
+        return _found(index, last, "unknown", _NOBODY, policy) if counts else None
+    start, end, kind, people, ambiguous = last
+    said = _as_span(last)
+    if first is not last:
+        if len(things) > 2 or isinstance(first, Link) or first[:3] != said[:3] or first[3] < policy.min_score:
+            return None
+        said = first
+    if start == end:
         return None
-    people = last.subject_keys
     if people.isdisjoint(declared):
-        return _found(index, said, "other", people, policy, ambiguous=last.ambiguous and last.kind == "name")
+        return _found(index, said, "other", people, policy, ambiguous=ambiguous and kind == "name")
     return _found(index, said, "declared", people & declared, policy)
 
 
 class _Overlap:
     """Spans and links that overlap, the links sorted by whose they are, and what was found so far."""
 
-    def __init__(self, index: int, evidence: Evidence, declared: frozenset[str], policy: Policy) -> None:
-        self._index, self._declared, self._policy, self._spans = index, declared, policy, evidence.spans
-        others = [link for link in evidence.links if link.subject_keys.isdisjoint(declared)]
-        if evidence.suppressed:
+    def __init__(self, index: int, things: Sequence[Span | Link], declared: frozenset[str], policy: Policy) -> None:
+        self._index, self._declared, self._policy = index, declared, policy
+        spans: list[Span] = []
+        own: list[Link] = []
+        others: list[Link] = []
+        suppressed: list[Link] = []
+        for thing in things:
+            if isinstance(thing, Span):
+                spans.append(thing)
+            elif not thing.subject_keys:
+                suppressed.append(thing)
+            else:
+                (others if thing.subject_keys.isdisjoint(declared) else own).append(thing)
+        if suppressed:
             known = {(link.place, link.kind) for link in others}
-            others += [link for link in evidence.suppressed if (link.place, link.kind) not in known]
-        self._structured = [(s.start, s.end_exclusive) for s in evidence.spans if s.entity_type == "EMAIL_ADDRESS"]
+            others += [link for link in suppressed if (link.place, link.kind) not in known]
+        self._structured = [(s.start, s.end_exclusive) for s in spans if s.entity_type == "EMAIL_ADDRESS"]
         self._structured += [link.place for link in others if link.kind != "name"]
-        self._others = others
-        self._own = [
-            link
-            for link in evidence.links
-            if not link.subject_keys.isdisjoint(declared) and not self._part_of_structured(link)
-        ]
+        self._spans, self._others = spans, others
+        self._own = [link for link in own if not self._part_of_structured(link)]
         self._standing: dict[tuple[bool, str], list[Interval]] = {}
 
     def findings(self) -> list[FoundSpan]:
@@ -155,11 +158,8 @@ class _Overlap:
         found = [self._of_span(span) for span in self._spans if span.score >= self._policy.min_score]
         for link in self._own:
             found += self._of_own(link)
-        own_places = clusters(link.place for link in self._own)
-        places = [link.place for link in self._others]
-        for link in self._others:
-            if not self._part_of_structured(link) and not _inside_any(link.place, places):
-                found += self._of_other(link, own_places)
+        if self._others:
+            found += self._of_others()
         return sorted(set(found), key=_order)
 
     def _of_span(self, span: Span) -> FoundSpan:
@@ -172,16 +172,21 @@ class _Overlap:
         ambiguous = span.entity_type == "PERSON" and any(link.ambiguous for link in others)
         return self._found(span, "other" if others else "unknown", _people(others), ambiguous=ambiguous)
 
-    def _of_own(self, link: Link) -> list[FoundSpan]:
-        if self._stood_for(link.kind, link.place, declared=True):
-            return []
-        return [self._found(_as_span(link), "declared", link.subject_keys & self._declared)]
+    def _of_own(self, link: Link) -> Iterator[FoundSpan]:
+        if not self._stood_for(link.kind, link.place, declared=True):
+            yield self._found(_as_span(link), "declared", link.subject_keys & self._declared)
 
-    def _of_other(self, link: Link, own_places: list[Interval]) -> list[FoundSpan]:
-        ambiguous = link.ambiguous and link.kind == "name"
-        # One link's pieces do not overlap: none stands for another, so it is asked before any of them is found.
-        pieces = [p for p in outside(link.place, own_places) if not self._stood_for(link.kind, p, declared=False)]
-        return [self._found(_as_span(link, piece), "other", link.subject_keys, ambiguous=ambiguous) for piece in pieces]
+    def _of_others(self) -> Iterator[FoundSpan]:
+        own_places = clusters(link.place for link in self._own)
+        places = [link.place for link in self._others]
+        for link in self._others:
+            if self._part_of_structured(link) or _inside_any(link.place, places):
+                continue
+            ambiguous = link.ambiguous and link.kind == "name"
+            # One link's pieces do not overlap: none stands for another, so it is asked before any of them is found.
+            pieces = [p for p in outside(link.place, own_places) if not self._stood_for(link.kind, p, declared=False)]
+            for piece in pieces:
+                yield self._found(_as_span(link, piece), "other", link.subject_keys, ambiguous=ambiguous)
 
     def _part_of_structured(self, link: Link) -> bool:
         return link.kind == "name" and _inside_any(link.place, self._structured)

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import overload
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Protocol
 
 __all__ = ["Folded", "fold", "folded_text", "squeeze", "squeezed_text"]
 
 # ASCII white space that folding changes: anything but a single space.
 _SPACES = re.compile(r"[\t-\r\x1c-\x1f ]{2,}|[\t-\r\x1c-\x1f]")
-_RUN_OF_SPACES = re.compile(" {2,}")
 # Stretches of ASCII, and of everything else with the character before it, which combining marks may change.
 _STRETCH = re.compile(r"[\x00-\x7f]+(?=[\x00-\x7f]|\Z)|[\x00-\x7f]?[^\x00-\x7f]+")
 _ASCII = "".join(map(chr, range(128)))
@@ -26,16 +24,85 @@ _IS_ALNUM = bytes(c.isalnum() for c in _ASCII) + bytes(128)
 _NOT_ALNUM = bytes(code for code in range(128) if not _IS_ALNUM[code])
 
 
-@dataclass(frozen=True, slots=True)
-class Folded:
-    """A folded text; character i of it came from `[starts[i], ends[i])` of the original."""
+class Folded(Protocol):
+    """A folded text, and where each stretch of it came from."""
 
-    text: str = field(repr=False)
-    starts: Sequence[int] = field(repr=False)
-    ends: Sequence[int] = field(repr=False)
+    @property
+    def text(self) -> str:
+        """What is compared."""
 
     def original_span(self, start: int, end_exclusive: int) -> tuple[int, int]:
-        """The half-open span of the original behind `[start, end_exclusive)` of the folded text."""
+        """The half-open span of the original behind `[start, end_exclusive)`, which is not empty, of the folded text."""
+
+
+class _Unmoved:
+    """Every character stands where it stood."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def original_span(self, start: int, end_exclusive: int) -> tuple[int, int]:
+        return start, end_exclusive
+
+
+class _Respaced:
+    """ASCII with one space for each run of them."""
+
+    __slots__ = ("_dropped", "_places", "text")
+
+    def __init__(self, lower: str) -> None:
+        self.text = _one_space(lower)
+        self._places: list[int] = []  # of the remaining spaces in what is written
+        self._dropped = [0]  # characters, before the first of them, before the second, ...
+        end = 0
+        while (start := lower.find("  ", end)) >= 0:
+            end = start + 2
+            while lower.startswith(" ", end):
+                end += 1
+            self._places.append(start - self._dropped[-1])
+            self._dropped.append(self._dropped[-1] + end - start - 1)
+
+    def original_span(self, start: int, end_exclusive: int) -> tuple[int, int]:
+        return (
+            start + self._dropped[bisect_left(self._places, start)],
+            end_exclusive + self._dropped[bisect_left(self._places, end_exclusive)],  # a run before the end is in
+        )
+
+
+class _Squeezed:
+    """The letters and digits of an ASCII text. Asked in order of place, as hits are, it counts on from the last."""
+
+    __slots__ = ("_counted", "_is_kept", "_until", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = squeezed_text(text)
+        self._is_kept = text.encode().translate(_IS_ALNUM)
+        self._counted = self._until = 0  # so many of them stand before that place
+
+    def original_span(self, start: int, end_exclusive: int) -> tuple[int, int]:
+        return self._behind(start + 1) - 1, self._behind(end_exclusive)
+
+    def _behind(self, number: int) -> int:
+        """The place behind so many letters and digits, the last of which stands right before it."""
+        counted, until = (self._counted, self._until) if number >= self._counted else (0, 0)
+        while (missing := number - counted) > 0:  # no shorter stretch holds as many
+            counted += self._is_kept.count(1, until, until + missing)
+            until += missing
+        self._counted, self._until = counted, until
+        return until
+
+
+class _Traced:
+    """Character i came from `[starts[i], ends[i])` of the original."""
+
+    __slots__ = ("ends", "starts", "text")
+
+    def __init__(self, text: str, starts: list[int], ends: list[int]) -> None:
+        self.text, self.starts, self.ends = text, starts, ends
+
+    def original_span(self, start: int, end_exclusive: int) -> tuple[int, int]:
         return self.starts[start], self.ends[end_exclusive - 1]
 
 
@@ -43,7 +110,11 @@ def fold(text: str) -> Folded:
     """NFKC and case folding per grapheme; whitespace runs become one space, invisible format characters vanish."""
     if text.isascii():
         lower = _lower(text)
-        return _without_runs(lower) if "  " in lower else Folded(lower, range(len(text)), range(1, len(text) + 1))
+        return _Respaced(lower) if "  " in lower else _Unmoved(lower)
+    return _traced(text)
+
+
+def _traced(text: str) -> _Traced:
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -57,7 +128,7 @@ def fold(text: str) -> Folded:
             pieces.append(written)
             starts += begins
             ends += stops
-    return Folded("".join(pieces), starts, ends)
+    return _Traced("".join(pieces), starts, ends)
 
 
 def folded_text(text: str) -> str:
@@ -78,21 +149,6 @@ def _one_space(text: str) -> str:
 def _lower(text: str) -> str:
     """ASCII in lower case, every white space a space."""
     return text.encode().translate(_FOLDED_ASCII).decode()
-
-
-def _without_runs(lower: str) -> Folded:
-    """Folded ASCII with one space for each run of them."""
-    written = _one_space(lower)
-    places: list[int] = []  # of the remaining spaces in what is written
-    dropped = [0]  # characters, before the first of them, before the second, ...
-    for run in _RUN_OF_SPACES.finditer(lower):
-        places.append(run.start() - dropped[-1])
-        dropped.append(dropped[-1] + run.end() - run.start() - 1)
-    return Folded(
-        written,
-        _Places(len(written), lambda i: i + dropped[bisect_left(places, i)]),
-        _Places(len(written), lambda i: i + dropped[bisect_right(places, i)] + 1),
-    )
 
 
 def _fold_ascii(text: str, offset: int) -> tuple[str, list[int], list[int]]:
@@ -126,16 +182,11 @@ def _fold_graphemes(text: str, offset: int) -> tuple[str, list[int], list[int]]:
 def squeeze(text: str) -> Folded:
     """`fold`, then letters and digits only: two ways of grouping one account number become equal."""
     if text.isascii():
-        squeezed, kept = squeezed_text(text), _Kept(text)
-        return _Squeezed(
-            squeezed, _Places(len(squeezed), kept.place), _Places(len(squeezed), lambda i: kept.place(i) + 1), kept
-        )
-    folded = fold(text)
-    kept_places = [i for i, character in enumerate(folded.text) if character.isalnum()]
-    return Folded(
-        "".join([folded.text[i] for i in kept_places]),
-        [folded.starts[i] for i in kept_places],
-        [folded.ends[i] for i in kept_places],
+        return _Squeezed(text)
+    folded = _traced(text)
+    kept = [i for i, character in enumerate(folded.text) if character.isalnum()]
+    return _Traced(
+        "".join([folded.text[i] for i in kept]), [folded.starts[i] for i in kept], [folded.ends[i] for i in kept]
     )
 
 
@@ -144,59 +195,6 @@ def squeezed_text(text: str) -> str:
     if text.isascii():
         return text.encode().translate(_FOLDED_ASCII, _NOT_ALNUM).decode()
     return "".join([character for character in fold(text).text if character.isalnum()])
-
-
-class _Kept:
-    """Where the letters and digits of an ASCII text stand. Asked in order of place, as hits are, it counts on from the last."""
-
-    __slots__ = ("_counted", "_is_kept", "_until")
-
-    def __init__(self, text: str) -> None:
-        self._is_kept = text.encode().translate(_IS_ALNUM)
-        self._counted = self._until = 0  # so many of them stand before that place
-
-    def place(self, index: int) -> int:
-        """The place of the letter or digit of that number."""
-        if index + 1 < self._counted:
-            self._counted = self._until = 0
-        while (missing := index + 1 - self._counted) > 0:  # no shorter stretch holds as many
-            self._counted += self._is_kept.count(1, self._until, self._until + missing)
-            self._until += missing
-        return self._until - 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Squeezed(Folded):
-    """Squeezed ASCII, which knows a shorter way to its places."""
-
-    kept: _Kept = field(repr=False)
-
-    def original_span(self, start: int, end_exclusive: int) -> tuple[int, int]:
-        return self.kept.place(start), self.kept.place(end_exclusive - 1) + 1
-
-
-class _Places(Sequence[int]):
-    """Places that are worked out when they are asked for, as most texts have no hit."""
-
-    __slots__ = ("_length", "_place")
-
-    def __init__(self, length: int, place: Callable[[int], int]) -> None:
-        self._length, self._place = length, place
-
-    def __len__(self) -> int:
-        return self._length
-
-    @overload
-    def __getitem__(self, index: int) -> int: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[int]: ...
-    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
-        """The place of the folded character of that number."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._length))]
-        if not 0 <= index < self._length:
-            raise IndexError(index)
-        return self._place(index)
 
 
 def _graphemes(text: str) -> Iterator[tuple[int, int, str]]:

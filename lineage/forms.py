@@ -29,6 +29,7 @@ __all__ = [
     "phone_runs",
     "phone_windows",
     "regions_that_may_read",
+    "run_windows",
 ]
 
 FormKind: TypeAlias = Literal["name", "email", "phone", "account"]
@@ -43,6 +44,10 @@ _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 _PHONE_RUN = re.compile(
     r"\d(?<!\w\d)"
     r"[\d\s().\-/\u2010-\u2015\u2212\uff08\uff09\uff0d-\uff0f\u00ad\u200b\u2060\ufeff]{4,60}\d(?!\w)"
+)
+# The same in ASCII, which the engine knows from a table of 128.
+_ASCII_PHONE_RUN = re.compile(
+    r"[0-9](?<![0-9A-Za-z_][0-9])[\t-\r\x1c-\x1f 0-9().\-/]{4,60}[0-9](?![0-9A-Za-z_])", re.ASCII
 )
 _SHORTEST_RUN = b"\1" * 6
 _IN_PHONE_RUN = bytes(c.isdigit() or c.isspace() or c in "().-/" for c in map(chr, range(128))) + bytes(128)
@@ -168,9 +173,9 @@ class _Dialling(NamedTuple):
 
 def _may_read(dialling: _Dialling, digits: str, wanted: tuple[str, ...]) -> bool:
     country, prefix, leaves_out = dialling
-    own = [number for number in wanted if number.startswith(country)]
-    if own and (leaves_out or any(len(number) - len(country) <= len(digits) for number in own)):
-        return True
+    for number in wanted:
+        if number.startswith(country) and (leaves_out or len(number) - len(country) <= len(digits)):
+            return True
     return bool(prefix and prefix.match(digits))
 
 
@@ -189,41 +194,44 @@ def _dialling(region: str) -> _Dialling:
 def phone_runs(text: str) -> Iterator[tuple[int, str]]:
     """(start, what stands there) of every stretch of digits, and of what people write between digits.
 
-    A run is all that its windows depend on: `phone_windows(run)` are the text's windows in it.
+    A run is all that its windows depend on: `run_windows(run)`.
     """
     for start, end in _ascii_runs(text) if text.isascii() else map(re.Match.span, _PHONE_RUN.finditer(text)):
-        with_sign = _with_sign(text, start)
-        yield with_sign, text[with_sign:end]
+        begin = _with_sign(text, start) if start and text[start - 1] in _SIGNS else start
+        yield begin, text[begin:end]
 
 
 def _ascii_runs(text: str) -> Iterator[tuple[int, int]]:
     """The spans of `_PHONE_RUN`: looked for where six characters that may be in a run follow each other, and nowhere else."""
     written = text.encode().translate(_IN_PHONE_RUN)
     end = 0
-    while (at := written.find(_SHORTEST_RUN, end)) >= 0 and (run := _PHONE_RUN.search(text, at)):
+    while (at := written.find(_SHORTEST_RUN, end)) >= 0 and (run := _ASCII_PHONE_RUN.search(text, at)):
         start, end = run.span()
         yield start, end
 
 
 def phone_windows(text: str) -> Iterator[tuple[int, int, str]]:
-    """(start, end, ASCII digits) of every stretch of up to six groups that has as many digits as a phone number."""
+    """The `run_windows` of all runs in a text, placed in it."""
     for offset, run in phone_runs(text):
-        groups = [(offset + g.start(), offset + g.end()) for g in _PHONE_TOKEN.finditer(run)]
-        digits_of = [ascii_digits(text[start:end]) for start, end in groups]
-        for first, (start, _) in enumerate(groups):
-            digits = ""
-            for (_, end), more in zip(groups[first : first + _PHONE_TOKENS], digits_of[first:], strict=False):
-                digits += more
-                if len(digits) in _PHONE_DIGITS:
-                    yield start, end, digits
+        for start, end, digits in run_windows(run):
+            yield offset + start, offset + end, digits
+
+
+def run_windows(run: str) -> Iterator[tuple[int, int, str]]:
+    """(start, end, ASCII digits) of every stretch of up to six groups that has as many digits as a phone number."""
+    groups = [(*group.span(), ascii_digits(group.group())) for group in _PHONE_TOKEN.finditer(run)]
+    for first, (start, _, _) in enumerate(groups):
+        digits = ""
+        for _, end, more in groups[first : first + _PHONE_TOKENS]:
+            digits += more
+            if len(digits) in _PHONE_DIGITS:
+                yield start, end, digits
 
 
 def _with_sign(text: str, start: int) -> int:
-    """Where a number starts whose first digit is here: at a + or parenthesis right before it, unless a word goes on there."""
-    if start and text[start - 1] in _SIGNS:
-        goes_on = start > 1 and (text[start - 2].isalnum() or text[start - 2] == "_")
-        return start if goes_on else start - 1
-    return start
+    """Where a number starts that has a + or parenthesis right before its first digit: at that, unless a word goes on there."""
+    goes_on = start > 1 and (text[start - 2].isalnum() or text[start - 2] == "_")
+    return start if goes_on else start - 1
 
 
 def ascii_digits(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Set
 from functools import lru_cache
 from typing import TypeAlias
 
-from lineage.forms import ascii_digits, phone_readings, phone_runs, phone_windows, regions_that_may_read
+from lineage.forms import ascii_digits, phone_readings, phone_runs, regions_that_may_read, run_windows
 
 __all__ = ["Known", "PhoneBook"]
 
@@ -43,7 +43,7 @@ class PhoneBook:
         return tuple(self._known(run)) if _has_ending(ascii_digits(run), self._ending) else ()
 
     def _known(self, run: str) -> Iterator[Known]:
-        for start, end, digits in phone_windows(run):
+        for start, end, digits in run_windows(run):
             known = self._ending.get(digits[-_LAST_DIGITS:])
             if known is None:
                 continue

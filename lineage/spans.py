@@ -5,11 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import TypeAlias
+from operator import itemgetter
+from typing import TypeAlias, TypeVar
 
-__all__ = ["Interval", "Moves", "clusters", "difference", "moved", "outside", "overlaps", "replaced"]
+__all__ = ["Interval", "Moves", "clustered", "clusters", "difference", "moved", "outside", "overlaps", "replaced"]
 
 Interval: TypeAlias = tuple[int, int]
+T = TypeVar("T")
+_PLACE = itemgetter(0)
 
 
 def overlaps(a: Interval, b: Interval) -> bool:
@@ -19,13 +22,24 @@ def overlaps(a: Interval, b: Interval) -> bool:
 
 def clusters(intervals: Iterable[Interval]) -> list[Interval]:
     """The unions of overlapping intervals, in order. Intervals that only touch stay apart; empty ones vanish."""
-    merged: list[Interval] = []
-    for start, end in sorted(i for i in intervals if i[0] < i[1]):
-        if merged and start < merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
+    return [union for union, _ in clustered((interval, None) for interval in intervals)]
+
+
+def clustered(placed: Iterable[tuple[Interval, T]]) -> list[tuple[Interval, list[T]]]:
+    """`clusters`, each with what lies in it, in order of place; what has an empty place only if it is strictly inside."""
+    found: list[tuple[Interval, list[T]]] = []
+    members: list[T] = []
+    until = 0
+    for (start, end), thing in sorted(placed, key=_PLACE):
+        if found and start < until:
+            members.append(thing)
+            if end > until:
+                until = end
+                found[-1] = (found[-1][0][0], end), members
+        elif start < end:
+            until, members = end, [thing]
+            found.append(((start, end), members))
+    return found
 
 
 def difference(interval: Interval, holes: Iterable[Interval]) -> list[Interval]:

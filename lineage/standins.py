@@ -16,7 +16,7 @@ from lineage.findings import KIND_OF, FoundSpan
 from lineage.policy import Policy
 from lineage.pseudonyms import Pseudonym, whole, written
 from lineage.records import Content
-from lineage.spans import Interval, Moves, clusters, outside, replaced
+from lineage.spans import Interval, Moves, clustered, clusters, outside, replaced
 
 __all__ = ["apply_redactions", "redacted"]
 
@@ -65,11 +65,7 @@ def _parts(
     text: str, findings: Sequence[FoundSpan], policy: Policy, pseudonym: Pseudonym | None
 ) -> Iterator[tuple[Interval, str]]:
     kept = clusters(f.interval for f in findings if f.declared and f.action == "allow" and f.entity_type in KIND_OF)
-    redact = [(whole(text, f.interval), f) for f in findings if f.action == "redact"]
-    for cluster in clusters(place for place, _ in redact):
-        members = [
-            f for place, f in redact if place[0] < cluster[1] and cluster[0] < place[1]
-        ]  # `overlaps`, written out
+    for cluster, members in clustered((whole(text, f.interval), f) for f in findings if f.action == "redact"):
         winner = members[0] if len(members) == 1 else min(members, key=_rank)
         for piece in outside(cluster, kept):
             if trimmed := _trimmed(text, piece):

@@ -38,7 +38,7 @@ links = st.builds(
 )  # fmt: skip
 erased = links.map(lambda link: link._replace(subject_keys=frozenset(), ambiguous=False))
 evidence = st.builds(
-    lambda a, b, c: Evidence(tuple(a), tuple(b), tuple(c)),
+    lambda a, b, c: Evidence(tuple(a), tuple(sorted(b)), tuple(sorted(c))),
     st.lists(spans, max_size=6), st.lists(links, max_size=7), st.lists(erased, max_size=4),
 )  # fmt: skip
 declared = st.frozensets(st.sampled_from(["ann", "bob"]))

@@ -12,7 +12,15 @@ import phonenumbers
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_forms import every_region, plain_fold, plain_joined, plain_phone_windows, plain_squeeze, whole_text
+from plain_forms import (
+    every_region,
+    places_of,
+    plain_fold,
+    plain_joined,
+    plain_phone_windows,
+    plain_squeeze,
+    whole_text,
+)
 from plain_suppression import plain_links
 
 from lineage import phonebook, register
@@ -57,16 +65,21 @@ text = st.lists(st.one_of(spelt(), odd_text), max_size=8).flatmap(
 )
 
 
+def leftmost_and_longest(links):
+    """Of all links of a text those that stand, one person at a time."""
+    return register._merged(register.leftmost_longest([(*k[:3], who) for k in links for who in k.subject_keys]))
+
+
 @contextmanager
 def plainly():
     """Linking without its shortcuts."""
     with (
         patch.multiple(
             register, fold=plain_fold, squeeze=plain_squeeze, _joined=plain_joined,
-            _overlapping=lambda links: [(links[0], links[1:])] if links else [], _stands_for_all=lambda *_: False,
+            _standing=leftmost_and_longest, _EDGES=frozenset(),
         ),
         patch.multiple(
-            phonebook, phone_runs=whole_text, phone_windows=plain_phone_windows, regions_that_may_read=every_region,
+            phonebook, phone_runs=whole_text, run_windows=plain_phone_windows, regions_that_may_read=every_region,
             _has_ending=lambda *_: True,
         ),
     ):  # fmt: skip
@@ -78,9 +91,9 @@ def plainly():
 def test_folding_and_windows(given_text):
     for fast, plain in ((fold, plain_fold), (squeeze, plain_squeeze)):
         found, expected = fast(given_text), plain(given_text)
-        assert (found.text, list(found.starts), list(found.ends)) == (
-            expected.text, list(expected.starts), list(expected.ends),
-        )  # fmt: skip
+        assert (found.text, places_of(found)) == (expected.text, places_of(expected))
+        ends = range(1, len(found.text) + 1)
+        assert [found.original_span(0, end) for end in ends] == [expected.original_span(0, end) for end in ends]
     assert list(phone_windows(given_text)) == list(plain_phone_windows(given_text))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from lineage.folding import Folded, _graphemes
 from lineage.forms import _PHONE_DIGITS, _PHONE_TOKEN, _PHONE_TOKENS
@@ -16,7 +17,24 @@ _PLAIN_RUN = re.compile(
 )
 
 
-def plain_fold(text: str) -> Folded:
+@dataclass(frozen=True)
+class PlainFolded:
+    """Character i came from `[starts[i], ends[i])` of the original."""
+
+    text: str
+    starts: list[int]
+    ends: list[int]
+
+    def original_span(self, start: int, end_exclusive: int) -> tuple[int, int]:
+        return self.starts[start], self.ends[end_exclusive - 1]
+
+
+def places_of(folded: Folded) -> list[tuple[int, int]]:
+    """Where each character came from."""
+    return [folded.original_span(i, i + 1) for i in range(len(folded.text))]
+
+
+def plain_fold(text: str) -> PlainFolded:
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
@@ -27,13 +45,13 @@ def plain_fold(text: str) -> Folded:
         pieces.extend(written)
         starts.extend([start] * len(written))
         ends.extend([end] * len(written))
-    return Folded("".join(pieces), starts, ends)
+    return PlainFolded("".join(pieces), starts, ends)
 
 
-def plain_squeeze(text: str) -> Folded:
+def plain_squeeze(text: str) -> PlainFolded:
     folded = plain_fold(text)
     kept = [i for i, character in enumerate(folded.text) if character.isalnum()]
-    return Folded(
+    return PlainFolded(
         "".join(folded.text[i] for i in kept), [folded.starts[i] for i in kept], [folded.ends[i] for i in kept]
     )
 
