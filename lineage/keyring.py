@@ -39,7 +39,7 @@ def _prepared(key: bytes) -> HMAC:
 def _begun(key: bytes, first: str) -> HMAC:
     """As `_prepared`, with the first framed word taken in as well: kinds are few."""
     mac = _prepared(key).copy()
-    mac.update(_framed(first))
+    mac.update(_frame(first))
     return mac
 
 
@@ -55,11 +55,12 @@ def _ended(begun: HMAC, message: bytes) -> str:
 
 def _framed(*parts: str) -> bytes:
     """Length-framed UTF-8, so that ("ab", "c") and ("a", "bc") never collide."""
-    framed: list[bytes] = []
-    for part in parts:
-        encoded = part.encode()
-        framed += len(encoded).to_bytes(8, "big"), encoded
-    return b"".join(framed)
+    return b"".join(map(_frame, parts))
+
+
+def _frame(part: str) -> bytes:
+    encoded = part.encode()
+    return len(encoded).to_bytes(8, "big") + encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class PairMac:
 
     def __call__(self, kind: str, value: str) -> str:
         """HMAC-SHA256 under the subkey over the framed words."""
-        return _ended(_begun(self.key, kind), _framed(value))
+        return _ended(_begun(self.key, kind), _frame(value))
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,8 @@ class Moves:
     def standing(self, interval: Interval) -> Interval:
         """As `moved`; but an empty place if one part holds the whole interval, which is not empty."""
         start, end = interval
+        if not self._parts or end <= self._parts[0][0][0]:
+            return interval
         part = bisect_right(self._ends, start)  # the first part that ends behind the start
         if part == len(self._parts) or self._parts[part][0][0] >= end:
             return start + self._shifts[part], end + self._shifts[part]
