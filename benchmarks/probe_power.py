@@ -7,7 +7,7 @@ the verdict's own rules, with membership as the only primary that sees anything;
 *Faults*: seeded into the same worlds, person after person; none may end in PASS. tests/probes/test_probe_faults.py is the
 catalogue; here are more people, trained by Lethe's own trainer. What the judge refuses to open counts as refused.
 
-*Cost*: one judgement of 20 records with 999 candidates on two threads.
+*Cost*: one judgement of 20 records with 999 candidates on two threads; `--cost` times nothing else.
 """
 
 from __future__ import annotations
@@ -302,10 +302,16 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="one small world, one person each; for a test that it runs"
     )
-    quick = parser.parse_args().quick
+    parser.add_argument(
+        "--cost", action="store_true", help="only the time of one judgement, of three people; asks for an idle machine"
+    )
+    arguments = parser.parse_args()
+    quick = arguments.quick
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     size = QUICK if quick else FULL
+    if arguments.cost:
+        return 0 if _cost_alone(size, quick=quick) or quick else 1
     power = {f"D {effect:g}, K {k}": simulated(effect, k, draws=size.draws) for effect, k in BARS}
     served: dict[int, list[Served]] = defaultdict(list)
     faults: dict[str, Counter[str]] = defaultdict(Counter)
@@ -320,12 +326,28 @@ def main() -> int:
                 faults[fault][said] += 1
             if number < size.contaminated:
                 faults["contaminated base"][contaminated(size.kind, number, world, people[0])] += 1
-            candidates = 99 if quick else 999
-            walls.append(timed(world, people[0], records=3 if quick else COST_RECORDS, candidates=candidates)[0])
+            walls.append(_wall(world, people[0], quick=quick))
         if not quick:  # after every world: what is cut short has measured something
             write_result("probe-power", _figures(power, served, faults, walls))
     met = [*_power_bars(power, served), _fault_bar(faults), _cost_bar(walls)]
     return 0 if all(met) or quick else 1
+
+
+def _wall(world: World, person: Person, *, quick: bool) -> float:
+    return timed(world, person, records=3 if quick else COST_RECORDS, candidates=99 if quick else 999)[0]
+
+
+def _cost_alone(size: Size, *, quick: bool) -> bool:
+    """Time one judgement for each of three people of one world."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = make_world(size.kind, 0, Path(folder))
+        walls = []
+        for person in _people(world, 0)[:3]:
+            walls.append(_wall(world, person, quick=quick))
+            print(f"  one judgement: {walls[-1]:.1f} s", flush=True)
+    if not quick:
+        write_result("probe-cost", {"records": COST_RECORDS, "seconds_of_a_judgement": [round(w, 1) for w in walls]})
+    return _cost_bar(walls)
 
 
 def _people(world: World, number: int) -> list[Person]:
