@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from lineage.policy import NearRule
     from lineage.records import Content
 
-__all__ = ["Edge", "Found", "Near", "Words", "edges_of", "known_template", "save_found", "word_tags"]
+__all__ = [
+    "PERMUTATIONS", "SHARED", "Edge", "Found", "Near", "Tags", "Words", "edges_of", "known_template", "minhash", "save_found",
+    "word_tags",
+]  # fmt: skip
 
 PERMUTATIONS = 128
 """Standard error of a similarity s: sqrt(s * (1 - s) / 128), at most 0.044."""
@@ -138,7 +141,7 @@ class Words:
 
     def _sketch(self, record_id: str) -> _Sketch:
         if record_id not in self._sketches:
-            self._sketches[record_id] = _sketch(self._tags[record_id])
+            self._sketches[record_id] = minhash(self._tags[record_id])
         return self._sketches[record_id]
 
     def _specific(self, record_id: str) -> Tags:
@@ -161,7 +164,7 @@ def _tag(word: str, key: bytes) -> int:
 _Sketch: TypeAlias = "NDArray[np.uint32]"
 
 
-def _sketch(tags: Tags) -> _Sketch:
+def minhash(tags: Tags) -> _Sketch:
     """The MinHash of keyed numbers. The seed is fixed: the key is in the numbers."""
     from datasketch import MinHash
 
