@@ -205,7 +205,13 @@ def case_id_of(request: Request) -> str:
 
 def _buckets(contract: Any) -> dict[str, list[Any]]:
     records = contract.get("records", [])
-    named = {"erase": "erase", "redact": "redact", "already_redacted": "redacted"}
+    named = {
+        "erase": "erase",
+        "redact": "redact",
+        "already_redacted": "redacted",
+        "candidate": "candidate",
+        "unrelated": "unrelated",
+    }
     buckets: dict[str, list[Any]] = {name: [] for name in (*named.values(), "kept")}
     for record in records:
         buckets[named.get(record.get("decision"), "kept")].append(record)

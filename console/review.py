@@ -40,6 +40,7 @@ REASONS = {
     "weak_finding": "Looks like a blocked type, weakly",
     "quarantined_type": "A type the policy stops",
     "blocked_identifier": "A card number or the like",
+    "near_erased": "Nearly the same as an erased record",
     "oversize": "Too long to be read",
     "language_not_covered": "A language without a policy",
     "scan_timeout": "The scan took too long",

@@ -73,6 +73,7 @@ EVENT_WORDS = {
 
 DECISIONS = {
     "erase": "To erase", "redact": "To redact", "already_redacted": "Redacted before anything learnt from it", "keep": "Kept",
+    "candidate": "To be decided: a near copy?", "unrelated": "No copy",
 }  # fmt: skip
 
 

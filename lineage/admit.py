@@ -62,6 +62,7 @@ Reason: TypeAlias = Literal[
     "weak_finding",
     "quarantined_type",
     "blocked_identifier",
+    "near_erased",
     Unread,
 ]
 # The gravest first: one record has one reason.

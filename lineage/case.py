@@ -360,7 +360,7 @@ class CaseFile:
         return self._move(Stage.NOT_FOUND, now=now, by=actor.name, report=digest)
 
     def approve(self, *, actor: Actor, digest: str, now: datetime) -> CaseView:
-        """The DPO approves exactly the preview they read."""
+        """The DPO approves exactly the preview they read, in which nothing waits for a decision about a single record."""
         actor.require(Role.DPO, to="approve an erasure")
         if self._row.stage == Stage.APPROVED and self._row.approved_digest == digest:
             return self.view
@@ -368,6 +368,7 @@ class CaseFile:
         self.four_eyes(actor)
         if digest != self._row.preview_digest:
             raise RefusedByRule("The preview changed since it was read.", hint="Read the new one and approve that.")
+        holds.require_decided(self._session, self._row.id)
         self._row.approved_digest, self._row.approved_by = digest, actor.name
         return self._move(Stage.APPROVED, now=now, by=actor.name, preview=digest)
 

@@ -9,6 +9,9 @@ if the gate would admit it so, and goes whole (`erase`) if not. What was derived
 mentions nobody itself, stays. A mention that became a constant at ingest is listed as `already_redacted` and needs no
 rebuild.
 
+What says nearly the same as a declared record (`lineage.nearness`) is a *near_duplicate*. It goes if it speaks of the person
+and declares nobody else. If not it is a `candidate`, which a DPO must erase or call `unrelated`: templates look alike.
+
 Planted canaries are nobody's records and in no closure (docs/adr/0026).
 """
 
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
@@ -26,6 +29,7 @@ from lineage.catalog import contents_of
 from lineage.database import in_chunks
 from lineage.errors import WrongUsage
 from lineage.forms import FormKind, normalise
+from lineage.nearness import Found, Near, Words
 from lineage.plans import without_planted
 from lineage.planted import CANARY_SOURCE
 from lineage.records import TrainingRecord
@@ -50,8 +54,8 @@ class ClosureRecord:
     """One record of a closure: why it is in it, and what happens to it."""
 
     record_id: str
-    relation: str  # declared | mentioned | duplicate | derived
-    decision: str  # erase | redact | already_redacted | keep
+    relation: str  # declared | mentioned | duplicate | near_duplicate | derived
+    decision: str  # erase | redact | already_redacted | keep | candidate | unrelated
     ground: str = ""  # why a record is kept
 
 
@@ -59,13 +63,15 @@ class ClosureRecord:
 class Closure:
     """All records of a closure, sorted by record id; by store (`STORES`, zeros included) how many were searched and found.
 
-    `decisions` is the digest of the DPO's decisions that were laid over it (`lineage.holds.decisions_digest`).
+    `decisions` is the digest of the DPO's decisions that were laid over it (`lineage.holds.decisions_digest`); `near` is what
+    the search saw of near copies, None if it did not look for any.
     """
 
     records: tuple[ClosureRecord, ...]
     searched: dict[str, int] = field(default_factory=dict)
     found: dict[str, int] = field(default_factory=dict)
     decisions: str = ""
+    near: Found | None = None
 
     @property
     def erased_ids(self) -> tuple[str, ...]:
@@ -85,7 +91,8 @@ class Reach:
     `gate` is opened only if there is a mention to redact; without it every record that mentions the person is erased.
     `redacted` are records that the case has freed of their mentions already; one that speaks of the person all the same, by a
     form that was not known then, is erased. Of those to `free`, which a DPO would rather redact, the gate has the last word,
-    and what the person declares is not freed but erased. With `only_consent` (Art. 7(3) GDPR) the
+    and what the person declares is not freed but erased. `near` is how near copies are looked for; without it none are. Those
+    that are `unrelated`, as a DPO found, are decided as if they were none. With `only_consent` (Art. 7(3) GDPR) the
     closure is what the person declares on the basis of consent, with copies and derived records; all else is kept.
     """
 
@@ -93,6 +100,8 @@ class Reach:
     redacted: frozenset[str] = frozenset()
     free: frozenset[str] = frozenset()
     only_consent: bool = False
+    near: Near | None = None
+    unrelated: frozenset[str] = frozenset()
 
 
 EVERYTHING = Reach()
@@ -135,24 +144,29 @@ def find_closure(
     kept = _resting_elsewhere(session, declared) if reach.only_consent else {}
     declared -= kept.keys()
     copies = _duplicates(session, declared) - kept.keys()
-    erased = with_derived(session, declared | copies)
-    spoken = _records_that_speak_of(session, list(everything), index, keystore)
+    spoken, words = _read(session, list(everything), index, keystore, reach.near)
     speaking, freed = spoken | reach.redacted, reach.redacted - spoken
-    wanted = (reach.free & erased & speaking) - declared - copies
+    near = words.around(declared) if words else None
+    alike = (near.record_ids if near else set()) - declared - copies - kept.keys()
+    own = (alike & (speaking | stored.keys())) - _declaring_somebody(session, alike)
+    erased = with_derived(session, declared | copies | own)
+    wanted = (reach.free & erased & speaking) - declared - copies - own
     others, saved = speaking - (erased - wanted) - kept.keys(), set[str]()
     if reach.only_consent:
         kept |= dict.fromkeys(others, "a record of somebody else")
     else:
         saved = others & freed | _redactable(session, others - reach.redacted, index, keystore, reach.gate)
         erased = with_derived(session, erased | (others - saved)) - (saved & wanted)
-    relations = dict.fromkeys(erased, "derived") | dict.fromkeys(copies, "duplicate")
-    relations |= dict.fromkeys(speaking - copies, "mentioned") | stored
+    candidates, unrelated = alike - erased - reach.unrelated, alike & reach.unrelated
+    relations = dict.fromkeys(unrelated, "near_duplicate") | dict.fromkeys(erased, "derived")
+    relations |= dict.fromkeys(copies, "duplicate") | dict.fromkeys(speaking - copies, "mentioned") | stored
+    relations |= dict.fromkeys(own | candidates, "near_duplicate")
     decisions = dict.fromkeys(relations, "already_redacted") | dict.fromkeys(kept, "keep")
-    decisions |= dict.fromkeys(saved, "redact") | dict.fromkeys(erased, "erase")
-    records = tuple(
-        ClosureRecord(r, relations[r], decisions[r], "" if r in erased else kept.get(r, "")) for r in sorted(relations)
-    )
-    return counted(session, records, everything)
+    decisions |= dict.fromkeys(unrelated - speaking - stored.keys(), "unrelated") | dict.fromkeys(saved, "redact")
+    decisions |= dict.fromkeys(erased, "erase") | dict.fromkeys(candidates, "candidate")
+    grounds = {r: ground for r, ground in kept.items() if decisions[r] == "keep"}
+    records = tuple(ClosureRecord(r, relations[r], decisions[r], grounds.get(r, "")) for r in sorted(relations))
+    return replace(counted(session, records, everything), near=near)
 
 
 def stores_of(session: Session, *which: ColumnElement[bool]) -> dict[str, str]:
@@ -213,16 +227,26 @@ def _stored_relations(session: Session, subject_key: str) -> dict[str, str]:
     return {record_id: relation for record_id, relation in relations.items() if record_id in ours}
 
 
-def _records_that_speak_of(
-    session: Session, record_ids: Sequence[str], index: RegisterIndex, keystore: KeyStore
-) -> set[str]:
-    """Records whose text, as it is kept and trained on, holds a form of the person."""
-    return {
-        record.record_id
-        for chunk in in_chunks(record_ids)
-        for record in contents_of(session, chunk, keystore=keystore)
-        if speaks_of(index, record.content)
-    }
+def _read(
+    session: Session, record_ids: Sequence[str], index: RegisterIndex, keystore: KeyStore, near: Near | None
+) -> tuple[set[str], Words | None]:
+    """Records whose text, as it is kept and trained on, holds a form of the person; and the words of all, if asked for."""
+    words, speaking = near.reader() if near else None, set[str]()
+    for chunk in in_chunks(record_ids):
+        for record in contents_of(session, chunk, keystore=keystore):
+            if speaks_of(index, record.content):
+                speaking.add(record.record_id)
+            if words:
+                words.read(record.record_id, record.content)
+    return speaking, words
+
+
+def _declaring_somebody(session: Session, record_ids: Collection[str]) -> set[str]:
+    found: set[str] = set()
+    for chunk in in_chunks(sorted(record_ids)):
+        query = select(RecordSubjectRow.record_id).where(col(RecordSubjectRow.record_id).in_(chunk))
+        found |= set(session.exec(query.where(RecordSubjectRow.relation == "declared")).all())
+    return found
 
 
 def _duplicates(session: Session, record_ids: set[str]) -> set[str]:

@@ -5,6 +5,7 @@
     keep      an exception of Art. 17(3) GDPR applies: the record stays as it is, and the case is refused in part
     erase     a record of others goes whole, with what was derived from it, instead of losing its mention of the person
     redact    a record that was derived, or that mentions the person, loses the mention, if the gate admits it so
+    unrelated a record of others that looks like a near copy is none; what else the search says of it stands
     as-found  what the search says
     hold      the record stays until the hold is lifted, and nothing of the case is destroyed until then
 
@@ -39,10 +40,10 @@ __all__ = [
     "EXCEPTIONS",
     "Choice",
     "decide_record",
+    "decided_as",
     "decisions_of",
     "hold_record",
     "lay_over",
-    "to_be_freed",
 ]  # fmt: skip
 
 EXCEPTIONS = {
@@ -53,8 +54,9 @@ EXCEPTIONS = {
     "e": "legal claims, Art. 17(3)(e) GDPR",
 }
 AS_FOUND = "as-found"
-DECISIONS = ("keep", "erase", "redact", AS_FOUND)
+DECISIONS = ("keep", "erase", "redact", "unrelated", AS_FOUND)
 HELD, HELD_ELSEWHERE = "legal hold, Art. 17(3)(e) GDPR", "legal hold of another case, Art. 17(3)(e) GDPR"
+LOSING = ("redact", "candidate")  # what a DPO may rather erase
 NEVER = datetime.min.replace(tzinfo=UTC)
 LIFTED, DECIDED = "The legal hold of a record was lifted.", "A DPO decided anew about a record."
 SEARCHING = (Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED)
@@ -152,6 +154,8 @@ def _require_possible(case: CaseView, listed: CaseRecordRow, row: CaseDecisionRo
     left_alone = listed.decision == "already_redacted" or (listed.decision == "keep" and not _spares(row))
     if left_alone and not row.decision and decision != AS_FOUND:
         raise RefusedByRule("That record is not going to be changed, so there is nothing to decide about it.")
+    if decision == "unrelated" and not row.decision and listed.decision != "candidate":
+        raise RefusedByRule("Only a record that may be a near copy can be found unrelated.")
     if decision == "redact" and (
         listed.relation not in ("mentioned", "derived") or case.only_consent or case.rescan_id
     ):
@@ -204,9 +208,9 @@ def _tell_others(session: Session, case_id: str, record_id: str | None, *, now: 
 # --- laid over a search --------------------------------------------------------------------------------------------------
 
 
-def to_be_freed(session: Session, case_id: str) -> frozenset[str]:
-    """The records that a DPO would rather redact than erase; the search asks the gate about them."""
-    wanted = [handle for handle, ruling in decisions_of(session, case_id).items() if ruling.decision == "redact"]
+def decided_as(session: Session, case_id: str, decision: str) -> frozenset[str]:
+    """The records about which a DPO decided so. The search itself has to know those to `redact` and the `unrelated`."""
+    wanted = [handle for handle, ruling in decisions_of(session, case_id).items() if ruling.decision == decision]
     query = select(CaseRecordRow.record_id).where(CaseRecordRow.case_id == case_id)
     return frozenset(r for r in session.exec(query.where(col(CaseRecordRow.handle).in_(wanted))).all() if r)
 
@@ -216,7 +220,7 @@ def lay_over(session: Session, case_id: str, closure: Closure, *, handle: Callab
     rulings = decisions_of(session, case_id)
     lines = {record.record_id: record for record in closure.records}
     gone = {
-        r for r, line in lines.items() if line.decision == "redact" and _decided(rulings, handle(r)) == "erase"
+        r for r, line in lines.items() if line.decision in LOSING and _decided(rulings, handle(r)) == "erase"
     }  # fmt: skip
     for record_id in with_derived(session, gone):
         line = lines.get(record_id, ClosureRecord(record_id, "derived", "erase"))
@@ -225,7 +229,8 @@ def lay_over(session: Session, case_id: str, closure: Closure, *, handle: Callab
     held = held_of(session)
     records = tuple(_spared(lines[r], rulings.get(handle(r)), held=r in held) for r in sorted(lines))
     if len(records) != len(closure.records):
-        closure = counted(session, records, stores_of(session, col(RecordRow.source) != CANARY_SOURCE))
+        again = counted(session, records, stores_of(session, col(RecordRow.source) != CANARY_SOURCE))
+        closure = replace(again, near=closure.near)
     return replace(closure, records=records, decisions=decisions_digest(session, case_id))
 
 
@@ -235,7 +240,7 @@ def _decided(rulings: dict[str, Decided], handle: str) -> str:
 
 def _spared(line: ClosureRecord, ruling: Decided | None, *, held: bool) -> ClosureRecord:
     """A hold goes before a decision, and both before the search."""
-    if line.decision not in CHANGING:
+    if line.decision not in (*CHANGING, "candidate"):
         return line
     if held or (ruling and ruling.hold_reason):
         own = ruling is not None and ruling.hold_reason

@@ -20,7 +20,7 @@ import rfc8785
 from sqlmodel import Session, col, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from lineage import inventory
+from lineage import inventory, nearness
 from lineage.closure import Closure, ClosureRecord
 from lineage.database import in_chunks
 from lineage.errors import RefusedByRule, WrongUsage
@@ -30,7 +30,7 @@ from lineage.tables import CaseRecordRow, EvidenceRow, PlacementRow, PlanRow, Re
 
 __all__ = [
     "REOPENED", "add_evidence", "case_records", "contract", "digest_of", "evidence", "evidence_digest", "has_evidence",
-    "last_filed", "save_closure",
+    "last_filed", "near_pairs", "save_closure",
 ]  # fmt: skip
 
 REOPENED = "reopened"
@@ -130,7 +130,7 @@ def _line(handle: str, record: ClosureRecord, rulings: Mapping[str, Decided]) ->
 
 
 def save_closure(session: Session, case_id: str, closure: Closure, keyring: Keyring) -> None:
-    """Replace the records of a case by a fresh closure."""
+    """Replace the records of a case by a fresh closure, and keep what its search saw of near copies."""
     for row in session.exec(select(CaseRecordRow).where(CaseRecordRow.case_id == case_id)).all():
         session.delete(row)
     session.flush()
@@ -142,6 +142,24 @@ def save_closure(session: Session, case_id: str, closure: Closure, keyring: Keyr
         for record in closure.records
     )  # fmt: skip
     session.flush()
+    if closure.near is not None:
+        own = [record.record_id for record in closure.records if record.relation == "declared"]
+        nearness.save_found(session, closure.near, own)
+
+
+def near_pairs(session: Session, case_id: str, keyring: Keyring) -> dict[str, list[dict[str, object]]]:
+    """For each near copy that a case lists, by handle, which of the person's records it is near to; the nearest first.
+
+    No part of the contract: an ingest elsewhere may shift a similarity, and the decision about the record stays.
+    """
+    listed = {record.record_id: record.relation for record in case_records(session, case_id)}
+    found: dict[str, list[dict[str, object]]] = {}
+    for edge in nearness.edges_of(session, [r for r, relation in listed.items() if relation == "near_duplicate"]):
+        for copy, of in ((edge.a, edge.b), (edge.b, edge.a)):
+            if listed.get(copy) == "near_duplicate" and listed.get(of) == "declared":
+                pair = {"of": keyring.handle(case_id, of), "similarity": round(edge.similarity, 2)}
+                found.setdefault(keyring.handle(case_id, copy), []).append(pair)
+    return found
 
 
 def case_records(session: Session, case_id: str) -> list[ClosureRecord]:

@@ -84,10 +84,11 @@ class Search:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordDecision:
-    """What was decided for one record. `already_redacted`: the mention was a constant before training, no rebuild needed."""
+    """What was decided for one record. `already_redacted`: the mention was a constant before training, no rebuild needed.
+    `unrelated`: a record of others looked like a near copy, and a DPO found that it is none."""
 
     record: Handle
-    decision: Literal["erase", "redact", "keep", "already_redacted"]
+    decision: Literal["erase", "redact", "keep", "already_redacted", "unrelated"]
     ground: Text
 
 

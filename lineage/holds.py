@@ -21,7 +21,7 @@ from lineage.tables import CaseDecisionRow, CaseRecordRow
 
 __all__ = [
     "MIN_HANDLE_CHARS", "Decided", "decisions_digest", "decisions_of", "find_record", "held_in", "held_of", "holds_any",
-    "require_spared",
+    "require_decided", "require_spared",
 ]  # fmt: skip
 
 MIN_HANDLE_CHARS = 8
@@ -32,7 +32,7 @@ class Decided:
     """What was decided about one record. An empty decision leaves it with the search; an empty reason is no hold."""
 
     handle: str
-    decision: str  # erase | redact | keep
+    decision: str  # erase | redact | keep | unrelated
     ground: str
     hold_reason: str
     decided_by: str
@@ -120,6 +120,21 @@ def require_spared(session: Session, case_id: str, record_ids: Collection[str]) 
         raise RefusedByRule(
             f"Case {case_id} would change {spared} record{'s' if spared > 1 else ''} that a DPO keeps or holds.",
             hint=f"Make a new preview and approve it, or lift the hold: lethe erase show {case_id}",
+        )
+
+
+def require_decided(session: Session, case_id: str) -> None:
+    """Refuse to approve while nobody has said of somebody else's record that looks like a copy whether it is one.
+
+    Raises:
+        RefusedByRule: a record of the case is an undecided candidate.
+    """
+    query = select(CaseRecordRow.handle).where(CaseRecordRow.case_id == case_id, CaseRecordRow.decision == "candidate")
+    if handles := session.exec(query.order_by(col(CaseRecordRow.handle))).all():
+        records = "a record" if len(handles) == 1 else f"{len(handles)} records"
+        raise RefusedByRule(
+            f"Case {case_id} lists {records} of others that may be near copies, and no DPO has decided about that.",
+            hint=f"Read it, then: lethe erase decide {case_id} {handles[0][:12]} erase|unrelated",
         )
 
 

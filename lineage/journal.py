@@ -17,14 +17,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 from lineage.durable import write_whole
 from lineage.errors import NotAcceptable
 
-__all__ = ["BEGUN", "DESTROYED", "LIFTED", "Entry", "append", "entries", "forget"]
+__all__ = ["BEGUN", "DESTROYED", "LIFTED", "Entry", "NearMark", "append", "entries", "forget"]
 
 BEGUN, DESTROYED, LIFTED = "begun", "destroyed", "lifted"
+NearMark: TypeAlias = tuple[str, str, int, str]
+"""A near tombstone (`lineage.near_tombstones`): handle, keyed digest of the subject (empty: nobody), specific words, sketch in hexadecimal."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Entry:
 
     `subject_key` is empty when the person stays known (withdrawal of consent). Of the records in `redacted_ids` it destroys
     only what they said before the case freed them of the person; those in `kept_ids` stay. What keeps all of them out is
-    `form_hmacs` (kind and digest) with `cues`, `given_hmacs` (contents) and `id_hmacs` (given ids). Of the cues it has only
+    `form_hmacs` (kind and digest) with `cues`, `given_hmacs` (contents), `id_hmacs` (given ids) and `near` (`lineage.near_tombstones`). Of the cues it has only
     those that no earlier erasure needed, so that nobody can count here either how many are called by a first name.
 
     `kind` is `BEGUN`, `DESTROYED`, or `LIFTED` when a DPO let the person and the records in again; it is empty in lines of a
@@ -51,6 +53,7 @@ class Entry:
     cues: tuple[str, ...] = ()
     given_hmacs: tuple[str, ...] = ()
     id_hmacs: tuple[str, ...] = ()
+    near: tuple[NearMark, ...] = ()
     kind: str = ""
 
 
@@ -110,4 +113,5 @@ def entries(path: Path) -> Iterator[Entry]:
 def _entry(fields: dict[str, Any]) -> Entry:
     lists: dict[str, Any] = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     forms = tuple((kind, digest) for kind, digest in lists.get("form_hmacs", ()))
-    return Entry(**{**fields, **lists, "record_ids": lists["record_ids"], "form_hmacs": forms})
+    near = tuple((handle, whose, words, sketch) for handle, whose, words, sketch in lists.get("near", ()))
+    return Entry(**{**fields, **lists, "record_ids": lists["record_ids"], "form_hmacs": forms, "near": near})

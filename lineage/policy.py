@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lineage.settings import Settings
 
 __all__ = [
-    "SHIPPED", "Action", "EntityRule", "LanguageRule", "LexiconRule", "Operator", "PhoneRule", "Policy",
+    "SHIPPED", "Action", "EntityRule", "LanguageRule", "LexiconRule", "NearRule", "Operator", "PhoneRule", "Policy",
     "load_gate_policy", "load_policy", "shipped_text", "worst",
 ]  # fmt: skip
 
@@ -100,8 +100,20 @@ class LanguageRule(PolicyTable):
     disabled_recognizers: tuple[str, ...] = ()
 
 
+class NearRule(PolicyTable):
+    """What counts as a near copy (`lineage.nearness`), at a search and of an erased record.
+
+    `threshold` is a Jaccard similarity of words. A word that records of `template_people` people hold tells nobody from
+    anybody. What tells a record from others must be `min_words` words.
+    """
+
+    threshold: Annotated[float, Field(ge=0.3, le=1.0)] = 0.7
+    template_people: Annotated[int, Field(ge=2, le=100)] = 4
+    min_words: Annotated[int, Field(ge=1, le=100)] = 2
+
+
 # Younger than the first policies: while one of these is unused, the digest is what it was before it existed.
-_LATER = ("recognizers", "ner", "gazetteer", "languages")
+_LATER = ("recognizers", "ner", "gazetteer", "languages", "near")
 
 
 class Policy(PolicyTable):
@@ -123,6 +135,7 @@ class Policy(PolicyTable):
     art9: LexiconRule = LexiconRule()
     ner: NerRule = NerRule()
     gazetteer: GazetteerRule = GazetteerRule()
+    near: NearRule = NearRule()
     languages: dict[LanguageCode, LanguageRule] = Field(default_factory=dict)
     entities: dict[str, EntityRule]
 

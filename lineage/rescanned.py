@@ -17,13 +17,14 @@ from lineage.admit import Decision, finding_digests
 from lineage.catalog import GateStamp, Judged
 from lineage.keyring import Keyring
 from lineage.manifests import ever_learnt
+from lineage.near_tombstones import held_back
 from lineage.records import TrainingRecord, canonical_bytes
 from lineage.renewal import judged_anew, locked_ids, mentions_kept, renew
 from lineage.rescan import Line, Was, line_in, lines_of, outcome, still_as_compared, stops_unlearnt
 from lineage.tables import AdmissionRow, FindingRow, QuarantineRow, RecordRow, RescanRecordRow
 from lineage.vault import KeyStore
 
-__all__ = ["Held", "keep_stamped", "line_of", "put_new_decision"]
+__all__ = ["Held", "keep_stamped", "line_of", "put_new_decision", "still_near_erased"]
 
 Held: TypeAlias = tuple[RecordRow, TrainingRecord, Decision]
 """A record, its text as it is held, and what the gate says of it now."""
@@ -54,6 +55,13 @@ def _released_as_seen(session: Session, record: TrainingRecord, decision: Decisi
     seen = set(session.exec(query).all())
     digests = finding_digests(record.content, stopping, keyring.finding_mac())
     return seen.issuperset(zip((f.entity_type for f in stopping), digests, strict=True))
+
+
+def still_near_erased(session: Session, record_id: str, decision: Decision) -> Decision:
+    """The decision, but for a record that waits as a near copy of an erased one: no policy can say that it is none."""
+    waiting = session.get(QuarantineRow, record_id)
+    near = waiting is not None and waiting.releasable and waiting.reason == "near_erased"
+    return held_back(decision) if near else decision
 
 
 def keep_stamped(session: Session, record_ids: Sequence[str], *, stamp: GateStamp) -> None:

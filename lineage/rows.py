@@ -48,6 +48,7 @@ class RejectReason(StrEnum):
     RESTRICTED = "The record is restricted by an erasure request and cannot be rectified."
     RESERVED_SOURCE = "The row's source is reserved for Lethe's own canaries."
     ERASED = "This record was erased on request and may not come back."
+    NEAR_ERASED = "This record says nearly the same as one of its subject's that was erased on request."
 
 
 class BadRow(Exception):

@@ -33,6 +33,7 @@ RELATIONS = {
     "declared": "declared",
     "mentioned": "mentioned",
     "duplicate": "the same text as a record of the person",
+    "near_duplicate": "nearly the same text as a record of the person",
     "derived": "derived from a record that goes",
 }
 

@@ -10,7 +10,18 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Index, LargeBinary, TypeDecorator, UniqueConstraint, false, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    LargeBinary,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.engine import Dialect
 from sqlmodel import Field, SQLModel
 
@@ -21,7 +32,7 @@ __all__ = [
     "NearTombstoneRow", "NoticeRow", "ParentRow", "PartyRow", "PlacementRow", "PlanRow", "QuarantineRow", "RecordRow",
     "RecordSubjectRow", "RegisterRow", "ReleaseRow", "RescanRecordRow", "RescanRow", "ScannerRow", "SessionRow",
     "ShardAdapterRow", "SliceManifestRow", "StateRow", "StudyWeightRow", "SubjectRow", "SupersededRow",
-    "SuppressionRow", "TombstoneRow", "UserRow", "VaultRow",
+    "SuppressionRow", "TemplateWordRow", "TombstoneRow", "UserRow", "VaultRow",
 ]  # fmt: skip
 
 
@@ -137,6 +148,13 @@ class NearEdgeRow(SQLModel, table=True):
     a: str = Field(foreign_key="record.id", primary_key=True)
     b: str = Field(foreign_key="record.id", primary_key=True, index=True)
     similarity: float  # estimated Jaccard similarity of their words, in [0, 1]
+
+
+class TemplateWordRow(SQLModel, table=True):
+    """A word that records of many people hold, as 32 keyed bits (`lineage.nearness`). It says nothing about any of them."""
+
+    __tablename__ = "template_word"
+    tag: int = Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
 
 
 class FindingRow(SQLModel, table=True):
@@ -441,8 +459,8 @@ class CaseRecordRow(SQLModel, table=True):
     case_id: str = Field(foreign_key="erasure_case.id", primary_key=True)
     handle: str = Field(primary_key=True)
     record_id: str | None = Field(default=None, index=True)
-    relation: str  # declared | mentioned | duplicate | derived
-    decision: str  # erase | redact | already_redacted | keep
+    relation: str  # declared | mentioned | duplicate | near_duplicate | derived
+    decision: str  # erase | redact | already_redacted | keep | candidate | unrelated
     ground: str = ""
 
 
@@ -455,7 +473,7 @@ class CaseDecisionRow(SQLModel, table=True):
     __tablename__ = "case_decision"
     case_id: str = Field(foreign_key="erasure_case.id", primary_key=True)
     handle: str = Field(primary_key=True)
-    decision: str = ""  # erase | redact | keep
+    decision: str = ""  # erase | redact | keep | unrelated
     ground: str = ""  # why it is kept, Art. 17(3)
     hold_reason: str = ""
     decided_by: str

@@ -1,6 +1,6 @@
 """What stays about an erased person: tombstones, and the suppression list with its cues.
 
-Keyed digests that stop the records from coming back and let the gate still redact the person. They are personal data
+Keyed digests that stop the records from coming back (and sketches that stop near copies, `lineage.near_tombstones`) and let the gate still redact the person. They are personal data
 themselves, kept under Art. 17(3)(b) and 6(1)(c) GDPR until `RETENTION_YEARS` have passed.
 """
 
@@ -15,7 +15,9 @@ from sqlmodel import Session, col, select
 from lineage.cues import cues_of
 from lineage.database import in_chunks
 from lineage.forms import normal_forms
+from lineage.journal import NearMark
 from lineage.keyring import Keyring
+from lineage.near_tombstones import lay_near
 from lineage.register import RegisterForm
 from lineage.tables import CueRow, RecordRow, SuppressionRow, TombstoneRow
 
@@ -32,6 +34,7 @@ class Marks:
     cues: tuple[str, ...] = ()
     given_hmacs: tuple[str, ...] = ()
     id_hmacs: tuple[str, ...] = ()
+    near: tuple[NearMark, ...] = ()
 
 
 def marks_of(session: Session, *, record_ids: Sequence[str], forms: Iterable[RegisterForm], keyring: Keyring) -> Marks:
@@ -56,6 +59,7 @@ def lay_again(session: Session, marks: Marks, *, case_id: str, on: date) -> dict
     until = kept_until(on)
     graves = {("content", mac) for mac in marks.given_hmacs} | {("given_id", mac) for mac in marks.id_hmacs}
     laid = _lay(session, graves, case_id=case_id, until=until)
+    laid += lay_near(session, marks.near, case_id=case_id, until=until)
     known = {(row.kind, row.hmac): row for row in _suppressed(session, sorted(mac for _, mac in marks.form_hmacs))}
     _keep_longer(known.values(), until)
     new = [place for place in marks.form_hmacs if place not in known]

@@ -50,6 +50,8 @@ __all__ = [
 INGEST_LEASE = "ingest"
 """Held by whatever judges records and writes them down later, and by what must not come between: a rescan, a purge."""
 
+KEPT_OUT = (RejectReason.ERASED, RejectReason.NEAR_ERASED)
+
 
 @dataclass(frozen=True)
 class _Location:
@@ -172,7 +174,7 @@ def _counts(row: IngestRow, taken: Taken) -> dict[str, int]:
         "held": max(0, taken.counts["held"] - before),
         "rejected": len(taken.rejects),
     }
-    counts["erased"] = sum(reject.reason is RejectReason.ERASED for reject in taken.rejects)
+    counts["erased"] = sum(reject.reason in KEPT_OUT for reject in taken.rejects)
     if row.rectify:
         counts["rectified"] = sum(row.counts.get(verdict, 0) for verdict in STATUS)
     return row.counts | counts

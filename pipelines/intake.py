@@ -21,6 +21,7 @@ from lineage.admit import Gate
 from lineage.catalog import STATUS, GateStamp, Judged, store_judged
 from lineage.corpus import Reject, RejectReason
 from lineage.identity import Identity, held_already, identify
+from lineage.near_tombstones import NearGuard
 from lineage.pool import Question, Workers, in_order, usable_cores
 from lineage.records import RawRecord
 from lineage.settings import GateSettings
@@ -87,13 +88,16 @@ def take_in(intake: Intake, rows: Iterable[RawRecord | Reject], progress: Progre
     """
     taken = Taken(Counter(rows=0, held=0))
     said: dict[str, str] | None = {} if intake.rectify else None
+    with intake.workspace.database.reader() as session:  # no purge comes between: both hold the ingest's lease
+        guard = NearGuard.of(session, intake.workspace.keyring, intake.gate.policy.near)
     looked = (_look(intake, batch, said) for batch in _batches(rows))
     with _workers(intake) as workers:
         asked = ((batch, batch.questions) for batch in looked)
         for batch, decisions in in_order(asked, gate=intake.gate, workers=workers, ahead=not intake.rectify):
             judged = [Judged(*pair, decision) for pair, decision in zip(batch.new, decisions, strict=True)]
-            stored, late, held = _store(intake, judged, batch.again)
-            taken.add(stored, batch.refused + late)
+            going, near = guard.sift(judged)
+            stored, late, held = _store(intake, going, batch.again)
+            taken.add(stored, batch.refused + late + [Reject(item.raw.line, RejectReason.NEAR_ERASED) for item in near])
             taken.counts.update(rows=batch.rows, held=batch.held + held)
             progress.advance(batch.rows)
     return taken

@@ -10,11 +10,13 @@ from sqlmodel import Session
 from lineage import builds, plans
 from lineage.case import CaseFile
 from lineage.closure import Closure, Reach, find_closure
-from lineage.decisions import lay_over, to_be_freed
+from lineage.decisions import decided_as, lay_over
 from lineage.dossier import case_row
 from lineage.errors import RefusedByRule
-from lineage.evidence import add_evidence, contract, save_closure
+from lineage.evidence import add_evidence, contract, near_pairs, save_closure
+from lineage.nearness import Near
 from lineage.plans import TRUNK
+from lineage.policy import load_gate_policy
 from lineage.renewal import superseded
 from lineage.scanned import scanned_by, summary
 from lineage.search_report import search_report
@@ -51,7 +53,8 @@ def make_preview(workspace: Workspace, case_id: str) -> str:
         body = contract(session, case_id, closure, workspace.keyring)
         digest = add_evidence(session, case_id, "contract", body, now=now)
         save_closure(session, case_id, closure, workspace.keyring)
-        add_evidence(session, case_id, "sightings", {"records": seen}, now=now)
+        near = near_pairs(session, case_id, workspace.keyring)
+        add_evidence(session, case_id, "sightings", {"records": seen, "near": near}, now=now)
         add_evidence(session, case_id, "forecast", _forecast(session, workspace, closure), now=now)
         case = CaseFile(session, case_id)
         if case.view.attempt != attempt:  # a decision was taken, and taken back, meanwhile: the next run is on its way
@@ -119,8 +122,10 @@ def _found_closure(workspace: Workspace, case_id: str) -> Closure:
         reach = Reach(
             gate=lambda: open_gate(workspace, by=case_id)[0],
             redacted=frozenset(record_id for record_id, _ in superseded(session, "redacted", by=case_id)),
-            free=to_be_freed(session, case_id),
+            free=decided_as(session, case_id, "redact"),
             only_consent=CaseFile(session, case_id).view.only_consent,
+            near=Near.of(session, workspace.keyring, load_gate_policy(workspace.settings).near),
+            unrelated=decided_as(session, case_id, "unrelated"),
         )
         return find_closure(session, key, forms, keystore=workspace.keystore, reach=reach)
 

@@ -21,6 +21,7 @@ from lineage.case import CaseFile, Stage
 from lineage.errors import NotAcceptable, RefusedByRule
 from lineage.evidence import add_evidence, case_records, evidence, has_evidence
 from lineage.holds import require_spared
+from lineage.near_tombstones import lay_near, near_marks
 from lineage.register import RegisterForm
 from lineage.sought import searched_forms
 from lineage.tables import CaseRow
@@ -55,7 +56,7 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     record_ids, redacted_ids = _ids(workspace, case_id, "erase"), _ids(workspace, case_id, "redact")
     _remember_forms(workspace, case_id, forms)
     begun = _write_journal(workspace, case_id, key, (record_ids, redacted_ids), forms)
-    destroyed = _destroy(workspace, case_id, key, (record_ids, redacted_ids), forms)
+    destroyed = _destroy(workspace, begun, forms)
     journal.append(workspace.journal, journal.Entry(case_id, begun.purge_digest, _at(), kind=journal.DESTROYED))
     with workspace.database.reader() as session:
         redacted = renewal.old_keys(session, redacted_ids)
@@ -147,6 +148,7 @@ def _write_journal(
         case = CaseFile(session, case_id)
         case.require_nothing_held()
         graves, suppressed = () if case.view.rescan_id else record_ids, forms if key else ()
+        near = near_marks(workspace, session, case_id, graves)
         marks = tombstones.marks_of(session, record_ids=graves, forms=suppressed, keyring=workspace.keyring)
         old = {row.given_hmac for row in renewal.before_redaction(session, case_id, redacted_ids)}
         kept = [r.record_id for r in case_records(session, case_id) if r.decision == "keep"]
@@ -154,7 +156,7 @@ def _write_journal(
     entry = journal.Entry(
         case_id, digest, _at(), tuple(record_ids), key or "", tuple(redacted_ids), tuple(kept),
         form_hmacs=marks.form_hmacs, cues=marks.cues, id_hmacs=marks.id_hmacs,
-        given_hmacs=tuple(sorted({*marks.given_hmacs, *old})), kind=journal.BEGUN,
+        given_hmacs=tuple(sorted({*marks.given_hmacs, *old})), near=near, kind=journal.BEGUN,
     )  # fmt: skip
     journal.append(workspace.journal, entry)
     return entry
@@ -164,12 +166,10 @@ def _at() -> str:
     return utc_now().isoformat(timespec="seconds")
 
 
-def _destroy(
-    workspace: Workspace, case_id: str, key: str | None, ids: tuple[Sequence[str], Sequence[str]],
-    forms: Iterable[RegisterForm],
-) -> dict[str, Any]:  # fmt: skip
+def _destroy(workspace: Workspace, begun: journal.Entry, forms: Iterable[RegisterForm]) -> dict[str, Any]:
     """Weights, then tombstones and rows in one transaction; what was destroyed stays as evidence for a repeat."""
-    record_ids, redacted_ids = ids
+    case_id, key = begun.case_id, begun.subject_key or None
+    record_ids, redacted_ids = begun.record_ids, begun.redacted_ids
     with workspace.database.reader() as session:
         if has_evidence(session, case_id, "destroyed"):
             return evidence(session, case_id, "destroyed")
@@ -193,6 +193,7 @@ def _destroy(
         )
         texts = [row.given_hmac for row in before]
         buried["tombstones"] += tombstones.bury_contents(session, texts, case_id=case_id, on=today)
+        buried["tombstones"] += lay_near(session, begun.near, case_id=case_id, until=tombstones.kept_until(today))
         purge.mark_destroyed(session, doomed, record_ids, now, superseded=pairs)
         renewal.forget_superseded(session, pairs)
         earlier = purge.earlier_cases(session, case_id, key)

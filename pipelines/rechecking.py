@@ -21,10 +21,10 @@ from pipelines.previewing import search_closure
 
 __all__ = ["require_nothing_new"]
 
-REACH = {"already_redacted": 0, "keep": 1, "redact": 2, "erase": 3}
+REACH = {"already_redacted": 0, "unrelated": 0, "keep": 1, "redact": 2, "erase": 3}
 """How far a decision goes. A mention that became a constant at ingest holds nothing of the person, so a further one of
 these needs no further round."""
-BEYOND = len(REACH)  # a decision that must be made yet
+BEYOND = len(REACH)  # a decision that must be made yet, such as about a candidate
 
 Line = Mapping[str, str]
 

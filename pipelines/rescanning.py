@@ -23,7 +23,7 @@ from lineage.lease import held
 from lineage.manifests import ever_learnt
 from lineage.renewal import declared_of, locked_ids, old_keys
 from lineage.rescan import Outcome, Rules
-from lineage.rescanned import Held, keep_stamped, line_of, put_new_decision
+from lineage.rescanned import Held, keep_stamped, line_of, put_new_decision, still_near_erased
 from lineage.tables import RecordRow, RescanRow
 from lineage.withdrawal import file_withdrawal
 from lineage.workspace import Workspace
@@ -122,6 +122,7 @@ def _judged(workspace: Workspace, session: Session, gate: Gate, record_ids: Sequ
     for record in contents_of(session, record_ids, keystore=workspace.keystore):
         row = rows[record.record_id]
         decision = examine(gate, record.content, declared=declared_of(session, row), language=row.language)
+        decision = still_near_erased(session, row.id, decision)
         # What was said of people in the text as it was given still holds: a redaction makes nobody fit for the trunk.
         yield row, record, replace(decision, trunk_eligible=decision.trunk_eligible and row.trunk_eligible)
 

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # pytest puts this folder on the path, where `tests/lineage` would pass for the package `lineage`; the real one goes first.
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "lineage")]
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def tell_case(case: CaseView, as_json: bool) -> None:
 @click.command("decide")
 @click.argument("case_id")
 @click.argument("record")
-@click.argument("decision", type=click.Choice(["keep", "erase", "redact", "as-found"]))
+@click.argument("decision", type=click.Choice(["keep", "erase", "redact", "unrelated", "as-found"]))
 @click.option("--exception", type=click.Choice(list("abcde")), help="With keep: the letter of Art. 17(3).")
 @click.option("--reason", default="", help="With keep: why, in a sentence without personal data.")
 @workspace_option
@@ -52,10 +52,12 @@ def decide(  # noqa: PLR0913 - one option per line of the form
 ) -> None:  # fmt: skip
     """Decide about one record of a case; the preview is then made anew, and an approval is taken back.
 
-    RECORD is the handle that the preview lists, or its beginning.
+    RECORD is the handle that the preview lists, or its beginning. A record of others that may be a near copy is to erase, or
+    unrelated; until that is decided nothing can be approved.
 
     \b
     Examples:
+      lethe erase decide CASE 3f2a9c1b04de unrelated --as dana
       lethe erase decide CASE 3f2a9c1b04de keep --exception b --reason "Tax law, six years." --as dana
       lethe erase decide CASE 3f2a9c1b04de as-found --as dana
     """

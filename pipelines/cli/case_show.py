@@ -21,7 +21,10 @@ BESIDE = {
     "CLOCK_PAUSED": "the clock stands still: the person was asked who they are", "EXTENDED": "extended by two months",
     "ON_HOLD": "under legal hold", "PARTLY_REFUSED": "refused in part: records are kept", "REOPENED": "in a further round",
 }  # fmt: skip
-DECISIONS = {"erase": "to erase", "redact": "to redact", "already_redacted": "redacted at ingest", "keep": "kept"}
+DECISIONS = {
+    "candidate": "to be decided", "erase": "to erase", "redact": "to redact", "already_redacted": "redacted at ingest",
+    "unrelated": "no copy", "keep": "kept",
+}  # fmt: skip
 
 
 @click.command("show")
@@ -120,6 +123,10 @@ def _say_preview(case_id: str, evidence: Mapping[str, Any], digest: str) -> None
     counts = Counter(r["decision"] for r in records)
     redacting = f"{counts['redact']} of others to redact, " if counts["redact"] else ""
     say(f"{case_id}: {counts['erase']} records to erase, {redacting}{counts['already_redacted']} already redacted.")
+    if counts["candidate"]:
+        say(
+            f"  {counts['candidate']} of others may be near copies. First: lethe erase decide {case_id} RECORD erase|unrelated"
+        )
     for ground, count in sorted(Counter(r["ground"] for r in records if r["decision"] == "keep").items()):
         say(f"  {count} kept: {ground}")
     for line in _records(evidence):
@@ -155,9 +162,12 @@ def _records(evidence: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
     records = evidence.get("contract", {}).get("records", [])
     sightings = evidence.get("sightings", {}).get("records", {})
+    near = evidence.get("sightings", {}).get("near", {})
     order = list(DECISIONS)
     for record in sorted(records, key=lambda r: (order.index(r["decision"]), r["handle"]))[:LISTED_RECORDS]:
         why = why_found(record["relation"], sightings.get(record["handle"], ()))
+        for pair in near.get(record["handle"], ())[:1]:
+            why += f" ({pair['of'][:12]}, similarity {pair['similarity']:.2f})"
         yield f"  {record['handle'][:12]}  {DECISIONS[record['decision']]:18}  {why}"
     if len(records) > LISTED_RECORDS:
         yield f"  and {len(records) - LISTED_RECORDS} more records, with --json"

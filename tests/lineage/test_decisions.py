@@ -12,7 +12,7 @@ from lineage import desk, dossier, ledger
 from lineage.admit import Gate
 from lineage.case import Beside, CaseFile, CaseView, Stage
 from lineage.closure import Reach, find_closure
-from lineage.decisions import Choice, hold_record, lay_over, to_be_freed
+from lineage.decisions import Choice, decided_as, hold_record, lay_over
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence, case_records, contract, evidence, save_closure
 from lineage.forgetting import COMPLAINT_DAYS, forget_ended
@@ -42,7 +42,7 @@ def preview(world: World, case_id: str) -> str:
     """What the preview job does, with a gate whose scanner finds nothing."""
     key, forms = searched_forms(world.workspace, case_id)
     with world.database.transaction() as session:
-        reach = Reach(gate=lambda: gate_of(world), free=to_be_freed(session, case_id))
+        reach = Reach(gate=lambda: gate_of(world), free=decided_as(session, case_id, "redact"))
         found = find_closure(session, key, forms, keystore=world.keystore, reach=reach)
         closure = lay_over(session, case_id, found, handle=lambda r: world.keyring.handle(case_id, r))
         body = contract(session, case_id, closure, world.keyring)

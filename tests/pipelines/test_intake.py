@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from lineage.admit import Gate
 from lineage.catalog import GateStamp
 from lineage.corpus import Reject, RejectReason
 from lineage.identity import identify
+from lineage.near_tombstones import lay_near, near_marks
 from lineage.policy import load_policy
 from lineage.records import PlainText, RawRecord
 from lineage.register import RegisterIndex
@@ -150,3 +152,18 @@ def test_a_repeated_row_counts_as_held_however_far_apart(empty):
     rows = [record(n, str(n % 70), "hello") for n in range(140)]
     counts, _, rejects, held, _ = outcome(empty, rows, batch=64, workers=2)
     assert (counts["rows"], counts["held"], counts["allow"], rejects, held) == (140, 70, 70, [], 70)
+
+
+def test_a_near_copy_of_an_erased_record_is_refused_or_waits(empty, tmp_path):
+    workspace = workspace_at(empty, tmp_path / "ws", 1)
+    story = "on sunday the violet kettle whistled until the neighbours in the attic knocked and its handle fell"
+    taken_in(workspace, [record(1, "a", story)])
+    erased = identify(record(1, "a", story), workspace.keyring).record_id
+    with workspace.database.transaction() as session:
+        marks = near_marks(workspace, session, "case-1", [erased])
+        lay_near(session, marks, case_id="case-1", until=date(2099, 1, 1))
+    copy = story.replace("violet", "yellow")
+    rows = [record(1, "b", copy), replace(record(2, "c", copy), subjects=("C-2",)), record(3, "d", "something else")]
+    taken = taken_in(workspace, rows)
+    assert taken.rejects == [Reject(1, RejectReason.NEAR_ERASED)]
+    assert (taken.counts["allow"], dict(taken.reasons)) == (1, {"near_erased": 1})
