@@ -12,7 +12,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from lineage.facts import CertificateFacts
 from lineage.statement import PREDICATE_TYPE, STATEMENT_TYPE
 
-NEVER_EMPTY = {("CertificateFacts", "limits"), ("CertificateFacts", "kept"), ("Search", "stores"), ("Scanner", "cannot_see")}
+NEVER_EMPTY = {
+    ("CertificateFacts", "limits"),
+    ("CertificateFacts", "kept"),
+    ("Search", "stores"),
+    ("Scanner", "cannot_see"),
+}
 HEX, FILE = r"^[0-9a-f]{64}$", r"^(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,79}/){0,2}[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$"
 WORDS = (
     "What the two keys of an erasure certificate sign: the payload of its DSSE envelope. docs/certificate-format.md explains "
@@ -66,9 +71,9 @@ def _reached(cls: type, seen: set[type]) -> Iterator[type]:
 def _definition(cls: type) -> dict[str, Any]:
     hints = _hints(cls)
     named = {name: _form(hint) for name, hint in hints.items()}
-    for name in named:
+    for name, form in named.items():
         if (cls.__name__, name) in NEVER_EMPTY:
-            named[name]["minItems"] = 1
+            form["minItems"] = 1
     return {
         "description": " ".join((cls.__doc__ or "").split()),
         "type": "object",
