@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 
 from lineage.trusted import TrustedKeys, key_id
 
-__all__ = ["MAX_BYTES", "NotProvenError", "check_signatures", "open_envelope"]
+__all__ = ["MAX_BYTES", "NotProvenError", "check_signatures", "is_half_signed", "open_envelope"]
 
 MAX_BYTES = 64 * 2**20
 PAYLOAD_TYPE = b"application/vnd.in-toto+json"
@@ -34,6 +34,11 @@ class NotProvenError(Exception):
         self.check, self.sentence = check, sentence
 
 
+def is_half_signed(raw: bytes) -> bool:
+    """Does it look like a certificate that one key has signed and that waits for the other? Looks prove nothing."""
+    return len(raw) <= MAX_BYTES and _HALF_SIGNED.fullmatch(raw) is not None
+
+
 def open_envelope(raw: bytes) -> tuple[bytes, Sequence[tuple[str, bytes]]]:
     """The payload, and both signatures with the key ids they state.
 
@@ -41,7 +46,7 @@ def open_envelope(raw: bytes) -> tuple[bytes, Sequence[tuple[str, bytes]]]:
         NotProvenError: another spelling than the canonical one, too long, or half-signed.
     """
     match = _ENVELOPE.fullmatch(raw) if len(raw) <= MAX_BYTES else None
-    if match is None and _HALF_SIGNED.fullmatch(raw):
+    if match is None and is_half_signed(raw):
         raise NotProvenError(
             "envelope", "The certificate is half-signed: it carries one signature, and two are required."
         )

@@ -35,6 +35,7 @@ COMMANDS = {
     "lineage": ("pipelines.cli.adapter", "lineage_group", "Who fed what: subject, record, adapter, release."),
     "erase": ("pipelines.cli.case", "erase_group", "Erasure cases: file, preview, approve, run, purge, sign."),
     "verify": ("pipelines.cli.proof", "verify", "Check a certificate offline."),
+    "certificate": ("pipelines.cli.certificate", "certificate_group", "A certificate to read, and its schema."),
     "ledger": ("pipelines.cli.proof", "ledger_group", "The hash-chained ledger."),
     "store": ("pipelines.cli.store", "store_group", "The store of states and adapters: collect garbage, check."),
     "inventory": ("pipelines.cli.inventory", "inventory_group", "Backups, files made from adapters, who is told."),

@@ -5,17 +5,41 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import json_option, opened, say, show, workspace_option
+from pipelines.cli.options import Command, json_option, opened, say, show, workspace_option
+
+if TYPE_CHECKING:
+    from lineage.trusted import TrustedKeys
+
+
+def key_options(command: Command) -> Command:
+    """The trusted public keys; see `trusted_keys`."""
+    for name, told in (
+        ("--dpo-key", "The DPO's public key."), ("--pipeline-key", "The pipeline's public key."),
+        ("--keys", "Folder with pipeline.pub and dpo.pub."),
+    ):  # fmt: skip
+        command = click.option(name, type=click.Path(path_type=Path), help=told)(command)
+    return command
+
+
+def trusted_keys(
+    keys: Path | None, pipeline_key: Path | None, dpo_key: Path | None, *, workspace_dir: Path | None
+) -> TrustedKeys:
+    """The keys that were given, or else those of the workspace."""
+    from lineage.settings import find_workspace, load_settings
+    from lineage.trusted import load_trusted_keys
+
+    if keys is None and pipeline_key is None and dpo_key is None:
+        keys = load_settings(find_workspace(workspace_dir)).home / "secrets"
+    return load_trusted_keys(pipeline_key=pipeline_key, dpo_key=dpo_key, keys=keys)
 
 
 @click.command()
 @click.argument("certificate", type=click.Path(path_type=Path))
-@click.option("--keys", type=click.Path(path_type=Path), help="Folder with pipeline.pub and dpo.pub.")
-@click.option("--pipeline-key", type=click.Path(path_type=Path), help="The pipeline's public key.")
-@click.option("--dpo-key", type=click.Path(path_type=Path), help="The DPO's public key.")
+@key_options
 @click.option("--adapter", type=click.Path(path_type=Path), help="Also check that this adapter is the certified one.")
 @click.option("--expect-case", help="Refuse a certificate of another case.")
 @workspace_option
@@ -31,12 +55,9 @@ def verify(  # noqa: PLR0913 - one option per fact to check
       lethe verify certificate.json --keys keys/ --adapter adapter/
     """
     from lineage.__main__ import render
-    from lineage.settings import find_workspace, load_settings
-    from lineage.verify import load_trusted_keys, verify_file
+    from lineage.verify import verify_file
 
-    if keys is None and pipeline_key is None and dpo_key is None:
-        keys = load_settings(find_workspace(workspace_dir)).home / "secrets"
-    trusted = load_trusted_keys(pipeline_key=pipeline_key, dpo_key=dpo_key, keys=keys)
+    trusted = trusted_keys(keys, pipeline_key, dpo_key, workspace_dir=workspace_dir)
     result = verify_file(certificate, trusted=trusted, adapter=adapter, expect_case=expect_case)
     say(json.dumps(result.as_json(), indent=2) if as_json else render(result))
     sys.exit(result.exit_code)
