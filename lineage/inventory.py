@@ -171,8 +171,10 @@ def put_file(session: Session, file: DerivedFile, *, actor: Actor, now: datetime
     _log(session, "put", ("file", file.name), actor=actor, now=now, of=(file.composed_digest or "records")[:64])
 
 
-def put_party(session: Session, party: Party, *, actor: Actor, now: datetime) -> None:
+def put_party(session: Session, party: Party, *, actor: Actor, now: datetime, endpoint: bytes | None = None) -> None:
     """Name somebody who is told of erasures; whoever was removed is back.
+
+    `endpoint` is the sealed URL of its webhook (`endpoints.seal_endpoint`); empty: it is told by hand; None: as before.
 
     Raises:
         RefusedByRule, WrongUsage: as `put_backup`.
@@ -182,8 +184,9 @@ def put_party(session: Session, party: Party, *, actor: Actor, now: datetime) ->
         raise WrongUsage(f"A party is one of: {', '.join(get_args(PartyKind))}.")
     row = session.get(PartyRow, party.name) or PartyRow(name=party.name, kind=party.kind, whom=party.whom, since=now)
     row.kind, row.whom, row.scope, row.removed_at = party.kind, party.whom, party.scope, None
+    row.endpoint = row.endpoint if endpoint is None else endpoint or None
     session.add(row)
-    _log(session, "put", ("party", party.name), actor=actor, now=now, kind=party.kind)
+    _log(session, "put", ("party", party.name), actor=actor, now=now, kind=party.kind, webhook=bool(row.endpoint))
 
 
 def retire(
