@@ -16,6 +16,8 @@
 What stands beside the stage (`Beside`: a clock that stands still, an extension, a hold, records that are kept, another round)
 is computed and no stage of its own.
 
+Who has to be told, and when a signed case closes, is in `lineage.closing`.
+
 Every step takes the time as an argument, checks the order and the actor, writes one ledger event in the same
 transaction and is safe to repeat with the same arguments. Approvals are bound to a digest and go stale with it. Intake
 and DPO are never one person in a case. A legal hold stops destruction whenever it is placed.

@@ -16,10 +16,11 @@ from sqlmodel import Session, col, select
 
 from lineage import clock, ledger, letters
 from lineage.access import Actor, Role
-from lineage.case import CERTIFIED, DESTROYED, GROUND_WORDS, UNFULFILLED, Beside, CaseView, Stage, list_cases, view
+from lineage.case import CERTIFIED, DESTROYED, GROUND_WORDS, Beside, CaseView, Stage, list_cases, view
 from lineage.chain import Event
 from lineage.errors import WrongUsage
 from lineage.evidence import evidence, has_evidence
+from lineage.notices import waited_for
 from lineage.pauses import days_paused, paused_since
 from lineage.settings import Settings
 from lineage.tables import CaseRow, CaseRunRow
@@ -49,7 +50,6 @@ WAITS_FOR = {
     Stage.EVIDENCE_READY: "a DPO to read the evidence and approve the purge",
     Stage.PURGE_APPROVED: "the purge job",
     Stage.PURGED: "a DPO to sign",
-    Stage.NOTIFYING: "those who were told to acknowledge it",
     Stage.FAILED: "somebody to read the problem and retry",
 }
 
@@ -196,14 +196,16 @@ def _standing(session: Session, case: CaseView, now: datetime, settings: Setting
         case=case,
         days_left=(case.due_on - settings.day(min(now, stopped))).days,
         alarm=clock.AlarmLevel.NONE if case.settled and not letter else alarm,
-        waits_for=", and for ".join(_waits_for(case, letter)),
+        waits_for=", and for ".join(_waits_for(session, case, letter)),
         letter=letter,
     )
 
 
-def _waits_for(case: CaseView, letter: letters.Owed | None) -> Iterator[str]:
-    if case.stage not in UNFULFILLED | {Stage.SIGNED_OFF, Stage.CLOSED}:
+def _waits_for(session: Session, case: CaseView, letter: letters.Owed | None) -> Iterator[str]:
+    if not case.settled:
         yield _held_by(case) or WAITS_FOR[case.stage]
+    if parties := waited_for(session, case.id):
+        yield parties
     if letter:
         yield f"the person to be told ({letter.kind}) by {letter.by}"
 

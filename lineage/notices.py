@@ -35,7 +35,7 @@ from lineage.tables import NoticeRow, PartyRow
 
 __all__ = [
     "MAX_TRIES", "OPEN", "WAITS", "Acknowledged", "Notice", "State", "acknowledgements", "answered", "begin_try", "change",
-    "due", "find_notice", "make_notices", "notices", "refusal",
+    "due", "find_notice", "make_notices", "notices", "refusal", "waited_for",
 ]  # fmt: skip
 
 WAITS = tuple(timedelta(minutes=m) for m in (1, 5, 30, 120, 480, 1440, 2880))
@@ -206,6 +206,14 @@ def acknowledgements(session: Session, case_id: str) -> tuple[Acknowledged, ...]
         for n in notices(session, case_id)
         if n.state == State.ACKNOWLEDGED and n.ended_at is not None
     )
+
+
+def waited_for(session: Session, case_id: str) -> str:
+    """Whose acknowledgement a case waits for, in words."""
+    states = [notice.state for notice in notices(session, case_id)]
+    waiting, dead = sum(state in OPEN for state in states), states.count(State.DEAD)
+    given_up = f", {dead} of them given up on" if dead else ""
+    return f"{waiting} of {len(states)} parties to acknowledge it{given_up}" if waiting else ""
 
 
 def _all(session: Session, query: object) -> list[Notice]:

@@ -71,7 +71,7 @@ def _connected(endpoint: Endpoint, timeout_s: float, too_late: Event) -> Iterato
     def cut_off() -> None:
         too_late.set()
         with suppress(OSError):  # it ended by itself just now
-            line.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(line, socket.SHUT_RDWR)  # below TLS, which is not for two threads
 
     timer = Timer(timeout_s, cut_off)
     timer.start()

@@ -230,7 +230,8 @@ def test_a_dead_letter_keeps_its_case_open(office: World) -> None:
     settle(office, case_id, State.DEAD)
     carry_on(office, case_id)
     assert stage(office, case_id) == Stage.NOTIFYING
-    assert "those who were told" in read_case(office.workspace, case_id, now=NOW).standing.waits_for
+    waits_for = read_case(office.workspace, case_id, now=NOW).standing.waits_for
+    assert waits_for == "1 of 1 parties to acknowledge it, 1 of them given up on"
     again = retry_notice(office.workspace, of(office, case_id)["shop"].id, actor=MILO, now=NOW)
     assert (again.state, again.tries, again.next_try_at) == (State.PENDING, 0, NOW)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class Party:
 
 
 @contextmanager
-def listening(*script: Reply) -> Iterator[Party]:
-    """A party that listens for the block."""
+def listening(*script: Reply, tls: Path | None = None) -> Iterator[Party]:
+    """A party that listens for the block; with `tls`, a PEM file with key and certificate for localhost, by https."""
     party = Party("", list(script) or [ACKNOWLEDGE])
 
     class Handler(BaseHTTPRequestHandler):
@@ -82,7 +84,13 @@ def listening(*script: Reply) -> Iterator[Party]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    party.url = f"http://127.0.0.1:{server.server_address[1]}/hooks/erasure?token=s3cret"
+    where = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        where = f"https://localhost:{server.server_address[1]}"
+    party.url = f"{where}/hooks/erasure?token=s3cret"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
