@@ -141,14 +141,14 @@ def waive_notice(workspace: Workspace, notice_id: str, *, actor: Actor, reason: 
         WrongUsage: no such notice, or the reason is empty, too long, or names somebody.
     """
     actor.require(Role.DPO, to="waive a notice")
-    sentence = reason_for(workspace, "", reason)
+    sentence = reason_for(
+        workspace, "", reason
+    )  # the case has forgotten whom it was about; the suppression list has not
     with workspace.database.transaction() as session:
         notice = find_notice(session, notice_id)
         CaseFile(session, notice.case_id).four_eyes(actor)
         _require_open(notice)
-        if load_suppression(session, workspace.keyring).link(
-            sentence
-        ):  # the case itself has forgotten whom it was about
+        if load_suppression(session, workspace.keyring).link(sentence):
             raise WrongUsage("The reason names somebody erased.", hint="Say it without naming anybody.")
         done = replace(
             notice, state=State.WAIVED, next_try_at=None, waived_by=actor.name, waive_reason=sentence, ended_at=now

@@ -65,12 +65,16 @@ class DerivedFile:
 
 @dataclass(frozen=True)
 class Party:
-    """Who is told of erasures. `scope`: the adapter they received or the source that is theirs; empty means all."""
+    """Who is told of erasures. `scope`: the adapter they received or the source that is theirs; empty means all.
+
+    `webhook`, which is read and never put: whether the machine tells them.
+    """
 
     name: str
     kind: str
     whom: str
     scope: str = ""
+    webhook: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def everything(session: Session) -> Inventory:
     parties = select(PartyRow).where(col(PartyRow.removed_at).is_(None)).order_by(col(PartyRow.name))
     return Inventory(
         tuple(DerivedFile(r.name, r.kind, r.composed_digest, r.result) for r in session.exec(files).all()),
-        tuple(Party(r.name, r.kind, r.whom, r.scope) for r in session.exec(parties).all()),
+        tuple(Party(r.name, r.kind, r.whom, r.scope, bool(r.endpoint)) for r in session.exec(parties).all()),
         tuple(_backup(row) for row in session.exec(select(BackupRow).order_by(col(BackupRow.name))).all()),
     )
 

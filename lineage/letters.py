@@ -2,7 +2,7 @@
 
 ::
 
-    interim     the request has come in                          while the case is open
+    interim     the request has come in                          while the case is open and not extended
     extended    two further months and why, Art. 12(3)           while the case is open; told inside the first month
     refused     why, complaint and court, Art. 12(4)             REFUSED
     not_found   nothing is held as far as can be seen, Art. 11   NOT_FOUND
@@ -93,7 +93,7 @@ def fits(case: CaseView, kind: Kind) -> bool:
     if case.rescan_id:
         return False
     if kind == Kind.INTERIM:
-        return not case.settled
+        return not case.settled and not case.extension_reason
     if kind == Kind.EXTENDED:
         return not case.settled and bool(case.extension_reason)
     return kind == _outcome(case)

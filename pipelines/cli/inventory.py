@@ -51,7 +51,8 @@ def _tell(found: Inventory) -> None:
         made_of = f"adapter {file.composed_digest[:16]}" if file.composed_digest else "records"
         say(f"file    {file.name:20} {file.kind}, made from {made_of}")
     for party in found.parties:
-        say(f"party   {party.name:20} {party.kind} of {party.scope or 'everything'}: {party.whom}")
+        told = "by webhook" if party.webhook else "by hand"
+        say(f"party   {party.name:20} {party.kind} of {party.scope or 'everything'}: {party.whom}, told {told}")
     if not (found.backups or found.files or found.parties):
         say("Nothing is in the inventory. Name your backups first: lethe inventory backup --help")
 

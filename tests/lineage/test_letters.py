@@ -166,6 +166,8 @@ def test_both_languages_have_the_same_letters_with_the_same_blanks() -> None:
 def test_an_extension_says_why_and_until_when_and_is_told_in_the_first_month_only(office: World) -> None:
     case_id = extended(office, filed(office))
     due = standing(office, case_id).case.due_on
+    with pytest.raises(RefusedByRule, match="not one for case"):
+        write(office, case_id, Kind.INTERIM)
     text = write(office, case_id, Kind.EXTENDED)
     assert "Many requests at once." in text
     assert f"by {due.day} June 2026 at the latest" in text

@@ -38,7 +38,9 @@ from lineage.notices import (
     notices,
     refusal,
 )  # fmt: skip
+from lineage.subjects import load_forms
 from lineage.tables import CaseRow, ComposedAdapterRow, LedgerRow, NoticeRow, PartyRow
+from lineage.tombstones import bury
 
 SHOP, CRM = Party("shop", "recipient", "Example Shop Ltd", "support"), Party("crm", "upstream", "The CRM", "tickets")
 ONE_DAY = timedelta(days=1)
@@ -349,6 +351,11 @@ def test_only_a_dpo_who_did_not_file_waives_and_says_why_without_naming_anybody(
             waive(office, notice, actor=actor)
     with pytest.raises(WrongUsage, match="reason is needed"):
         waive(office, notice, reason=" ")
+    with office.database.transaction() as session:
+        forms = load_forms(session, office.keystore, office.key(ANN))
+        bury(session, case_id=case_id, record_ids=[], forms=forms, keyring=office.keyring, on=RECEIVED)
+    with pytest.raises(WrongUsage, match="names somebody erased"):
+        waive(office, notice, reason=f"They only ever had {FORMS[ANN]['name']}.")
     done = waive(office, notice, actor=DORA)
     assert (done.state, done.waived_by, done.waive_reason) == (State.WAIVED, "dora", "Dissolved.")
     with pytest.raises(RefusedByRule, match="nobody waits"):

@@ -65,10 +65,10 @@ class Clock:
         return self.now
 
 
-def signed_case(workspace: Workspace, url: str, *, name: str = "shop") -> str:
+def signed_case(workspace: Workspace, url: str, *, name: str = "shop", person: str = "C-1") -> str:
     """A certified case whose person was told and whose one party has a webhook."""
     endpoint = seal_endpoint(workspace, name, url)
-    intake = desk.Intake(["C-1"], "b", "portal", NOW.date())
+    intake = desk.Intake([person], "b", "portal", NOW.date())
     case_id = desk.file_case(workspace, intake, actor=INES, now=NOW).id
     with workspace.database.transaction() as session:
         party = inventory.Party(name, "recipient", "Example Shop Ltd")
@@ -271,6 +271,17 @@ def test_a_second_sender_does_not_send_what_is_on_its_way(workspace: Workspace) 
         assert send_due(workspace, clock=Clock()) == {"acknowledged": 1}
     assert len(party.received) == 1
     assert stage(workspace, case_id) == Stage.CLOSED
+
+
+def test_a_sender_does_not_send_from_an_old_list(workspace: Workspace) -> None:
+    """While it tells the first party, another sender has tried the second in vain; that one is not due again yet."""
+    with listening() as party:
+        first, second = signed_case(workspace, party.url), signed_case(workspace, party.url, name="crm", person="C-2")
+        another = Reply(body=meanwhile(lambda: send_due(workspace, clock=Clock())))
+        party.script[:] = [another, REFUSE, ACKNOWLEDGE]
+        assert send_due(workspace, clock=Clock()) == {"acknowledged": 1}
+        assert len({got.id for got in party.received}) == len(party.received) == 2
+    assert {stage(workspace, first), stage(workspace, second)} == {Stage.CLOSED, Stage.NOTIFYING}
 
 
 def test_a_notice_that_was_waived_while_it_was_on_its_way_stays_waived(workspace: Workspace) -> None:
