@@ -191,18 +191,14 @@ def change(session: Session, notice: Notice, event: str, *, now: datetime, **pay
 
 def acknowledgements(session: Session, case_id: str) -> tuple[Acknowledged, ...]:
     """Who of a case's parties acknowledged which notice, sent when and acknowledged when; by party."""
-    sent = {
-        str(event.payload["notice"]): event.at
-        for event in ledger.events_of_case(session, case_id)
-        if event.kind == "notice.sent"
-    }
-    by_hand = {
-        str(event.payload["notice"])
-        for event in ledger.events_of_case(session, case_id)
-        if event.kind == "notice.acknowledged" and "by" in event.payload
-    }
+    sent: dict[str, datetime] = {}
+    for event in ledger.events_of_case(session, case_id):
+        if event.kind == "notice.sent":
+            sent[str(event.payload["notice"])] = event.at
+        elif event.kind == "notice.acknowledged" and "by" in event.payload:  # by hand, whatever was sent before
+            sent.pop(str(event.payload["notice"]), None)
     return tuple(
-        Acknowledged(n.party, n.id, n.ended_at if n.id in by_hand else sent[n.id], n.ended_at)
+        Acknowledged(n.party, n.id, sent.get(n.id, n.ended_at), n.ended_at)
         for n in notices(session, case_id)
         if n.state == State.ACKNOWLEDGED and n.ended_at is not None
     )

@@ -56,8 +56,10 @@ def test_a_letter_is_written_outside_with_the_address_told_and_no_longer_waited_
     assert "never overwrites" in again.err
     for path in workspace.home.rglob("*"):
         assert not path.is_file() or b"Quistgaard" not in path.read_bytes(), path.name
+    assert "letter refused: written, not told yet" in lethe_here("erase", "show", case_id, **as_dana).out
     said = lethe_here("erase", "told", case_id, "refused", "--on", TODAY, "--as", "ines", "--json", **as_dana)
     assert said.json()["stage"] == "REFUSED"
+    assert f"letter refused: told on {TODAY}" in lethe_here("erase", "show", case_id, **as_dana).out
     assert "to be told" not in lethe_here("erase", "list", **as_dana).out
     assert lethe_here("erase", "show", case_id, "--json", **as_dana).json()["letters"]["refused"]["told_on"] == str(
         TODAY
