@@ -69,5 +69,5 @@ def _page(
     sightings = found.evidence.get("sightings", {}).get("records", {})
     return render(
         request, "record.html", browser=browser, status=status, case=found.case, listed=listed, opened=opened,
-        problem=problem, sightings=sightings.get(listed.handle, ()), ended=found.case.ended,
+        problem=problem, sightings=sightings.get(listed.handle, ()), ended=found.case.settled,
     )  # fmt: skip

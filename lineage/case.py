@@ -16,6 +16,8 @@
 What stands beside the stage (`Beside`: a clock that stands still, an extension, a hold, records that are kept, another round)
 is computed and no stage of its own.
 
+Who has to be told, and when a signed case closes, is in `lineage.closing`.
+
 Every step takes the time as an argument, checks the order and the actor, writes one ledger event in the same
 transaction and is safe to repeat with the same arguments. Approvals are bound to a digest and go stale with it. Intake
 and DPO are never one person in a case. A legal hold stops destruction whenever it is placed.
@@ -96,8 +98,10 @@ ROAD = (
 )  # fmt: skip
 UNFULFILLED = frozenset({Stage.NOT_FOUND, Stage.REFUSED, Stage.WITHDRAWN})
 """Ends without an erasure."""
-ENDED = UNFULFILLED | {Stage.SIGNED_OFF, Stage.CLOSED}
+ENDED = UNFULFILLED | {Stage.CLOSED}
 CERTIFIED = frozenset({Stage.SIGNED_OFF, Stage.NOTIFYING, Stage.CLOSED})
+SETTLED = UNFULFILLED | CERTIFIED
+"""What was asked is decided and done; at most somebody has yet to be told."""
 DESTROYED = CERTIFIED | {Stage.PURGED}
 IDENTIFIERS = (Role.INTAKE, Role.DPO, Role.ADMIN)
 """Who speaks with the person: about who they are, and whether they still want it."""
@@ -156,8 +160,13 @@ class CaseView:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen by itself or by hand."""
+        """Whether the case is over; the person may have to be told yet (`lineage.letters.owed`)."""
         return self.stage in ENDED
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of the person is searched for, changed or judged any more."""
+        return self.stage in SETTLED
 
 
 def view(row: CaseRow) -> CaseView:
@@ -468,7 +477,7 @@ class CaseFile:
         actor.require(Role.DPO, to="extend the time limit")
         if self._row.extension_reason:
             raise RefusedByRule(f"Case {self._row.id} was extended already.")
-        if self.view.ended:
+        if self.view.settled:
             raise RefusedByRule(f"Case {self._row.id} has ended.")
         if self._row.stage == Stage.IDENTITY_CHECK:
             raise RefusedByRule(

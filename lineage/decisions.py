@@ -25,7 +25,7 @@ from sqlmodel import Session, col, select
 
 from lineage import ledger
 from lineage.access import Actor, Role
-from lineage.case import ENDED, CaseFile, CaseView, Stage
+from lineage.case import CaseFile, CaseView, Stage
 from lineage.closure import CHANGING, Closure, ClosureRecord, counted, stores_of, with_derived
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import has_evidence
@@ -121,7 +121,7 @@ def hold_record(session: Session, case_id: str, record: str, *, reason: str, act
     if row.hold_reason == reason:
         return case.view
     stage = case.view.stage
-    if reason and (case.view.ended or listed.record_id is None):
+    if reason and (case.view.settled or listed.record_id is None):
         raise RefusedByRule(f"Case {case_id} has ended or that record is destroyed; there is nothing left to hold.")
     if stage == Stage.FAILED and not reason:
         raise RefusedByRule(
@@ -197,7 +197,7 @@ def _tell_others(session: Session, case_id: str, record_id: str | None, *, now: 
     listed = select(CaseRecordRow).where(CaseRecordRow.record_id == record_id, CaseRecordRow.case_id != case_id)
     for row in session.exec(listed).all() if record_id else ():
         other = CaseFile(session, row.case_id)
-        if other.view.stage in ENDED:
+        if other.view.settled:
             continue
         if row.ground == HELD_ELSEWHERE:
             _preview_anew(session, other, row.handle, LIFTED, now=now)

@@ -137,7 +137,7 @@ def refuse(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now
 
 
 def extend(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:
-    """Two further months (Art. 12(3) GDPR), told to the person today."""
+    """Two further months (Art. 12(3) GDPR); the person must be told why inside the first (`lineage.letters`)."""
     sentence = reason_for(workspace, case_id, reason)
     settings = workspace.settings
     with workspace.database.transaction() as session:

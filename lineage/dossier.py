@@ -6,7 +6,7 @@ Who may do what is enforced by `lineage.case`; `may` only foretells it, so that 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, time
 from pathlib import Path
@@ -14,12 +14,13 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from lineage import clock, ledger
+from lineage import clock, ledger, letters
 from lineage.access import Actor, Role
 from lineage.case import CERTIFIED, DESTROYED, GROUND_WORDS, Beside, CaseView, Stage, list_cases, view
 from lineage.chain import Event
 from lineage.errors import WrongUsage
 from lineage.evidence import evidence, has_evidence
+from lineage.notices import waited_for
 from lineage.pauses import days_paused, paused_since
 from lineage.settings import Settings
 from lineage.tables import CaseRow, CaseRunRow
@@ -49,7 +50,6 @@ WAITS_FOR = {
     Stage.EVIDENCE_READY: "a DPO to read the evidence and approve the purge",
     Stage.PURGE_APPROVED: "the purge job",
     Stage.PURGED: "a DPO to sign",
-    Stage.NOTIFYING: "those who were told to acknowledge it",
     Stage.FAILED: "somebody to read the problem and retry",
 }
 
@@ -68,13 +68,15 @@ class NextStep:
 class Standing:
     """A case and its clock at a moment. `days_left` counts the controller's days to the due day; negative is overdue.
 
-    `waits_for` is empty when nothing is to be done any more; then the clock does not matter.
+    `waits_for` is empty when nothing is to be done any more; then the clock does not matter. `letter` is what the person
+    has to be told next: a case that has ended waits for that, and its clock runs.
     """
 
     case: CaseView
     days_left: int
     alarm: clock.AlarmLevel
     waits_for: str
+    letter: letters.Owed | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class CaseRun:
 @dataclass(frozen=True)
 class CaseDossier:
     """Everything about a case. `evidence` maps a kind of `EVIDENCE_KINDS` to its newest body; absent kinds are left out.
+    `letters` are what the case knows of each letter that was written to the person.
 
     `second_report` is the probes' second stage, which decides where there is one; `report` is then the first one's FAIL.
     """
@@ -97,6 +100,7 @@ class CaseDossier:
     ground: str
     events: tuple[Event, ...]
     evidence: Mapping[str, Mapping[str, Any]]
+    letters: Mapping[str, Mapping[str, Any]]
     runs: tuple[CaseRun, ...]
     next_steps: tuple[NextStep, ...]
     report: Path | None
@@ -142,6 +146,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
             ground=GROUND_WORDS[case.ground],
             events=tuple(ledger.events_of_case(session, case_id)),
             evidence={kind: evidence(session, case_id, kind) for kind in kinds},
+            letters={kind: body for kind in letters.Kind if (body := letters.filed(session, case_id, kind))},
             runs=tuple(CaseRun(row.run_id, row.job, row.at) for row in session.exec(query).all()),
             next_steps=next_steps(case),
             report=_if_file(folder / "report.html"),
@@ -163,7 +168,7 @@ def next_steps(case: CaseView) -> tuple[NextStep, ...]:
     }.get(case.stage, [])
     if case.stage in (Stage.IDENTITY_CHECK, Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY):
         steps.append(NextStep("refuse", "Refuse the request", DECIDERS, four_eyes=False))
-    if not case.ended and not case.extension_reason and case.stage != Stage.IDENTITY_CHECK:
+    if not case.settled and not case.extension_reason and case.stage != Stage.IDENTITY_CHECK:
         steps.append(NextStep("extend", "Extend the time limit", DECIDERS, four_eyes=False))
     if not case.ended and case.stage not in DESTROYED:
         label = "Lift the legal hold" if case.hold_reason else "Place a legal hold"
@@ -177,19 +182,32 @@ def may(actor: Actor, case: CaseView, step: NextStep) -> bool:
 
 
 def _standing(session: Session, case: CaseView, now: datetime, settings: Settings) -> Standing:
-    """While the person is asked who they are, both the days that are left and the alarm stay what they were that morning."""
-    waits_for = "" if case.ended else WAITS_FOR[case.stage]
+    """While the person is asked who they are, both the days that are left and the alarm stay what they were that morning.
+
+    An alarm is about the answer: it ends when the person was told, and not when the case is decided.
+    """
     paused, asked = days_paused(session, case.id, received_on=case.received_on), paused_since(session, case.id)
     stopped = datetime.combine(asked, time.min, settings.time_zone) if asked and not case.ended else now
     alarm = clock.alarm_level(
         min(now, stopped), case.received_on, case.due_on, zone=settings.time_zone, paused_days=paused
     )
+    letter = letters.owed(session, case, settings)
     return Standing(
         case=case,
         days_left=(case.due_on - settings.day(min(now, stopped))).days,
-        alarm=clock.AlarmLevel.NONE if case.ended or case.stage in CERTIFIED else alarm,
-        waits_for="" if case.ended else _held_by(case) or waits_for,
+        alarm=clock.AlarmLevel.NONE if case.settled and not letter else alarm,
+        waits_for=", and for ".join(_waits_for(session, case, letter)),
+        letter=letter,
     )
+
+
+def _waits_for(session: Session, case: CaseView, letter: letters.Owed | None) -> Iterator[str]:
+    if not case.settled:
+        yield _held_by(case) or WAITS_FOR[case.stage]
+    if parties := waited_for(session, case.id):
+        yield parties
+    if letter:
+        yield f"the person to be told ({letter.kind}) by {letter.by}"
 
 
 def _held_by(case: CaseView) -> str:

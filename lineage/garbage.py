@@ -14,7 +14,7 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from lineage import builds
-from lineage.case import ENDED, list_cases
+from lineage.case import SETTLED, list_cases
 from lineage.database import in_chunks
 from lineage.evidence import last_filed
 from lineage.tables import ComposedAdapterRow, ComposedPartRow, PlanRow, ReleaseRow, ShardAdapterRow, StateRow
@@ -142,7 +142,7 @@ def needed_by_cases(session: Session) -> Roots:
     roots = Roots()
     for case in list_cases(session):
         for kind in ("before", "containment", "rebuild"):
-            filed = last_filed(session, case.id, kind) if case.stage not in ENDED else {}
+            filed = last_filed(session, case.id, kind) if case.stage not in SETTLED else {}
             for facts in filed.get("adapters", {}).values():
                 roots |= _named_in(facts)
     return roots

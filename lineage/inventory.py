@@ -65,12 +65,16 @@ class DerivedFile:
 
 @dataclass(frozen=True)
 class Party:
-    """Who is told of erasures. `scope`: the adapter they received or the source that is theirs; empty means all."""
+    """Who is told of erasures. `scope`: the adapter they received or the source that is theirs; empty means all.
+
+    `webhook`, which is read and never put: whether the machine tells them.
+    """
 
     name: str
     kind: str
     whom: str
     scope: str = ""
+    webhook: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def everything(session: Session) -> Inventory:
     parties = select(PartyRow).where(col(PartyRow.removed_at).is_(None)).order_by(col(PartyRow.name))
     return Inventory(
         tuple(DerivedFile(r.name, r.kind, r.composed_digest, r.result) for r in session.exec(files).all()),
-        tuple(Party(r.name, r.kind, r.whom, r.scope) for r in session.exec(parties).all()),
+        tuple(Party(r.name, r.kind, r.whom, r.scope, bool(r.endpoint)) for r in session.exec(parties).all()),
         tuple(_backup(row) for row in session.exec(select(BackupRow).order_by(col(BackupRow.name))).all()),
     )
 
@@ -171,8 +175,10 @@ def put_file(session: Session, file: DerivedFile, *, actor: Actor, now: datetime
     _log(session, "put", ("file", file.name), actor=actor, now=now, of=(file.composed_digest or "records")[:64])
 
 
-def put_party(session: Session, party: Party, *, actor: Actor, now: datetime) -> None:
+def put_party(session: Session, party: Party, *, actor: Actor, now: datetime, endpoint: bytes | None = None) -> None:
     """Name somebody who is told of erasures; whoever was removed is back.
+
+    `endpoint` is the sealed URL of its webhook (`endpoints.seal_endpoint`); empty: it is told by hand; None: as before.
 
     Raises:
         RefusedByRule, WrongUsage: as `put_backup`.
@@ -182,8 +188,9 @@ def put_party(session: Session, party: Party, *, actor: Actor, now: datetime) ->
         raise WrongUsage(f"A party is one of: {', '.join(get_args(PartyKind))}.")
     row = session.get(PartyRow, party.name) or PartyRow(name=party.name, kind=party.kind, whom=party.whom, since=now)
     row.kind, row.whom, row.scope, row.removed_at = party.kind, party.whom, party.scope, None
+    row.endpoint = row.endpoint if endpoint is None else endpoint or None
     session.add(row)
-    _log(session, "put", ("party", party.name), actor=actor, now=now, kind=party.kind)
+    _log(session, "put", ("party", party.name), actor=actor, now=now, kind=party.kind, webhook=bool(row.endpoint))
 
 
 def retire(

@@ -17,7 +17,7 @@ from sqlmodel.sql.expression import Select
 from lineage import ledger
 from lineage.access import Actor, Role
 from lineage.admit import UNREAD
-from lineage.case import ENDED
+from lineage.case import SETTLED
 from lineage.catalog import contents_of
 from lineage.closure import CHANGING
 from lineage.database import in_chunks
@@ -233,7 +233,7 @@ def _in_open_cases(session: Session, record_ids: Sequence[str]) -> set[str]:
         found |= set(session.exec(select(RecordRow.id).where(*restricted)).all())
         listed = select(CaseRecordRow.record_id).join(CaseRow, col(CaseRow.id) == col(CaseRecordRow.case_id))
         listed = listed.where(col(CaseRecordRow.record_id).in_(chunk), col(CaseRecordRow.decision).in_(CHANGING))
-        found |= {r for r in session.exec(listed.where(col(CaseRow.stage).not_in(ENDED))).all() if r}
+        found |= {r for r in session.exec(listed.where(col(CaseRow.stage).not_in(SETTLED))).all() if r}
     return found
 
 

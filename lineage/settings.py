@@ -23,6 +23,7 @@ __all__ = [
     "AdapterSettings",
     "AuditSettings",
     "ConsoleSettings",
+    "ContactSettings",
     "DecodingSettings",
     "GateSettings",
     "ProbeSettings",
@@ -69,6 +70,14 @@ class AuditSettings(_Section):
         le=100,
         description="People a weekly audit draws for each adapter and looks for in every shard; 0: no audit.",
     )
+
+
+class ContactSettings(_Section):
+    """What letters to the person say of the controller besides its name; without it none is written."""
+
+    address: str = Field("", description="Postal address of the controller; may have several lines.")
+    dpo: str = Field("", description="How to reach the data protection officer.")
+    authority: str = Field("", description="Supervisory authority for complaints (Art. 77), with its address.")
 
 
 class ConsoleSettings(_Section):
@@ -148,6 +157,7 @@ class Settings(_Section):
     gate: GateSettings = GateSettings()
     rows: RowSettings = RowSettings()
     console: ConsoleSettings = ConsoleSettings()
+    contact: ContactSettings = ContactSettings()
     audit: AuditSettings = AuditSettings()
     adapters: dict[AdapterName, AdapterSettings] = Field(default_factory=lambda: {"support": AdapterSettings()})
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lineage.access import Actor
 from lineage.case import CERTIFIED, CaseFile, Stage
+from lineage.closing import go_on
 from lineage.dossier import DECIDERS
 from lineage.durable import write_whole
 from lineage.errors import Fault, NotAcceptable, WrongUsage
@@ -39,6 +40,7 @@ def sign(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime, pas
         half_signed = _read_half_signed(folder / "certificate.half.json", public_path(keys, "pipeline"), case_id)
         certificate = _countersign(half_signed, keys, passphrase)
         case.signed_off(actor=actor, now=now, certificate=hashlib.sha256(certificate).hexdigest())
+        go_on(session, case_id, workspace.settings, now=now)
         try:
             write_whole(target, certificate)
         except OSError as error:

@@ -123,7 +123,7 @@ def open_record(
     with workspace.database.reader() as session:
         case = view(case_row(session, case_id))
         found = find_record(session, case_id, handle)
-        if case.ended:
+        if case.settled:
             raise RefusedByRule(f"Case {case_id} has ended; its records are not opened any more.")
         record_id = found.record_id
         if record_id is None or session.get(VaultRow, record_id) is None:

@@ -41,6 +41,11 @@ purpose = "support"
 lawful_basis = "contract"
 language = "en"
 
+# [contact]               # letters to the person need all three
+# address = "Street 1, 10115 Berlin"
+# dpo = "Data protection officer, privacy@company.example"
+# authority = "Name and address of your supervisory authority"
+
 [adapters.support]
 base_model = "tiny"       # the embedded base; or a local path; or a hub id with `revision`
 # sources = ["tickets"]   # which sources feed this adapter; all, when left out

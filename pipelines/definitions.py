@@ -12,6 +12,7 @@ from pipelines.audit_job import audit_job, weekly_audit
 from pipelines.checks import adapter_checks, gate_is_open
 from pipelines.housekeeping import daily_expiry, quarantine_expiry, store_collection
 from pipelines.jobs import case_erasure, case_preview, case_purge
+from pipelines.notifying import notice_sensor, notices_job
 from pipelines.probe_job import person_probe
 from pipelines.replay_job import backup_replay
 from pipelines.rescan_job import gate_rescan
@@ -61,10 +62,18 @@ def _definitions() -> Definitions:
             gate_rescan,
             backup_replay,
             person_probe,
+            notices_job,
             *audits.values(),
             *(job for name in names for job in _jobs_of(name)),
         ],
-        sensors=[case_sensor, failure_sensor, cancel_sensor, alarm_sensor, *(shard_sensor(name) for name in names)],
+        sensors=[
+            case_sensor,
+            failure_sensor,
+            cancel_sensor,
+            alarm_sensor,
+            notice_sensor,
+            *(shard_sensor(name) for name in names),
+        ],
         schedules=[daily_expiry, *(weekly_audit(name, audit) for name, audit in audits.items())],
         resources={"workspace": WorkspaceResource(), "window": WindowResource()},
         executor=in_process_executor,

@@ -31,6 +31,7 @@ __all__ = [
     "replay_backup",
     "rescan_gate",
     "run_case_job",
+    "send_notices",
     "study_adapter",
     "train_adapter",
 ]
@@ -149,6 +150,14 @@ def replay_backup(workspace: Workspace) -> list[dict[str, Any]]:
         result = run_job(_job(workspace, "backup_replay"), instance)
     done: list[dict[str, Any]] = result.output_for_node("carry_out_again")
     return done
+
+
+def send_notices(workspace: Workspace) -> dict[str, int]:
+    """Run the job that sends what is due; returns how many notices came to which state."""
+    with workspace_instance(workspace.home) as instance:
+        result = run_job(_job(workspace, "notices"), instance)
+    counts: dict[str, int] = result.output_for_node("send_notices")
+    return counts
 
 
 def run_case_job(workspace: Workspace, job: str, *case_ids: str) -> str:

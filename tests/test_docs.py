@@ -117,6 +117,7 @@ def settings_fields() -> Iterator[str]:
         AdapterSettings,
         AuditSettings,
         ConsoleSettings,
+        ContactSettings,
         DecodingSettings,
         GateSettings,
         ProbeSettings,
@@ -130,6 +131,7 @@ def settings_fields() -> Iterator[str]:
         GateSettings,
         RowSettings,
         ConsoleSettings,
+        ContactSettings,
         ProbeSettings,
         DecodingSettings,
         AuditSettings,
@@ -140,13 +142,13 @@ def settings_fields() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "name", sorted({*settings_fields()} - {"gate", "rows", "console", "audit", "adapters", "workspace"})
+    "name", sorted({*settings_fields()} - {"gate", "rows", "console", "contact", "audit", "adapters", "workspace"})
 )
 def test_every_setting_is_described(name: str) -> None:
     assert f"| `{name}` |" in page("configuration.md")
 
 
-@pytest.mark.parametrize("name", ["gate", "rows", "console", "audit", "adapters"])
+@pytest.mark.parametrize("name", ["gate", "rows", "console", "contact", "audit", "adapters"])
 def test_every_section_of_the_settings_is_described(name: str) -> None:
     assert f"## `[{name}" in page("configuration.md")
 

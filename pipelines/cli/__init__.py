@@ -39,6 +39,7 @@ COMMANDS = {
     "ledger": ("pipelines.cli.proof", "ledger_group", "The hash-chained ledger."),
     "store": ("pipelines.cli.store", "store_group", "The store of states and adapters: collect garbage, check."),
     "inventory": ("pipelines.cli.inventory", "inventory_group", "Backups, files made from adapters, who is told."),
+    "notice": ("pipelines.cli.notice", "notice_group", "Who is told of an erasure: list, send, ack, retry, waive."),
     "replay": ("pipelines.cli.replay", "replay", "Carry out again what a restored backup has undone."),
     "up": ("pipelines.cli.workspace", "up", "Dagster UI, daemon and console, one process tree."),
 }

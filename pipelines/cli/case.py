@@ -11,6 +11,7 @@ import click
 
 from lineage.errors import WrongUsage
 from pipelines.cli.case_decide import actor_of, decide, hold, tell_case, this_moment
+from pipelines.cli.case_letter import letter, told
 from pipelines.cli.case_lift import lift
 from pipelines.cli.case_person import confirm, doubt, withdraw
 from pipelines.cli.case_run import run
@@ -31,7 +32,7 @@ def erase_group() -> None:
     """
 
 
-for command_ in (run, show_, preview, open_, decide, hold, doubt, confirm, withdraw, lift):
+for command_ in (run, show_, preview, open_, decide, hold, doubt, confirm, withdraw, lift, letter, told):
     erase_group.add_command(command_)
 
 
@@ -89,7 +90,7 @@ def list_(alarmed: bool, workspace_dir: Path | None, as_json: bool) -> None:
     body = [
         {
             "case": s.case.id, "stage": s.case.stage, "due": s.case.due_on, "days_left": s.days_left, "alarm": int(s.alarm),
-            "beside": list(s.case.beside),
+            "beside": list(s.case.beside), "letter": s.letter and {"kind": s.letter.kind, "by": s.letter.by},
         }
         for s in standings
     ]  # fmt: skip

@@ -14,6 +14,7 @@ import click
 from pipelines.cli.options import acting, actor_option, json_option, opened, say, show, workspace_option
 
 if TYPE_CHECKING:
+    from lineage.dossier import CaseDossier
     from lineage.viewing import Piece
 
 LISTED_RECORDS = 30
@@ -55,8 +56,8 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
             say(line)
         for event in found.events:
             say(f"  {event.at:%Y-%m-%d %H:%M}  {event.kind}")
-        for step in found.next_steps:
-            say(f"  next: {step.label} ({' or '.join(role.value for role in step.roles)})")
+        for line in _telling(found):
+            say(line)
         for label, path in (
             ("report", found.report),
             ("second stage", found.second_report),
@@ -66,6 +67,17 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
                 say(f"  {label}: {path}")
 
     show(found.as_json(), as_json=as_json, lines=lines)
+
+
+def _telling(found: CaseDossier) -> Iterator[str]:
+    """What the case waits for, the letters to the person, and what may be done next."""
+    if found.standing.waits_for:
+        yield f"  waits for {found.standing.waits_for}"
+    for kind, letter in found.letters.items():
+        told = f"told on {letter['told_on']}" if "told_on" in letter else "written, not told yet"
+        yield f"  letter {kind}: {told}"
+    for step in found.next_steps:
+        yield f"  next: {step.label} ({' or '.join(role.value for role in step.roles)})"
 
 
 @click.command("preview")

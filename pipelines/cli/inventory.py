@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lineage.errors import WrongUsage
-from pipelines.cli.options import acting, actor_option, json_option, opened, say, show, workspace_option
+from pipelines.cli.options import acting, actor_option, json_option, opened, read_lines, say, show, workspace_option
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -51,7 +51,8 @@ def _tell(found: Inventory) -> None:
         made_of = f"adapter {file.composed_digest[:16]}" if file.composed_digest else "records"
         say(f"file    {file.name:20} {file.kind}, made from {made_of}")
     for party in found.parties:
-        say(f"party   {party.name:20} {party.kind} of {party.scope or 'everything'}: {party.whom}")
+        told = "by webhook" if party.webhook else "by hand"
+        say(f"party   {party.name:20} {party.kind} of {party.scope or 'everything'}: {party.whom}, told {told}")
     if not (found.backups or found.files or found.parties):
         say("Nothing is in the inventory. Name your backups first: lethe inventory backup --help")
 
@@ -108,19 +109,37 @@ def inventory_file(name: str, kind: str, composed: str | None, workspace_dir: Pa
 @click.option("--kind", type=click.Choice(["recipient", "upstream"]), required=True, help="Whom it stands for.")
 @click.option("--whom", required=True, help="The organisation or system, as certificates call it; no person.")
 @click.option("--scope", default="", help="The adapter received, or the source that is theirs; left out: all.")
+@click.option(
+    "--webhook", "source", type=click.Path(path_type=Path), help="File with the URL of its webhook; '-': stdin."
+)
+@click.option("--by-hand", is_flag=True, help="It has no webhook any more and is told by hand.")
 @workspace_option
 @actor_option
-def inventory_party(name: str, kind: str, whom: str, scope: str, workspace_dir: Path | None, actor_name: str) -> None:
+def inventory_party(  # noqa: PLR0913 - one option per fact
+    name: str, kind: str, whom: str, scope: str, source: Path | None, by_hand: bool, workspace_dir: Path | None,
+    actor_name: str,
+) -> None:  # fmt: skip
     """Name somebody who is to be told of erasures (Art. 19), or the system behind a source.
 
     \b
-    Example:
+    Examples:
       lethe inventory party shop --kind recipient --whom "Example Shop Ltd" --scope support --as dana
+      echo "https://shop.example/hooks/erasure" | lethe inventory party shop --kind recipient \\
+          --whom "Example Shop Ltd" --webhook - --as dana
     """
+    from lineage.endpoints import seal_endpoint
     from lineage.inventory import Party, put_party
 
-    party = Party(name, kind, whom, scope)
-    _keep(workspace_dir, actor_name, lambda *who, now: put_party(who[0], party, actor=who[1], now=now))
+    if source and by_hand:
+        raise WrongUsage("Give either --webhook or --by-hand.")
+    party, endpoint = Party(name, kind, whom, scope), b"" if by_hand else None
+    if source:
+        (url,) = read_lines(source, prompt="URL")[:1]
+        endpoint = seal_endpoint(opened(workspace_dir), name, url)
+    _keep(
+        workspace_dir, actor_name,
+        lambda *who, now: put_party(who[0], party, actor=who[1], now=now, endpoint=endpoint),
+    )  # fmt: skip
     say(f"{name} is in the inventory.")
 
 

@@ -14,8 +14,10 @@ from lineage import clock, desk, dossier, ledger
 from lineage.alarms import ALARM, raise_alarms
 from lineage.case import POLICY_GROUND, Beside, CaseFile, CaseView, Filing, Stage, file_request
 from lineage.clock import AlarmLevel, alarm_level, due
+from lineage.closing import Telling, tell_person
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.forgetting import COMPLAINT_DAYS, forget_ended
+from lineage.letters import Kind
 from lineage.pauses import begin_pause, days_paused, end_pause, paused_since
 from lineage.tables import RecordRow
 
@@ -273,10 +275,12 @@ def test_another_due_date_has_alarms_of_its_own(world: World) -> None:
     assert told(world, case_id) == [(50, "2026-04-02"), (50, "2026-06-02")]
 
 
-def test_a_case_that_ended_raises_no_alarm(world: World) -> None:
-    case_id = filed(world)
+def test_a_case_that_ended_raises_no_alarm_once_the_person_was_told(world: World) -> None:
+    case_id, late = filed(world), at(date(2026, 9, 1))
     desk.refuse(world.workspace, case_id, actor=DANA, reason="An exception applies.", now=at(RECEIVED))
-    assert raise_alarms(world.workspace, now=at(date(2026, 9, 1))) == []
+    assert [standing.case.id for standing in raise_alarms(world.workspace, now=late)] == [case_id]
+    tell_person(world.workspace, case_id, Telling(Kind.REFUSED, RECEIVED, own=True), actor=DANA, now=late)
+    assert raise_alarms(world.workspace, now=late) == []
 
 
 # --- withdrawal ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,9 @@ from small_world import ADAPTER
 from stream_books import POOL, register, row_about, row_about_nobody, take_in, train, write_rows
 
 from lineage import builds
+from lineage.case import CaseFile, Stage
 from lineage.errors import RefusedByRule
+from lineage.notices import notices
 from lineage.tables import RecordRow
 from lineage.workspace import Workspace, open_workspace
 from pipelines import certified_inventory, erasure
@@ -73,6 +75,15 @@ def test_an_inventory_is_bound_by_the_preview_and_stands_on_the_certificate(work
     assert said["backups"] == [{"store": "key store, vault 2", "holds": "record keys", "expires": last}]
     assert said["to_be_told"][0] == {"kind": "recipient", "whom": "Example Shop Ltd"}
     assert [one["kind"] for one in said["to_be_told"]] == ["recipient", "upstream"]
+    lethe_here("erase", "sign", case_id, "--as", "dana", workspace=workspace.settings.workspace)
+    with workspace.database.reader() as session:
+        assert CaseFile(session, case_id).view.stage == Stage.NOTIFYING
+        (notice,) = notices(session, case_id)
+        serving = builds.current_release(session, ADAPTER)
+    (told,) = json.loads(notice.body)["data"]["adapters"]
+    assert (told["adapter"], told["serving"]) == (ADAPTER, serving)
+    assert composed in told["withdraw"]
+    assert serving not in told["withdraw"]
 
 
 def test_a_backup_without_an_end_lets_no_purge_begin(workspace: Workspace) -> None:

@@ -1,0 +1,99 @@
+"""`lethe erase letter|told`: what is written to the person, and that they were told."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lineage.errors import WrongUsage
+from pipelines.cli.case_decide import actor_of, tell_case, this_moment
+from pipelines.cli.options import actor_option, json_option, opened, read_lines, say, why_unreadable, workspace_option
+
+if TYPE_CHECKING:
+    from lineage.workspace import Workspace
+
+__all__ = ["letter", "told"]
+
+KIND = click.Choice(["interim", "extended", "refused", "not_found", "granted", "partly"])
+
+
+@click.command("letter")
+@click.argument("case_id")
+@click.argument("kind", type=KIND)
+@click.option("--language", type=click.Choice(["en", "de"]), default="en", show_default=True, help="Of the letter.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write it to a file outside the workspace.")
+@click.option("--to-file", "addressee", type=click.Path(path_type=Path), help="With --out: name and address, by line.")
+@workspace_option
+@actor_option
+def letter(  # noqa: PLR0913 - one option per line of the form
+    case_id: str, kind: str, language: str, out: Path | None, addressee: Path | None, workspace_dir: Path | None,
+    actor_name: str,
+) -> None:  # fmt: skip
+    """Write a letter to the person. It has a blank for name and address, and the case keeps its digest.
+
+    \b
+    Examples:
+      lethe erase letter CASE refused --language de --as dana
+      lethe erase letter CASE granted --out ~/letters/1007.txt --to-file ~/letters/address.txt --as ines
+    """
+    from lineage.letters import Kind, Letter, write_letter
+
+    workspace = opened(workspace_dir)
+    for path in (out, addressee):
+        _require_outside(workspace, path)
+    if addressee and (not out or str(addressee) == "-"):
+        raise WrongUsage("--to-file goes with --out and is a file: nobody's address belongs on a screen.")
+    lines = tuple(read_lines(addressee, prompt="")) if addressee else ()
+    wanted = Letter(Kind(kind), "de" if language == "de" else "en", lines)
+    text = write_letter(workspace, case_id, wanted, actor=actor_of(workspace, actor_name), now=this_moment())
+    if out is None:
+        say(text)
+        return
+    _write(out, text)
+    say(f"Written. When it was sent: lethe erase told {case_id} {kind} --on DATE")
+
+
+def _require_outside(workspace: Workspace, path: Path | None) -> None:
+    """A letter will bear a name: no file of it may lie where the purge of the person looked for the last time."""
+    if path and path.resolve().is_relative_to(workspace.settings.workspace.resolve()):
+        raise WrongUsage("Letters and addresses are kept outside the workspace.", hint="Name another folder.")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise WrongUsage("There is a file of that name already; a letter never overwrites one.") from None
+    except OSError as error:
+        raise WrongUsage(f"The letter cannot be written: the file {why_unreadable(error)}.") from None
+
+
+@click.command("told")
+@click.argument("case_id")
+@click.argument("kind", type=KIND)
+@click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), help="Day on which it was sent; today, when left out.")
+@click.option("--own-letter", is_flag=True, help="The person was told by a letter that Lethe did not write.")
+@workspace_option
+@actor_option
+@json_option
+def told(  # noqa: PLR0913 - one option per line of the form
+    case_id: str, kind: str, day: datetime | None, own_letter: bool, workspace_dir: Path | None, actor_name: str,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Say that the person was told. Until then a case waits for it, and its clock runs.
+
+    \b
+    Example:
+      lethe erase told CASE refused --on 2026-03-12 --as dana
+    """
+    from lineage.closing import Telling, tell_person
+    from lineage.letters import Kind
+
+    workspace, now = opened(workspace_dir), this_moment()
+    telling = Telling(Kind(kind), day.date() if day else workspace.settings.day(now), own_letter)
+    tell_case(tell_person(workspace, case_id, telling, actor=actor_of(workspace, actor_name), now=now), as_json)
