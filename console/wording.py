@@ -62,7 +62,7 @@ EVENT_WORDS = {
     "case.preview_ready": "Preview ready", "case.approved": "Erasure approved", "case.contained": "Taken out of service",
     "case.executing": "Rebuild started", "case.verifying": "Verification started", "case.evidence_ready": "Evidence ready",
     "case.purge_approved": "Purge approved", "case.purged": "Purged", "case.signed_off": "Certificate signed",
-    "case.notifying": "Notices made", "case.closed": "Closed",
+    "case.notifying": "Notices made", "case.started": "A job was started by hand", "case.closed": "Closed",
     "probe.registered": "Probe protocol fixed", "case.refused": "Refused", "case.failed": "A job failed", "case.extended": "Time limit extended",
     "case.identity_check": "Asked who it is", "case.withdrawn": "Taken back", "case.alarm": "Time is running out",
     "record.decided": "Decided about a record", "record.held": "A record was held", "record.hold_lifted": "A record was let go",

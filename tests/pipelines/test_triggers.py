@@ -22,7 +22,7 @@ from pipelines.triggers import cancel_sensor, case_sensor, failure_sensor, shard
 from pipelines.windows import WINDOW_LEASE
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-INES, DANA = Actor("ines", Role.INTAKE), Actor("dana", Role.DPO)
+INES, DANA, MAX = Actor("ines", Role.INTAKE), Actor("dana", Role.DPO), Actor("max", Role.ML)
 JOB_AT = {
     Stage.ASSESSMENT: "case_preview", Stage.APPROVED: "case_erasure", Stage.CONTAINED: "case_erasure",
     Stage.EXECUTING: "case_erasure", Stage.VERIFYING: "case_erasure", Stage.PURGE_APPROVED: "case_purge",
@@ -166,7 +166,7 @@ def test_a_purge_started_by_hand_beside_an_ingest_is_refused_and_its_case_stays_
     file_case(workspace)
     walk(workspace, Stage.PURGE_APPROVED)
     with held(workspace.database, INGEST_LEASE, utc_now), pytest.raises(Fault, match="working on ingest"):
-        run_case_job(workspace, "case_purge", "case-1")
+        run_case_job(workspace, "case_purge", "case-1", actor=MAX)
     assert stage_of(workspace) == Stage.PURGE_APPROVED
 
 
