@@ -59,6 +59,7 @@ def link(request: Request) -> Response:
 
 def redeem(request: Request) -> Response:
     """Use a login link up."""
+    require_own_page(request)
     response = RedirectResponse("/", 303)
     enter(request, response, redeem_link(request))
     return response

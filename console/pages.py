@@ -184,6 +184,8 @@ def public_key(request: Request) -> Response:
     if name not in ("pipeline.pub", "dpo.pub"):
         raise HTTPException(404)
     path = workspace_of(request).home / "secrets" / name
+    if not path.is_file():
+        raise HTTPException(404, "There is no such key yet.")
     return FileResponse(path, media_type="application/x-pem-file", filename=name)
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlmodel import Session
 
 from lineage import ledger
-from lineage.access import Actor, Role, begin_session, end_sessions
+from lineage.access import STAFF_NAME, Actor, Role, begin_session, end_sessions
 from lineage.database import Database
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.tables import MetaRow, UserRow
@@ -111,7 +111,7 @@ def _count_try(database: Database, name: str, now: datetime) -> str:
     """
     with database.transaction() as session:
         session.merge(MetaRow(name=TRIED, value=now.isoformat()))
-        row = session.get(UserRow, name, with_for_update=True)
+        row = session.get(UserRow, name, with_for_update=True) if STAFF_NAME.fullmatch(name) else None
         if row is None or not row.password_hash or (row.locked_until and row.locked_until > now):
             return ""
         if row.locked_until:

@@ -68,6 +68,9 @@ def test_a_login_that_another_site_posts_is_refused(door: World) -> None:
     assert knock(door, **{"sec-fetch-site": "cross-site"})[1].status_code == 403
     assert knock(door, **{"sec-fetch-site": "same-site"})[1].status_code == 403
     assert knock(door, **{"sec-fetch-site": "same-origin"})[1].status_code == 303
+    link, foreign = f"/login/{door.link('ines')}", {"sec-fetch-site": "cross-site"}
+    assert door.browser().client.post(link, headers=foreign).status_code == 403
+    assert door.browser().client.post(link).status_code == 303, "and the link is not used up by that"
 
 
 def test_a_link_sets_the_first_password(door: World) -> None:

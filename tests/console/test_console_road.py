@@ -322,6 +322,7 @@ def test_without_a_key_or_with_a_plain_one_the_page_says_what_to_do_and_offers_n
     secrets = world.workspace.home / "secrets"
     for name in ("dpo.pem", "dpo.pub"):
         (secrets / name).unlink()
+    assert dpo.get("/keys/dpo.pub").status_code == 404
     for words in ("There is no DPO key yet", "without a passphrase"):
         page = dpo.get(f"/cases/{case_id}").text
         assert words in page
