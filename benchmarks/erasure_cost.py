@@ -95,8 +95,9 @@ def _furnish(workspace: Workspace, crowd: Sequence[Person], rows: Sequence[DemoR
     with workspace.database.transaction() as session:
         entries = [SubjectEntry(p.customer_id, kind, p.value(kind)) for p in crowd for kind in KINDS]
         add_forms(session, entries, keyring=workspace.keyring, keystore=workspace.keystore, now=now)
-        add_staff(session, name="ines", role=Role.INTAKE, now=now)
-        add_staff(session, name="dana", role=Role.DPO, now=now)
+        root = add_staff(session, name="root", role=Role.ADMIN, actor=None, now=now)
+        add_staff(session, name="ines", role=Role.INTAKE, actor=root, now=now)
+        add_staff(session, name="dana", role=Role.DPO, actor=root, now=now)
     path = workspace.settings.workspace / "corpus.jsonl"
     write_jsonl(rows, path)
     run_ingest(workspace, request_ingest(workspace, path, source="tickets"))

@@ -1,10 +1,11 @@
-"""Who is at the browser: one-time links, the session cookie, and the token every form must bring back.
+"""Who is there: the session cookie of a browser and the token its forms bring back, or the API token of a program.
 
 Roles are decided in `lineage`; here a request only becomes an `Actor`, or is sent away.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from secrets import compare_digest
 
 from starlette.datastructures import FormData
@@ -13,10 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage import access
-from lineage.access import BrowserSession
+from lineage.access import Actor, BrowserSession
+from lineage.errors import RefusedByRule
+from lineage.tokens import Scope, bearer
 from lineage.workspace import Workspace
 
-__all__ = ["log_in", "log_out", "read_form", "signed_form", "signed_in"]
+__all__ = [
+    "clock_of", "enter", "log_out", "read_form", "reader", "redeem_link", "require_own_page", "signed_form", "signed_in",
+    "workspace_of",
+]  # fmt: skip
 
 COOKIE = "lethe_session"
 MAX_FORM_BYTES = 4 * 2**20  # a certificate with many Merkle proofs; no other form comes near
@@ -26,6 +32,12 @@ def workspace_of(request: Request) -> Workspace:
     """The workspace this console serves."""
     workspace: Workspace = request.app.state.workspace
     return workspace
+
+
+def clock_of(request: Request) -> datetime:
+    """The time of this request."""
+    now: datetime = request.app.state.clock()
+    return now
 
 
 def signed_in(request: Request) -> BrowserSession:
@@ -40,6 +52,37 @@ def signed_in(request: Request) -> BrowserSession:
     if browser is None:
         raise HTTPException(401)
     return browser
+
+
+def reader(request: Request, scope: Scope) -> Actor:
+    """Who reads the API: a program with a token for this, or the browser of somebody who is logged in.
+
+    Raises:
+        HTTPException: 401, neither; 403, the token is for something else.
+    """
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    if not kind:
+        return signed_in(request).actor
+    try:
+        with workspace_of(request).database.reader() as session:
+            known = (
+                bearer(session, token.strip(), scope=scope, now=clock_of(request)) if kind.lower() == "bearer" else None
+            )
+    except RefusedByRule as refusal:
+        raise HTTPException(403, str(refusal)) from None
+    if known is None:
+        raise HTTPException(401, "This token is not valid.")
+    return known
+
+
+def require_own_page(request: Request) -> None:
+    """Refuse a form that another site had a browser post: before the login there is no token that could tell.
+
+    Raises:
+        HTTPException: 403.
+    """
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPException(403, "This form did not come from a page of this desk.")
 
 
 async def read_form(request: Request, *, max_files: int = 0) -> FormData:
@@ -69,10 +112,14 @@ def signed_form(request: Request, form: FormData) -> BrowserSession:
     return browser
 
 
-def log_in(request: Request, response: Response) -> None:
-    """Redeem the link of this address, once, and hand the browser its cookie."""
+def redeem_link(request: Request) -> str:
+    """Use the link of this address up; returns the cookie."""
     with workspace_of(request).database.transaction() as session:
-        cookie = access.redeem_link(session, request.path_params["token"], request.app.state.clock())
+        return access.redeem_link(session, request.path_params["token"], clock_of(request))
+
+
+def enter(request: Request, response: Response, cookie: str) -> None:
+    """Hand the browser its cookie."""
     response.set_cookie(
         COOKIE,
         cookie,

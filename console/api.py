@@ -1,27 +1,28 @@
-"""The same facts as JSON, for the same session: what `lethe erase list --json` and `show --json` print."""
+"""The same facts as JSON, for a browser's session or a program's token: what `lethe erase list --json` and `show --json` print."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from console.access import signed_in, workspace_of
+from console.access import reader, workspace_of
 from console.pages import case_id_of
 from lineage import dossier
+from lineage.tokens import Scope
 
 __all__ = ["case", "cases"]
 
 
 def cases(request: Request) -> Response:
     """All cases by due date."""
-    signed_in(request)
+    reader(request, Scope.INBOX)
     standings = dossier.inbox(workspace_of(request), now=request.app.state.clock())
     return JSONResponse({"cases": [_line(standing) for standing in standings]})
 
 
 def case(request: Request) -> Response:
     """One case; report and certificate as addresses of this console."""
-    signed_in(request)
+    reader(request, Scope.CASES)
     case_id = case_id_of(request)
     found = dossier.read_case(workspace_of(request), case_id, now=request.app.state.clock())
     links = {

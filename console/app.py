@@ -23,7 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console import api, decisions, pages, records, review
+from console import api, decisions, login, pages, records, review
 from lineage.errors import Fault, GateClosed, LetheError, RefusedByRule
 from lineage.vault import Shredded
 from lineage.workspace import open_workspace
@@ -71,9 +71,7 @@ def _routes() -> list[Route | Mount]:
     return [
         Route("/", pages.inbox),
         Route("/healthz", pages.healthz),
-        Route("/login/{token}", pages.login),
-        Route("/login/{token}", decisions.redeem, methods=["POST"]),
-        Route("/logout", decisions.sign_out, methods=["POST"]),
+        *login.ROUTES,
         Route("/file", pages.file_form),
         Route("/file", decisions.file, methods=["POST"]),
         Route("/verify", pages.verify),
@@ -117,7 +115,8 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _error_page(request: Request, status: int, sentence: str, *, hint: str = "") -> Response:
     if request.url.path.startswith("/api/"):
-        return JSONResponse({"error": sentence, "hint": hint}, status_code=status)
+        asks = {"www-authenticate": "Bearer"} if status == 401 else None
+        return JSONResponse({"error": sentence, "hint": hint}, status_code=status, headers=asks)
     return pages.render(request, "error.html", status=status, code=status, sentence=sentence, hint=hint)
 
 

@@ -1,4 +1,4 @@
-"""What a browser posts: log in and out, file a request, decide. Every decision is one call of `lineage.desk`."""
+"""What a browser posts: file a request, decide. Every decision is one call of `lineage.desk`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from console.access import log_in, log_out, read_form, signed_form, workspace_of
+from console.access import read_form, signed_form, workspace_of
 from console.pages import case_id_of, file_page, verify_page
 from lineage import desk, dossier, signing
 from lineage.access import Actor
@@ -21,23 +21,7 @@ from lineage.errors import LetheError, RefusedByRule, WrongUsage
 from lineage.verify import load_trusted_keys, verify_bytes
 from lineage.workspace import Workspace
 
-__all__ = ["decide", "file", "redeem", "sign_out", "verify"]
-
-
-def redeem(request: Request) -> Response:
-    """Use a login link up."""
-    response = RedirectResponse("/", 303)
-    log_in(request, response)
-    return response
-
-
-async def sign_out(request: Request) -> Response:
-    """Log out."""
-    form = await read_form(request)
-    signed_form(request, form)
-    response = RedirectResponse("/", 303)
-    await run_in_threadpool(log_out, request, response)
-    return response
+__all__ = ["decide", "file", "verify"]
 
 
 async def file(request: Request) -> Response:

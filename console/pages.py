@@ -17,11 +17,12 @@ from lineage import dossier, ledger
 from lineage.access import BrowserSession
 from lineage.case import CERTIFIED, DESTROYED, GROUNDS, RUNNING, CaseView
 from lineage.chain import Intact
+from lineage.dpo_key import dpo_key_state
 from lineage.review import REVIEWERS
 from lineage.verify import Verification
 
 __all__ = [
-    "case", "case_id_of", "certificate", "decide", "file_form", "healthz", "inbox", "login", "render", "report", "second_report",
+    "case", "case_id_of", "certificate", "decide", "file_form", "healthz", "inbox", "render", "report", "second_report",
 ]  # fmt: skip
 
 ROOM = Path(__file__).parent
@@ -63,11 +64,6 @@ def render(
 def healthz(_: Request) -> Response:
     """For whoever supervises the process."""
     return PlainTextResponse("ok")
-
-
-def login(request: Request) -> Response:
-    """The page behind a one-time link; looking at it does not use the link up."""
-    return render(request, "login.html")
 
 
 def inbox(request: Request) -> Response:
@@ -116,7 +112,7 @@ def case(request: Request) -> Response:
         picture=lineage_picture(contract, forecast), dagster_url=request.app.state.dagster_url,
         steps={step.action: (step, dossier.may(browser.actor, found.case, step)) for step in found.next_steps},
         refresh_s=REFRESH_S if found.case.stage in RUNNING and not found.case.hold_reason else 0,
-        locked_key=_key_is_locked(workspace.home / "secrets" / "dpo.pem"),
+        key=dpo_key_state(workspace).value, plain_key_may_sign=workspace.settings.staff.plain_dpo_key,
     )  # fmt: skip
 
 
@@ -188,6 +184,8 @@ def public_key(request: Request) -> Response:
     if name not in ("pipeline.pub", "dpo.pub"):
         raise HTTPException(404)
     path = workspace_of(request).home / "secrets" / name
+    if not path.is_file():
+        raise HTTPException(404, "There is no such key yet.")
     return FileResponse(path, media_type="application/x-pem-file", filename=name)
 
 
@@ -220,7 +218,3 @@ def _buckets(contract: Any) -> dict[str, list[Any]]:
 
 def _may_open(browser: BrowserSession, case: CaseView) -> bool:
     return browser.actor.role in dossier.DECIDERS and not case.ended and case.stage not in DESTROYED
-
-
-def _key_is_locked(path: Path) -> bool:
-    return path.is_file() and b"ENCRYPTED" in path.read_bytes()[:80]

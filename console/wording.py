@@ -62,7 +62,7 @@ EVENT_WORDS = {
     "case.preview_ready": "Preview ready", "case.approved": "Erasure approved", "case.contained": "Taken out of service",
     "case.executing": "Rebuild started", "case.verifying": "Verification started", "case.evidence_ready": "Evidence ready",
     "case.purge_approved": "Purge approved", "case.purged": "Purged", "case.signed_off": "Certificate signed",
-    "case.notifying": "Notices made", "case.closed": "Closed",
+    "case.notifying": "Notices made", "case.started": "A job was started by hand", "case.closed": "Closed",
     "letter.written": "Letter to the person written", "letter.told": "The person was told",
     "notice.made": "Notice made", "notice.sent": "Notice sent", "notice.failed": "Notice not acknowledged", "notice.dead": "Notice given up on",
     "notice.acknowledged": "Notice acknowledged", "notice.waived": "Notice waived", "notice.retried": "Notice tried again",

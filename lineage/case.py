@@ -148,6 +148,7 @@ class CaseView:
     preview_digest: str
     approved_digest: str
     evidence_digest: str
+    purge_digest: str
     attempt: int
     resume_stage: str
     problem: str

@@ -31,7 +31,9 @@ from cryptography.hazmat.primitives.serialization import (
 from lineage.errors import Fault, WrongUsage
 from lineage.trusted import key_id, load_public_key
 
-__all__ = ["create_key_pair", "key_id", "load_private_key", "load_public_key", "private_path", "public_path"]
+__all__ = [
+    "create_key_pair", "key_id", "load_private_key", "load_public_key", "lock_private_key", "private_path", "public_path",
+]  # fmt: skip
 
 _ROLE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
@@ -61,7 +63,7 @@ def create_key_pair(folder: Path, role: str, *, passphrase: str | None = None) -
     if private.exists() or public.exists():
         raise WrongUsage(f"There is a {role} key already; it is never overwritten.", hint=f"See {role}.pub beside it.")
     key = Ed25519PrivateKey.generate()
-    _write_once(private, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, _lock(passphrase)), mode=0o600)
+    _write_once(private, _pem(key, passphrase), mode=0o600)
     _write_once(public, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), mode=0o644)
     return key.public_key()
 
@@ -84,6 +86,29 @@ def load_private_key(path: Path, *, passphrase: str | None = None) -> Ed25519Pri
     if not isinstance(key, Ed25519PrivateKey):
         raise WrongUsage(f"{path.name} is not an Ed25519 private key.")
     return key
+
+
+def lock_private_key(path: Path, *, passphrase: str) -> Ed25519PublicKey:
+    """Put a key that has no passphrase under one, in one step; the key itself stays. What lay there before may still be
+    in backups and in free blocks of the disk.
+
+    Raises:
+        WrongUsage: as `load_private_key`.
+        Fault: the disk refused; the old file is untouched.
+    """
+    key = load_private_key(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _write_durably(temporary, _pem(key, passphrase), mode=0o600)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise Fault(f"The key file {path.name} could not be written.", hint="Check the disk and try again.") from None
+    return key.public_key()
+
+
+def _pem(key: Ed25519PrivateKey, passphrase: str | None) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, _lock(passphrase))
 
 
 def _lock(passphrase: str | None) -> KeySerializationEncryption:

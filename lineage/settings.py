@@ -29,6 +29,7 @@ __all__ = [
     "ProbeSettings",
     "RowSettings",
     "Settings",
+    "StaffSettings",
     "find_workspace",
     "load_settings",
 ]
@@ -59,6 +60,12 @@ class GateSettings(_Section):
     quarantine_days: int = Field(
         90, ge=0, le=36_500, description="Days after which what nobody reviewed is blocked and shredded; 0: never."
     )
+
+
+class StaffSettings(_Section):
+    """What is asked of the people who decide."""
+
+    plain_dpo_key: bool = Field(False, description="Whether a DPO key without a passphrase may sign. For trials only.")
 
 
 class AuditSettings(_Section):
@@ -158,6 +165,7 @@ class Settings(_Section):
     rows: RowSettings = RowSettings()
     console: ConsoleSettings = ConsoleSettings()
     contact: ContactSettings = ContactSettings()
+    staff: StaffSettings = StaffSettings()
     audit: AuditSettings = AuditSettings()
     adapters: dict[AdapterName, AdapterSettings] = Field(default_factory=lambda: {"support": AdapterSettings()})
 

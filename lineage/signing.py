@@ -10,12 +10,24 @@ from lineage.access import Actor
 from lineage.case import CERTIFIED, CaseFile, Stage
 from lineage.closing import go_on
 from lineage.dossier import DECIDERS
+from lineage.dpo_key import open_dpo_key
 from lineage.durable import write_whole
 from lineage.errors import Fault, NotAcceptable, WrongUsage
-from lineage.keys import load_private_key, load_public_key, private_path, public_path
+from lineage.keys import load_public_key, public_path
 from lineage.workspace import Workspace
 
-__all__ = ["sign"]
+__all__ = ["require_ready", "sign"]
+
+
+def require_ready(workspace: Workspace, case_id: str, *, actor: Actor) -> None:
+    """What can be known before a passphrase is asked for.
+
+    Raises:
+        RefusedByRule: the actor may not sign, or the case is not purged.
+    """
+    actor.require(*DECIDERS, to="sign a certificate")
+    with workspace.database.reader() as session:
+        CaseFile(session, case_id).require(Stage.PURGED, *sorted(CERTIFIED), to="sign")
 
 
 def sign(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime, passphrase: str | None = None) -> Path:
@@ -24,9 +36,9 @@ def sign(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime, pas
     Safe to repeat: Ed25519 is deterministic, so a crash between file and commit leads to the same bytes again.
 
     Raises:
-        RefusedByRule: the case is not purged, or the actor may not sign.
+        RefusedByRule: the case is not purged, the actor may not sign, or the key has no passphrase or was given none.
         NotAcceptable: what the pipeline left is not its half-signed certificate of this case.
-        WrongUsage: it left none, or the key does not open.
+        WrongUsage: it left none, there is no DPO key, or the passphrase does not open it.
     """
     actor.require(*DECIDERS, to="sign a certificate")
     folder, keys = workspace.case_directory(case_id), workspace.home / "secrets"
@@ -38,7 +50,7 @@ def sign(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime, pas
         case.require(Stage.PURGED, to="sign")
         workspace.keystore.shred([f"case:{case_id}"])  # a purge that was killed just before its end left this one
         half_signed = _read_half_signed(folder / "certificate.half.json", public_path(keys, "pipeline"), case_id)
-        certificate = _countersign(half_signed, keys, passphrase)
+        certificate = _countersign(half_signed, workspace, passphrase)
         case.signed_off(actor=actor, now=now, certificate=hashlib.sha256(certificate).hexdigest())
         go_on(session, case_id, workspace.settings, now=now)
         try:
@@ -61,8 +73,8 @@ def _read_half_signed(path: Path, pipeline_key: Path, case_id: str) -> bytes:
     return half_signed
 
 
-def _countersign(half_signed: bytes, keys: Path, passphrase: str | None) -> bytes:
+def _countersign(half_signed: bytes, workspace: Workspace, passphrase: str | None) -> bytes:
     from lineage.certificate import countersign
 
-    dpo = load_private_key(private_path(keys, "dpo"), passphrase=passphrase)
-    return countersign(half_signed, dpo, pipeline_public=load_public_key(public_path(keys, "pipeline")))
+    pipeline = load_public_key(public_path(workspace.home / "secrets", "pipeline"))
+    return countersign(half_signed, open_dpo_key(workspace, passphrase), pipeline_public=pipeline)

@@ -3,7 +3,8 @@
 On disk::
 
     DIR/lethe.toml                 what the team decides
-    DIR/.lethe/secrets/            workspace.key, vault.key, pipeline.*, dpo.*        (0600)
+    DIR/.lethe/secrets/            workspace.key, vault.key, pipeline.*               (0600)
+                                   dpo.*, under the DPO's passphrase (`lethe keys dpo`)
     DIR/.lethe/lethe.db            lineage: pseudonyms, counts, digests, ciphertext
     DIR/.lethe/keys.db             the per-record keys; shredding happens here
     DIR/.lethe/store/              states and adapters by digest
@@ -111,6 +112,8 @@ def open_workspace(folder: Path, *, even_restored: bool = False) -> Workspace:
 def create_workspace(folder: Path, *, controller: str, workspace_secret: Path | None = None) -> list[str]:
     """Make a workspace, or complete one; never overwrites a file. Returns what was made, in words.
 
+    The DPO's key is not among it: the DPO makes it (`lineage.dpo_key`).
+
     `workspace_secret` is a file with the secret of another workspace: two workspaces that share plan and secret give
     equal adapters for equal records.
 
@@ -142,8 +145,7 @@ def _create_secrets(secrets: Path, workspace_secret: Path | None) -> list[str]:
         if not (secrets / name).exists() or value is not None:
             create_secret(secrets / name, value)
             made.append(f"secrets/{name}")
-    for name in ("pipeline", "dpo"):
-        if not (secrets / f"{name}.pem").exists():
-            create_key_pair(secrets, name)
-            made.append(f"secrets/{name}.pem and {name}.pub")
+    if not (secrets / "pipeline.pem").exists():
+        create_key_pair(secrets, "pipeline")
+        made.append("secrets/pipeline.pem and pipeline.pub")
     return made

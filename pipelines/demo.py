@@ -30,6 +30,8 @@ SOURCE = "support-chat"
 # Eight epochs at a high rate make a small model memorise in seconds what a large one memorises in an afternoon.
 TRAINING = "batch = 16\nepochs = 8\nlr_peak = 6e-3\ntrunk_epochs = 2\ntrunk_lr_peak = 0.0\n"
 STAFF = {"ines": "intake", "dana": "dpo", "max": "ml"}
+# Of a workspace that only ever holds invented people. A real one is typed, and lies nowhere.
+PASSPHRASE = "a passphrase for the demo alone"  # noqa: S105 - it protects nothing
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ def _prepare(folder: Path, corpus: DemoCorpus, *, seed: int, fresh: bool) -> Non
     # A fixed secret makes the demo tell the same story every time. A real workspace draws its own.
     (folder / "demo.key").write_text(hashlib.sha256(f"lethe demo {seed}".encode()).hexdigest() + "\n")
     (folder / "demo.key").chmod(0o600)
+    (folder / "passphrase").write_text(PASSPHRASE + "\n")
+    (folder / "passphrase").chmod(0o600)
 
 
 def _write_people(path: Path, corpus: DemoCorpus, *, leave_out: str) -> None:
@@ -131,7 +135,10 @@ def _train(stage: _Stage, workspace: str, corpus: str, people: str, *, plan: Seq
     stage.lethe("init", workspace, "--controller", "Lethe Demo Ltd", "--workspace-secret", "demo.key")
     with (stage.folder / workspace / "lethe.toml").open("a", encoding="utf-8") as stream:
         stream.write(TRAINING)
-    stage.lethe("register", "add", "--from-file", people, workspace=workspace)
+    stage.lethe("staff", "add", "root", "--role", "admin", workspace=workspace)
+    for name, role in STAFF.items():
+        stage.lethe("staff", "add", name, "--role", role, "--as", "root", workspace=workspace)
+    stage.lethe("register", "add", "--from-file", people, "--as", "ines", workspace=workspace)
     stage.lethe("ingest", corpus, "--source", SOURCE, workspace=workspace)
     stage.lethe("train", "support", *plan, workspace=workspace)
 
@@ -150,21 +157,20 @@ def _choose(stage: _Stage, corpus: DemoCorpus) -> str:
 
 
 def _erase(stage: _Stage, person: str) -> str:
-    for name, role in STAFF.items():
-        stage.lethe("staff", "add", name, "--role", role)
+    stage.lethe("keys", "dpo", "--as", "dana", "--passphrase-file", "passphrase")
     filed = stage.lethe(
         "erase", "file", "--as", "ines", "--identity", "signed in to the customer portal", "--json", given=person
     )
     case_id: str = filed["id"]
-    stage.lethe("erase", "preview", case_id)
+    stage.lethe("erase", "preview", case_id, "--as", "dana")
     stage.lethe("erase", "approve", case_id, "--as", "dana", "--digest", _case(stage, case_id)["preview_digest"])
-    stage.lethe("erase", "run", case_id)
+    stage.lethe("erase", "run", case_id, "--as", "max")
     stage.lethe("erase", "probe", case_id)
     stage.lethe(
         "erase", "approve", case_id, "--purge", "--as", "dana", "--digest", _case(stage, case_id)["evidence_digest"]
     )
-    stage.lethe("erase", "purge", case_id)
-    stage.lethe("erase", "sign", case_id, "--as", "dana")
+    stage.lethe("erase", "purge", case_id, "--as", "max")
+    stage.lethe("erase", "sign", case_id, "--as", "dana", "--passphrase-file", "passphrase")
     composed = stage.lethe("lineage", "adapter", "support", "--json")["id"]
     adapter = stage.folder / "workspace/.lethe/store/adapters" / composed
     certificate = f"workspace/.lethe/cases/{case_id}/certificate.json"

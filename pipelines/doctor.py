@@ -111,10 +111,24 @@ def _workspace(workspace_dir: Path | None) -> Iterator[Finding]:
         yield Finding("workspace", "missing", f"{error} {error.hint}".strip())
         return
     yield Finding("workspace", "ok", f"{workspace.settings.workspace}, secrets and database fit together")
+    yield from _dpo_key(workspace)
     yield from _gate(workspace)
     yield from _suppression(workspace)
     yield from _tiers(workspace)
     yield from _adapters(workspace)
+
+
+def _dpo_key(workspace: Workspace) -> Iterator[Finding]:
+    """Whether a certificate could be signed."""
+    from lineage.dpo_key import require_dpo_key
+
+    try:
+        state = require_dpo_key(workspace)
+    except LetheError as error:
+        yield Finding("DPO key", "note", f"{error} {error.hint}")
+        return
+    said = {"locked": "under a passphrase", "plain": "WITHOUT a passphrase, which lethe.toml allows for trials only"}
+    yield Finding("DPO key", "ok" if state == "locked" else "note", said[state.value])
 
 
 def _gate(workspace: Workspace) -> Iterator[Finding]:

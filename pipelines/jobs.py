@@ -22,6 +22,7 @@ from dagster import (
 )
 
 from lineage.case import CaseFile
+from lineage.duties import SYSTEM, Duty, require_may_start
 from lineage.lease import held
 from lineage.tables import CaseRunRow
 from lineage.workspace import Workspace
@@ -39,6 +40,7 @@ OPS = {
     "case_erasure": ("contain", "rebuild", "rederive", "probe"),
     "case_purge": ("purge",),
 }
+DUTIES = {"case_preview": Duty.PREVIEW, "case_erasure": Duty.ERASE, "case_purge": Duty.PURGE}
 
 
 def case_config(job_name: str, *case_ids: str) -> Mapping[str, object]:
@@ -60,11 +62,14 @@ def case_tags(job_name: str, *case_ids: str) -> dict[str, str]:
 
 
 def _opened(context: OpExecutionContext, resource: WorkspaceResource, *case_ids: str) -> Workspace:
-    """The workspace, with this run written down in the cases, so that the console can link to it."""
+    """The workspace, with this run written down in the cases, so that the console can link to it.
+
+    However it was started, a run carries out what was approved and nothing else.
+    """
     workspace = resource.open()
     with workspace.database.transaction() as session:
         for case_id in case_ids:
-            CaseFile(session, case_id)
+            require_may_start(CaseFile(session, case_id).view, DUTIES[context.job_name], SYSTEM)
             if session.get(CaseRunRow, (case_id, context.run_id)) is None:
                 session.add(CaseRunRow(case_id=case_id, run_id=context.run_id, job=context.job_name, at=utc_now()))
     return workspace

@@ -10,9 +10,11 @@ from typing import Any
 
 from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
+from lineage.access import Actor
+from lineage.duties import begin
 from lineage.workspace import Workspace
 from pipelines.assets import partition_key
-from pipelines.ingest import IngestReport, report_of, request_ingest
+from pipelines.ingest import IngestReport, report_of, request_ingest, utc_now
 from pipelines.instance import run_job, workspace_instance
 from pipelines.placing import PlaceReport, freeze
 from pipelines.probe_job import probe_config
@@ -160,10 +162,15 @@ def send_notices(workspace: Workspace) -> dict[str, int]:
     return counts
 
 
-def run_case_job(workspace: Workspace, job: str, *case_ids: str) -> str:
-    """Run one of the case jobs: preview or purge for a case, the erasure for a window of cases; returns the run's id."""
-    from pipelines.jobs import case_config, case_tags
+def run_case_job(workspace: Workspace, job: str, *case_ids: str, actor: Actor) -> str:
+    """Run one of the case jobs: preview or purge for a case, the erasure for a window of cases; returns the run's id.
 
+    Raises:
+        RefusedByRule: the actor's role may not start it.
+    """
+    from pipelines.jobs import DUTIES, case_config, case_tags
+
+    begin(workspace, DUTIES[job], case_ids, actor=actor, now=utc_now())
     with workspace_instance(workspace.home) as instance:
         result = run_job(
             _job(workspace, job), instance, run_config=case_config(job, *case_ids), tags=case_tags(job, *case_ids)

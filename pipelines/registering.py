@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from lineage.access import Actor
+from lineage.duties import Duty, require_duty
 from lineage.errors import WrongUsage
 from lineage.keyring import Keyring
 from lineage.register_file import RegisterLine, read_register
@@ -42,12 +44,16 @@ class _Checked:
     problem: str = ""
 
 
-def import_register(workspace: Workspace, stream: BinaryIO, *, total_lines: int | None = None) -> Registered:
+def import_register(
+    workspace: Workspace, stream: BinaryIO, *, actor: Actor, total_lines: int | None = None
+) -> Registered:
     """Register everybody in a file. Safe to repeat after any crash.
 
     Raises:
+        RefusedByRule: the actor's role may not change the register.
         WrongUsage: the header is none, or a line is bad: the lines before it are in, none after it.
     """
+    require_duty(Duty.REGISTER, actor)
     new = given = 0
     with bar("Registering", total_lines, unit="lines") as progress:
         lines = (_checked(line, workspace.keyring) for line in read_register(stream))

@@ -289,7 +289,7 @@ def _greet(workspace: Workspace, address: Address) -> None:
     for actor, link in links:
         _say(f"  {actor.name:12} {actor.role.value:8} {link}")
     if not links:
-        _say("Nobody can log in yet. Add staff: lethe staff add NAME --role intake|dpo|ml|auditor|admin")
+        _say("Nobody can log in yet. Add an administrator, who adds the others: lethe staff add NAME --role admin")
     _say("\nCtrl-C stops everything.")
 
 

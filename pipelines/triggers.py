@@ -30,11 +30,12 @@ from dagster import (
 
 from lineage import plans
 from lineage.case import Beside, CaseFile, CaseView, Stage, list_cases
-from lineage.errors import Fault, LetheError
+from lineage.duties import SYSTEM, require_may_start
+from lineage.errors import Fault, LetheError, RefusedByRule
 from lineage.lease import held, is_held
 from pipelines.assets import partition_key, partitions_name
 from pipelines.ingest import INGEST_LEASE, utc_now
-from pipelines.jobs import case_config, case_erasure, case_preview, case_purge, case_tags, cases_of
+from pipelines.jobs import DUTIES, case_config, case_erasure, case_preview, case_purge, case_tags, cases_of
 from pipelines.resources import WorkspaceResource
 from pipelines.windows import EXECUTION, WINDOW_LEASE, case_lease
 from unlearn.plan import Plan
@@ -68,7 +69,8 @@ def case_sensor(context: SensorEvaluationContext, workspace: WorkspaceResource) 
         yield SkipReason(str(error))
         return
     with opened.database.reader() as session:
-        cases = [case for case in list_cases(session, *SINGLE, *EXECUTION) if not case.hold_reason]
+        waiting = list_cases(session, *SINGLE, *EXECUTION)
+        cases = [case for case in waiting if not case.hold_reason and _approved(context, case)]
         busy = is_held(session, WINDOW_LEASE, now=utc_now())
         ready = {Stage.ASSESSMENT}
         if not is_held(session, INGEST_LEASE, now=utc_now()):
@@ -78,6 +80,16 @@ def case_sensor(context: SensorEvaluationContext, workspace: WorkspaceResource) 
     window = [case for case in cases if case.stage in EXECUTION]
     if window and not busy and not _queued(context.instance):
         yield run_request("case_erasure", *window)
+
+
+def _approved(context: SensorEvaluationContext, case: CaseView) -> bool:
+    """Whether the system may act on a case by itself."""
+    try:
+        require_may_start(case, DUTIES[JOB_AT[case.stage]], SYSTEM)
+    except RefusedByRule as refusal:
+        context.log.warning(str(refusal))
+        return False
+    return True
 
 
 def _queued(instance: DagsterInstance) -> bool:

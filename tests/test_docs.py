@@ -92,7 +92,7 @@ def typed_commands(text: str) -> Iterator[str]:
 def test_commands_shown_on_a_page_exist(path: Path) -> None:
     for line in typed_commands(path.read_text(encoding="utf-8")):
         words = shlex.split(line, comments=True)
-        known = next((TREE[" ".join(words[:n])] for n in (3, 2) if " ".join(words[:n]) in TREE), None)
+        known = next((TREE[" ".join(words[:n])] for n in (4, 3, 2) if " ".join(words[:n]) in TREE), None)
         assert known is not None, f"{path.name}: {line}"
         used = {word for word in words if word.startswith("--")}
         assert used <= options(known), f"{path.name}: {line}"
@@ -123,6 +123,7 @@ def settings_fields() -> Iterator[str]:
         ProbeSettings,
         RowSettings,
         Settings,
+        StaffSettings,
     )
     from unlearn.plan import TrainSettings
 
@@ -135,6 +136,7 @@ def settings_fields() -> Iterator[str]:
         ProbeSettings,
         DecodingSettings,
         AuditSettings,
+        StaffSettings,
         AdapterSettings,
     ):
         yield from section.model_fields
@@ -142,7 +144,7 @@ def settings_fields() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "name", sorted({*settings_fields()} - {"gate", "rows", "console", "contact", "audit", "adapters", "workspace"})
+    "name", sorted({*settings_fields()} - {"gate", "rows", "console", "contact", "staff", "audit", "adapters", "workspace"})
 )
 def test_every_setting_is_described(name: str) -> None:
     assert f"| `{name}` |" in page("configuration.md")

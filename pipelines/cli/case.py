@@ -16,6 +16,7 @@ from pipelines.cli.case_lift import lift
 from pipelines.cli.case_person import confirm, doubt, withdraw
 from pipelines.cli.case_run import run
 from pipelines.cli.case_show import open_, preview, show_
+from pipelines.cli.keys import passphrase_file_option, passphrase_of
 from pipelines.cli.options import actor_option, json_option, opened, read_lines, say, show, workspace_option
 
 if TYPE_CHECKING:
@@ -185,19 +186,20 @@ def probe(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
 @erase_group.command("purge")
 @click.argument("case_id")
 @workspace_option
+@actor_option
 @json_option
-def purge(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
+def purge(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bool) -> None:
     """Destroy what was approved: text, keys, old states and adapters; then search every byte for what is left.
 
     \b
     Example:
-      lethe erase purge CASE
+      lethe erase purge CASE --as max
     """
     from lineage.dossier import read_case
     from pipelines.launch import run_case_job
 
     workspace = opened(workspace_dir)
-    run_case_job(workspace, "case_purge", case_id)
+    run_case_job(workspace, "case_purge", case_id, actor=actor_of(workspace, actor_name))
     tell_case(read_case(workspace, case_id, now=this_moment()).case, as_json)
 
 
@@ -221,23 +223,23 @@ def retry(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bo
 
 @erase_group.command("sign")
 @click.argument("case_id")
-@click.option("--passphrase-prompt", is_flag=True, help="Ask for the passphrase of the DPO's key.")
+@passphrase_file_option
 @workspace_option
 @actor_option
-def sign(case_id: str, passphrase_prompt: bool, workspace_dir: Path | None, actor_name: str) -> None:
-    """Countersign the certificate with the DPO's key.
+def sign(case_id: str, passphrase_file: Path | None, workspace_dir: Path | None, actor_name: str) -> None:
+    """Countersign the certificate with the DPO's key, whose passphrase is asked for each time.
 
     \b
     Example:
-      lethe erase sign CASE --passphrase-prompt --as dana
+      lethe erase sign CASE --as dana
     """
     from lineage import signing
 
     workspace = opened(workspace_dir)
-    passphrase = click.prompt("Passphrase", hide_input=True) if passphrase_prompt else None
-    path = signing.sign(
-        workspace, case_id, actor=actor_of(workspace, actor_name), now=this_moment(), passphrase=passphrase
-    )
+    actor = actor_of(workspace, actor_name)
+    signing.require_ready(workspace, case_id, actor=actor)
+    passphrase = passphrase_of(workspace, passphrase_file)
+    path = signing.sign(workspace, case_id, actor=actor, now=this_moment(), passphrase=passphrase)
     say(f"Signed: {path}")
 
 

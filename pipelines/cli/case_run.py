@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lineage.errors import LetheError, WrongUsage
-from pipelines.cli.options import json_option, opened, say, show, workspace_option
+from pipelines.cli.case_decide import actor_of
+from pipelines.cli.options import actor_option, json_option, opened, say, show, workspace_option
 
 if TYPE_CHECKING:
     from lineage.case import CaseView
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     "--all", "everything", is_flag=True, help="Every approved case that is not held, earliest due date first."
 )
 @workspace_option
+@actor_option
 @json_option
-def run(case_ids: tuple[str, ...], everything: bool, workspace_dir: Path | None, as_json: bool) -> None:
+def run(
+    case_ids: tuple[str, ...], everything: bool, workspace_dir: Path | None, actor_name: str, as_json: bool
+) -> None:
     """Contain, rebuild, re-derive and probe approved cases; goes on where a crash or a failure stopped them.
 
     Several cases form a window: each affected shard is rebuilt once for all of them. A case that cannot go on leaves the
@@ -31,7 +35,7 @@ def run(case_ids: tuple[str, ...], everything: bool, workspace_dir: Path | None,
 
     \b
     Example:
-      lethe erase run --all
+      lethe erase run --all --as max
     """
     from lineage.case import Stage
     from lineage.dossier import read_case
@@ -39,6 +43,7 @@ def run(case_ids: tuple[str, ...], everything: bool, workspace_dir: Path | None,
     from pipelines.windows import waiting_cases
 
     workspace = opened(workspace_dir)
+    actor = actor_of(workspace, actor_name)
     if bool(case_ids) == everything:
         raise WrongUsage("Give either cases or --all.", hint="See them all: lethe erase list")
     wanted = waiting_cases(workspace) if everything else list(dict.fromkeys(case_ids))
@@ -47,7 +52,7 @@ def run(case_ids: tuple[str, ...], everything: bool, workspace_dir: Path | None,
         return
     problem: LetheError | None = None
     try:
-        run_case_job(workspace, "case_erasure", *wanted)
+        run_case_job(workspace, "case_erasure", *wanted, actor=actor)
     except LetheError as error:
         if len(wanted) == 1:
             raise

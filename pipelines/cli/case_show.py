@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.case_decide import actor_of
 from pipelines.cli.options import acting, actor_option, json_option, opened, say, show, workspace_option
 
 if TYPE_CHECKING:
@@ -83,19 +84,20 @@ def _telling(found: CaseDossier) -> Iterator[str]:
 @click.command("preview")
 @click.argument("case_id")
 @workspace_option
+@actor_option
 @json_option
-def preview(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
+def preview(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bool) -> None:
     """Find every record the erasure must reach and what it costs; prints the digest that an approval binds.
 
     \b
     Example:
-      lethe erase preview CASE
+      lethe erase preview CASE --as max
     """
     from lineage.dossier import read_case
     from pipelines.launch import run_case_job
 
     workspace = opened(workspace_dir)
-    run_case_job(workspace, "case_preview", case_id)
+    run_case_job(workspace, "case_preview", case_id, actor=actor_of(workspace, actor_name))
     found = read_case(workspace, case_id, now=datetime.now(UTC))
     if found.case.stage == "SEARCHED":
         report = found.evidence["search_report"]

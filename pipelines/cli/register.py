@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from lineage.errors import RefusedByRule, WrongUsage
-from pipelines.cli.options import json_option, opened, read_lines, say, show, why_unreadable, workspace_option
+from pipelines.cli.case_decide import actor_of
+from pipelines.cli.options import (
+    actor_option,
+    json_option,
+    opened,
+    read_lines,
+    say,
+    show,
+    why_unreadable,
+    workspace_option,
+)
 
 if TYPE_CHECKING:
     from lineage.workspace import Workspace
@@ -29,14 +39,15 @@ def register_group() -> None:
     help="CSV with the columns subject, kind, value, or subject, name, email, phone, account; '-' or nothing reads standard input.",
 )  # fmt: skip
 @workspace_option
+@actor_option
 @json_option
-def register_add(source: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
+def register_add(source: Path | None, workspace_dir: Path | None, actor_name: str, as_json: bool) -> None:
     """Add identifiers. Kinds: name, email, phone, account. Personal values never stand on the command line.
 
     Nothing after a bad line is added. The same file again goes on where it stopped.
 
     \b
-    Example (people.csv):                lethe register add --from-file people.csv
+    Example (people.csv):                lethe register add --from-file people.csv --as ines
       subject,kind,value
       C-1007,name,Maren Oduya
       C-1007,email,maren@example.org
@@ -44,9 +55,10 @@ def register_add(source: Path | None, workspace_dir: Path | None, as_json: bool)
     from pipelines.registering import import_register
 
     workspace = opened(workspace_dir)
+    actor = actor_of(workspace, actor_name)
     try:
         with _opened_file(source) as (stream, lines):
-            done = import_register(workspace, stream, total_lines=lines)
+            done = import_register(workspace, stream, actor=actor, total_lines=lines)
     except OSError as error:
         raise WrongUsage(f"The register file {why_unreadable(error)}.", hint="Check the path.") from None
     show({"new": done.new, "given": done.given}, as_json=as_json,
@@ -102,20 +114,23 @@ def register_find(source: Path | None, workspace_dir: Path | None, as_json: bool
 @register_group.command("remove")
 @click.option("--from-file", "source", type=click.Path(path_type=Path), help="File with one identifier; '-' is stdin.")
 @workspace_option
+@actor_option
 @json_option
-def register_remove(source: Path | None, workspace_dir: Path | None, as_json: bool) -> None:
+def register_remove(source: Path | None, workspace_dir: Path | None, actor_name: str, as_json: bool) -> None:
     """Take a person's identifiers out of the register. Their records stay; to erase those, file a case.
 
     Refused while they have an open case: its search needs every identifier, and its purge takes them out.
 
     \b
     Example:
-      lethe register remove --from-file identifier.txt
+      lethe register remove --from-file identifier.txt --as ines
     """
     from lineage.case import open_case_of
+    from lineage.duties import Duty, require_duty
     from lineage.subjects import remove_forms
 
     workspace = opened(workspace_dir)
+    require_duty(Duty.REGISTER, actor_of(workspace, actor_name))
     key = _find(workspace, source)
     with workspace.database.transaction() as session:
         if open_case := open_case_of(session, key):

@@ -1,4 +1,4 @@
-"""`lethe init`, `lethe doctor`, `lethe staff`, `lethe up`: the workspace itself and who works in it."""
+"""`lethe init`, `lethe doctor`, `lethe up`: the workspace itself."""
 
 from __future__ import annotations
 
@@ -52,67 +52,6 @@ def doctor(workspace_dir: Path | None, as_json: bool) -> None:
     show([finding.__dict__ for finding in findings], as_json=as_json,
          lines=lambda: [say(f"{marks[f.standing]}  {f.subject}: {f.meaning}") for f in findings])  # fmt: skip
     sys.exit(1 if any(finding.standing == "missing" for finding in findings) else 0)
-
-
-@click.group("staff")
-def staff_group() -> None:
-    """Members of staff: intake files requests, the DPO decides and signs, ml rebuilds, auditor reads."""
-
-
-@staff_group.command("add")
-@click.argument("name")
-@click.option(
-    "--role", type=click.Choice(["intake", "dpo", "ml", "auditor", "admin"]), required=True, help="Their one role."
-)
-@workspace_option
-def staff_add(name: str, role: str, workspace_dir: Path | None) -> None:
-    """Add a member of staff under a short handle, e.g. 'dana'.
-
-    \b
-    Example:
-      lethe staff add dana --role dpo
-    """
-    from lineage.access import Role, add_staff
-    from pipelines.ingest import utc_now
-
-    workspace = opened(workspace_dir)
-    with workspace.database.transaction() as session:
-        add_staff(session, name=name, role=Role(role), now=utc_now())
-    say(f"{name} is {role}.")
-
-
-@staff_group.command("list")
-@workspace_option
-@json_option
-def staff_list(workspace_dir: Path | None, as_json: bool) -> None:
-    """List everybody and their role.
-
-    \b
-    Example:
-      lethe staff list
-    """
-    from lineage.access import staff
-
-    workspace = opened(workspace_dir)
-    with workspace.database.reader() as session:
-        everybody = staff(session)
-    show([{"name": a.name, "role": a.role.value} for a in everybody], as_json=as_json,
-         lines=lambda: [say(f"{a.name:20} {a.role.value}") for a in everybody])  # fmt: skip
-
-
-@staff_group.command("link")
-@click.argument("name")
-@workspace_option
-def staff_link(name: str, workspace_dir: Path | None) -> None:
-    """Print a one-time link with which NAME logs in to the console.
-
-    \b
-    Example:
-      lethe staff link dana
-    """
-    from pipelines.serve import login_link
-
-    say(login_link(opened(workspace_dir), name))
 
 
 @click.command()

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from command_line import PASSPHRASE
 from sqlmodel import Session
 from starlette.testclient import TestClient
 
@@ -18,10 +19,11 @@ from console.app import create_app
 from lineage import access, evidence, merkle, sought
 from lineage import facts as f
 from lineage.absence import Absent, prove
-from lineage.access import Role
+from lineage.access import Actor, Role
 from lineage.case import CaseFile, Stage
 from lineage.certificate import build_statement, sign_first
 from lineage.closure import counted, stores_of, supplied_forms
+from lineage.dpo_key import make_dpo_key
 from lineage.keys import load_private_key
 from lineage.search_report import search_report
 from lineage.subjects import SubjectEntry, add_forms
@@ -30,7 +32,7 @@ from lineage.workspace import Workspace, create_workspace, open_workspace
 
 PERSON = ("Wilma Quendolin", "wilma@quendolin.example", "ACC-7741-2290")
 OTHER = ("Bert Ostrander", "bert@ostrander.example")
-STAFF = {"ines": Role.INTAKE, "dana": Role.DPO, "milo": Role.ML, "axel": Role.AUDITOR, "root": Role.ADMIN}
+STAFF = {"root": Role.ADMIN, "ines": Role.INTAKE, "dana": Role.DPO, "milo": Role.ML, "axel": Role.AUDITOR}
 NOW = datetime(2026, 2, 20, 9, 30, tzinfo=UTC)
 RECEIVED = date(2026, 1, 31)  # due 2 March 2026, see lineage.clock
 
@@ -205,11 +207,12 @@ def make_world(folder: Path) -> World:
     workspace = open_workspace(folder)
     with workspace.database.transaction() as session:
         for name, role in STAFF.items():
-            access.add_staff(session, name=name, role=role, now=NOW)
+            access.add_staff(session, name=name, role=role, actor=Actor("root", Role.ADMIN), now=NOW)
         forms = [SubjectEntry("cust-1", "name", PERSON[0]), SubjectEntry("cust-1", "email", PERSON[1])]
         forms += [SubjectEntry("cust-1", "account", PERSON[2]), SubjectEntry("cust-2", "name", OTHER[0])]
         forms += [SubjectEntry("cust-2", "email", OTHER[1]), SubjectEntry("cust-3", "name", OTHER[0])]
         add_forms(session, forms, keyring=workspace.keyring, keystore=workspace.keystore, now=NOW)
+    make_dpo_key(workspace, actor=Actor("dana", Role.DPO), passphrase=PASSPHRASE, now=NOW)
     return World(folder, workspace, create_app(folder, dagster_url="http://127.0.0.1:3321/", clock=clock), clock)
 
 

@@ -7,11 +7,13 @@ import json
 import re
 
 import pytest
+from command_line import PASSPHRASE
 from desk_world import CONTRACT, EVIDENCE, NOW, OTHER, PERSON, SHARD_MAP, Desk, World, digest
 
 from lineage import dossier, ledger, signing, sought
 from lineage.case import Stage
 from lineage.chain import Intact
+from lineage.keys import create_key_pair
 from lineage.verify import load_trusted_keys, verify_bytes
 
 
@@ -42,7 +44,7 @@ def test_a_case_walks_from_filing_to_a_verifying_certificate(world: World) -> No
 
     world.play_purge(case_id)
     assert "24 forms of the person searched in 183 files: 0 found" in dpo.get(f"/cases/{case_id}").text
-    assert dpo.post(f"/cases/{case_id}/sign").status_code == 303
+    assert dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE).status_code == 303
 
     certificate = dpo.get(f"/cases/{case_id}/certificate")
     assert "attachment" in certificate.headers["content-disposition"]
@@ -232,13 +234,14 @@ def test_signing_again_after_a_crash_gives_the_same_bytes(world: World, monkeypa
         from lineage.access import Actor
 
         with pytest.raises(KeyboardInterrupt):
-            signing.sign(world.workspace, case_id, actor=Actor("dana", STAFF["dana"]), now=NOW)
+            signing.sign(world.workspace, case_id, actor=Actor("dana", STAFF["dana"]), now=NOW, passphrase=PASSPHRASE)
     first = path.read_bytes()
     assert "Purged" in dpo.get(f"/cases/{case_id}").text
     assert dpo.get(f"/cases/{case_id}/certificate").status_code == 404
-    assert dpo.post(f"/cases/{case_id}/sign").status_code == 303
+    assert dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE).status_code == 303
     assert path.read_bytes() == first
-    assert dpo.post(f"/cases/{case_id}/sign").status_code == 303  # and again, without a second event
+    again = dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE)
+    assert again.status_code == 303, "and no second event"
 
 
 def test_a_half_signed_certificate_of_another_case_is_not_signed(world: World) -> None:
@@ -253,7 +256,7 @@ def test_a_half_signed_certificate_of_another_case_is_not_signed(world: World) -
     folder = world.workspace.case_directory
     swapped = (folder(other) / "certificate.half.json").read_bytes()
     (folder(case_id) / "certificate.half.json").write_bytes(swapped)
-    refused = dpo.post(f"/cases/{case_id}/sign")
+    refused = dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE)
     assert refused.status_code == 400
     assert "another case" in refused.text
     assert not (folder(case_id) / "certificate.json").exists()
@@ -283,3 +286,49 @@ def _token(browser: Desk) -> str:
     found = re.search(r'name="form_token" value="([^"]+)"', browser.get("/").text)
     assert found
     return found.group(1)
+
+
+# --- the DPO's passphrase ----------------------------------------------------------------------------------------------------
+
+
+def purged_case(world: World) -> tuple[Desk, str]:
+    case_id = world.browser("ines").filed(*PERSON)
+    dpo = world.browser("dana")
+    world.play_preview(case_id)
+    dpo.post(f"/cases/{case_id}/approve", digest=dpo.hidden_digest(case_id))
+    world.play_erasure(case_id)
+    dpo.post(f"/cases/{case_id}/approve_purge", digest=dpo.hidden_digest(case_id))
+    world.play_purge(case_id)
+    return dpo, case_id
+
+
+def test_a_signature_asks_for_the_passphrase_each_time(world: World) -> None:
+    dpo, case_id = purged_case(world)
+    page = dpo.get(f"/cases/{case_id}").text
+    assert 'name="passphrase" type="password" required autocomplete="off"' in page
+    for wrong in ("", "not the passphrase of anybody"):
+        refused = dpo.post(f"/cases/{case_id}/sign", passphrase=wrong)
+        assert refused.status_code in (400, 409)
+        assert "passphrase" in refused.text
+        assert wrong not in refused.text or not wrong
+    assert "Purged" in dpo.get(f"/cases/{case_id}").text
+    assert not (world.workspace.case_directory(case_id) / "certificate.json").exists()
+    assert dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE).status_code == 303
+    assert PASSPHRASE not in dpo.get(f"/cases/{case_id}").text
+
+
+def test_without_a_key_or_with_a_plain_one_the_page_says_what_to_do_and_offers_no_button(world: World) -> None:
+    dpo, case_id = purged_case(world)
+    secrets = world.workspace.home / "secrets"
+    for name in ("dpo.pem", "dpo.pub"):
+        (secrets / name).unlink()
+    assert dpo.get("/keys/dpo.pub").status_code == 404
+    for words in ("There is no DPO key yet", "without a passphrase"):
+        page = dpo.get(f"/cases/{case_id}").text
+        assert words in page
+        assert "lethe keys dpo" in page
+        assert f'action="/cases/{case_id}/sign"' not in page
+        assert dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE).status_code in (400, 409)
+        if not (secrets / "dpo.pem").exists():
+            create_key_pair(secrets, "dpo")
+    assert not (world.workspace.case_directory(case_id) / "certificate.json").exists()

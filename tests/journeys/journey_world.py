@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from command_line import people_of_tests
 
 from pipelines.demo_corpus import make_corpus, write_jsonl
 
@@ -44,7 +45,9 @@ class SmallWorld:
 
     def lethe(self, *arguments: str, given: str = "", timeout_s: float = 120, expect: int = 0) -> str:
         """Run a command; standard output and error together."""
-        environment = {**os.environ, "LETHE_WORKSPACE": str(self.workspace), "OMP_NUM_THREADS": "1"}
+        environment = {
+            **os.environ, **people_of_tests(), "LETHE_WORKSPACE": str(self.workspace), "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
         done = subprocess.run(
             [LETHE, *arguments], input=given, text=True, env=environment, cwd=self.folder, timeout=timeout_s,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
@@ -72,8 +75,10 @@ def make_small_world(folder: Path, *, trained: bool) -> SmallWorld:
     world.lethe("init", str(world.workspace), "--controller", "Small GmbH", "--workspace-secret", str(secret))
     with (world.workspace / "lethe.toml").open("a") as settings:
         settings.write(TRAINING)
+    world.lethe("staff", "add", "root", "--role", "admin")
     for name, role in STAFF.items():
-        world.lethe("staff", "add", name, "--role", role)
+        world.lethe("staff", "add", name, "--role", role, "--as", "root")
+    world.lethe("keys", "dpo", "--as", "dana")
     if trained:
         world.lethe("register", "add", "--from-file", str(folder / "people.csv"))
         world.lethe("ingest", str(folder / "corpus.jsonl"), "--source", "tickets")

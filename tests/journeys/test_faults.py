@@ -118,13 +118,13 @@ def test_a_database_that_another_process_holds(folder, here):
     other = sqlite3.connect(folder / ".lethe" / "lethe.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:
-        said = lethe_here("staff", "add", "pia", "--role", "ml", workspace=folder, code=None)
+        said = lethe_here("staff", "add", "pia", "--role", "ml", "--as", "root", workspace=folder, code=None)
         one_sentence(said, 4, "locked by another process", "try again")
         assert lethe_here(*LOOKUP, workspace=folder).code == 0, "readers are not kept waiting"
     finally:
         other.rollback()
         other.close()
-    lethe_here("staff", "add", "pia", "--role", "ml", workspace=folder)
+    lethe_here("staff", "add", "pia", "--role", "ml", "--as", "root", workspace=folder)
 
 
 def test_a_second_process_on_a_shard_that_is_being_trained(untrained, ingested, trained):

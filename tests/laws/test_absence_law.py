@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import PASSPHRASE
 from quick_world import PLANS
 from road import approved_case, judged_case
 from small_world import ADAPTER
@@ -55,7 +56,7 @@ def certified(workspace: Workspace, case_id: str) -> dict[str, Any]:
     """What the DPO signed, and the verifier accepts."""
     with workspace.database.reader() as session:
         dana = find_actor(session, "dana")
-    path = signing.sign(workspace, case_id, actor=dana, now=datetime.now(UTC))
+    path = signing.sign(workspace, case_id, actor=dana, now=datetime.now(UTC), passphrase=PASSPHRASE)
     trusted = load_trusted_keys(keys=workspace.home / "secrets")
     verified = verify.verify_file(path, trusted=trusted, expect_case=case_id)
     assert verified.ok, verified.checks

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from command_line import PASSPHRASE
 from quick_world import PLANS
 from road import approve_anew, approved_case, judged_case
 from small_world import bytes_in_service, values_of
@@ -144,7 +145,7 @@ def test_a_kept_record_is_learnt_from_as_if_the_others_had_never_been_there(worl
         assert load_forms(session, world.workspace.keystore, key), "who stays in a record stays in the register"
         dana = find_actor(session, "dana")
     assert scan_bytes(world.folder / ".lethe", values_of([PERSON])).hits == ()
-    path = signing.sign(world.workspace, world.case_id, actor=dana, now=datetime.now(UTC))
+    path = signing.sign(world.workspace, world.case_id, actor=dana, now=datetime.now(UTC), passphrase=PASSPHRASE)
     told = json.loads(b64decode(json.loads(path.read_text())["payload"]))["predicate"]
     assert sorted((d["decision"], "Art. 17(3)(b)" in d["ground"]) for d in told["decisions"]) == [
         ("erase", False), ("keep", True),

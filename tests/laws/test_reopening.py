@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from command_line import lethe_here
+from command_line import PASSPHRASE, lethe_here
 from crashes import Killed, let_die
 from quick_world import PLANS
 from road import approve_anew, approved_case, case_of, judged_case, to_purge_approved
@@ -151,7 +151,7 @@ def certified(world: World) -> dict:
     """The predicate of the signed certificate, after the independent verifier accepted it."""
     with world.workspace.database.reader() as session:
         dana = find_actor(session, "dana")
-    path = signing.sign(world.workspace, world.case_id, actor=dana, now=datetime.now(UTC))
+    path = signing.sign(world.workspace, world.case_id, actor=dana, now=datetime.now(UTC), passphrase=PASSPHRASE)
     return predicate_of(path, world.folder / ".lethe" / "secrets", world.case_id)
 
 

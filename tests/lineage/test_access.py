@@ -24,12 +24,15 @@ from lineage.access import (
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.tables import LoginLinkRow, SessionRow
 
+ROOT = Actor("root", Role.ADMIN)
+
 
 @pytest.fixture
 def session(world: World):
     with world.database.transaction() as session:
-        add_staff(session, name="dana", role=Role.DPO, now=NOW)
-        add_staff(session, name="ines", role=Role.INTAKE, now=NOW)
+        add_staff(session, name="root", role=Role.ADMIN, actor=None, now=NOW)
+        add_staff(session, name="dana", role=Role.DPO, actor=ROOT, now=NOW)
+        add_staff(session, name="ines", role=Role.INTAKE, actor=ROOT, now=NOW)
         yield session
 
 
@@ -92,11 +95,36 @@ def test_no_token_is_kept_or_shown(session: Session) -> None:
 
 
 def test_one_person_holds_one_role(session: Session) -> None:
-    assert add_staff(session, name="dana", role=Role.DPO, now=after(days=1)) == Actor("dana", Role.DPO)
-    for role in set(Role) - {Role.DPO}:
+    again = add_staff(session, name="dana", role=Role.DPO, actor=ROOT, now=after(days=1))
+    assert again == Actor("dana", Role.DPO)
+    for role in set(Role) - {Role.DPO, Role.SYSTEM}:
         with pytest.raises(WrongUsage, match="one person holds one role"):
-            add_staff(session, name="dana", role=role, now=NOW)
-    assert staff(session) == [Actor("dana", Role.DPO), Actor("ines", Role.INTAKE)]
+            add_staff(session, name="dana", role=role, actor=ROOT, now=NOW)
+    assert staff(session) == [Actor("dana", Role.DPO), Actor("ines", Role.INTAKE), ROOT]
+
+
+def test_the_first_is_an_administrator_and_adds_the_others(world: World) -> None:
+    with world.database.transaction() as session:
+        for role in set(Role) - {Role.ADMIN, Role.SYSTEM}:
+            with pytest.raises(RefusedByRule, match="first member of staff"):
+                add_staff(session, name="early", role=role, actor=None, now=NOW)
+            with pytest.raises(RefusedByRule, match="first member of staff"):
+                add_staff(session, name="early", role=role, actor=ROOT, now=NOW)
+        add_staff(session, name="root", role=Role.ADMIN, actor=None, now=NOW)
+        for role in set(Role) - {Role.SYSTEM}:
+            with pytest.raises(RefusedByRule, match="nobody said who is acting"):
+                add_staff(session, name="late", role=role, actor=None, now=NOW)
+            for other in set(Role) - {Role.ADMIN}:
+                with pytest.raises(RefusedByRule, match="Only the role admin may add staff"):
+                    add_staff(session, name="late", role=role, actor=Actor("dana", other), now=NOW)
+        assert staff(session) == [ROOT]
+
+
+def test_the_system_is_nobody(session: Session) -> None:
+    with pytest.raises(WrongUsage, match="nobody's"):
+        add_staff(session, name="robot", role=Role.SYSTEM, actor=ROOT, now=NOW)
+    with pytest.raises(WrongUsage, match="handle"):
+        add_staff(session, name="lethe", role=Role.ADMIN, actor=ROOT, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +132,7 @@ def test_one_person_holds_one_role(session: Session) -> None:
 )
 def test_a_staff_name_is_a_handle(session: Session, name: str) -> None:
     with pytest.raises(WrongUsage, match="handle"):
-        add_staff(session, name=name, role=Role.ML, now=NOW)
+        add_staff(session, name=name, role=Role.ML, actor=ROOT, now=NOW)
 
 
 def test_a_stranger_is_nobody(session: Session) -> None:

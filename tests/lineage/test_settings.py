@@ -147,12 +147,12 @@ def test_making_a_workspace_again_changes_no_byte(world, tmp_path: Path) -> None
     made = create_workspace(folder, controller="Somebody Else")
     assert made == ["database at the newest schema"]
     assert {path: path.read_bytes() for path in kept} == before
-    assert len(before) == 7
+    assert len(before) == 5
 
 
 def test_only_the_owner_reads_secrets_and_what_lies_beside_them(world) -> None:
     private = [p for p in (world.home / "secrets").iterdir() if p.suffix != ".pub"]
-    assert len(private) == 4
+    assert len(private) == 3
     assert {stat.S_IMODE(p.stat().st_mode) for p in private} == {0o600}
 
 

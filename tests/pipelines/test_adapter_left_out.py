@@ -12,7 +12,7 @@ from sqlmodel import Session
 from stream_books import register
 
 from lineage import builds, plans
-from lineage.access import Role, add_staff
+from lineage.access import Actor, Role, add_staff
 from lineage.builds import ComposedFacts
 from lineage.case import CaseFile, Stage
 from lineage.errors import RefusedByRule
@@ -35,8 +35,8 @@ def workspace(tmp_path: Path) -> Workspace:
     create_workspace(tmp_path / "ws", controller="Test GmbH")
     workspace = open_workspace(tmp_path / "ws")
     with workspace.database.transaction() as session:
-        for name, role in STAFF.items():
-            add_staff(session, name=name, role=Role(role), now=utc_now())
+        for name, role in {"root": "admin", **STAFF}.items():
+            add_staff(session, name=name, role=Role(role), actor=Actor("root", Role.ADMIN), now=utc_now())
     register(workspace, [PLANTED])
     return workspace
 

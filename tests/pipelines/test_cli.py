@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 from command_line import lethe_here, one_sentence
-from road import case_of, to_approved
+from road import case_of, hire, to_approved
 from small_world import ADAPTER, CORPUS, PLANTED, SECOND, copy_workspace, values_of
 
 from lineage.policy import shipped_text
@@ -22,8 +22,8 @@ def empty(tmp_path, here):
     """A new workspace with staff and nothing else."""
     folder = tmp_path / "ws"
     lethe_here("init", folder)
-    for name, role in (("ines", "intake"), ("dana", "dpo"), ("max", "ml"), ("axel", "auditor"), ("root", "admin")):
-        lethe_here("staff", "add", name, "--role", role, workspace=folder)
+    hire(folder)
+    lethe_here("staff", "add", "axel", "--role", "auditor", "--as", "root", workspace=folder)
     return folder
 
 
@@ -201,7 +201,7 @@ def test_rows_without_a_subject_and_an_id_with_two_contents_are_refused_by_line(
 def case(trained, tmp_path_factory):
     """A trained workspace with a case at PREVIEW_READY; tests here only try what is refused."""
     folder = copy_workspace(trained.folder, tmp_path_factory.mktemp("case") / "ws")
-    lethe_here("staff", "add", "axel", "--role", "auditor", workspace=folder)
+    lethe_here("staff", "add", "axel", "--role", "auditor", "--as", "root", workspace=folder)
     case_id = file_case(folder, PLANTED.email).json()["id"]
     lethe_here("erase", "preview", case_id, workspace=folder)
     return folder, case_id
@@ -252,7 +252,7 @@ def test_steps_out_of_order(case, command):
 def test_whoever_filed_may_not_approve(trained, tmp_path, here):
     """Four eyes even if the role changed in between: the case remembers who filed it."""
     folder = copy_workspace(trained.folder, tmp_path / "ws")
-    lethe_here("staff", "add", "pia", "--role", "intake", workspace=folder)
+    lethe_here("staff", "add", "pia", "--role", "intake", "--as", "root", workspace=folder)
     case_id = file_case(folder, PLANTED.email, who="pia").json()["id"]
     digest = lethe_here("erase", "preview", case_id, "--json", workspace=folder).json()["digest"]
     _promote(folder, "pia")

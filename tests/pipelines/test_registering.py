@@ -10,19 +10,23 @@ from pathlib import Path
 
 import pytest
 from command_line import lethe_here, one_sentence
+from road import hire
 
 from lineage import subjects
+from lineage.access import Actor, Role
 from lineage.errors import WrongUsage
 from lineage.workspace import Workspace, create_workspace, open_workspace
 from pipelines import registering
 from pipelines.registering import Registered, import_register
 
+INES = Actor("ines", Role.INTAKE)
 HEADER = "subject,name,email,phone,account\n"
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, here: pytest.MonkeyPatch) -> Workspace:
     create_workspace(tmp_path / "ws", controller="Quillfeather Ltd")
+    hire(tmp_path / "ws")
     return open_workspace(tmp_path / "ws")
 
 
@@ -35,7 +39,7 @@ def people(first: int, last: int) -> str:
 
 
 def register(workspace: Workspace, content: str) -> Registered:
-    return import_register(workspace, io.BytesIO(content.encode()))
+    return import_register(workspace, io.BytesIO(content.encode()), actor=INES)
 
 
 def known(workspace: Workspace) -> int:
@@ -119,7 +123,7 @@ def peak_bytes(workspace: Workspace, first: int, last: int) -> int:
     made = (f"C-{n},Perpetua Nr{n:06}a,p{n}@quillonia.example,,\n".encode() for n in range(first, last))
     tracemalloc.start()
     try:
-        import_register(workspace, Endless(chain([HEADER.encode()], made)))  # type: ignore[arg-type]
+        import_register(workspace, Endless(chain([HEADER.encode()], made)), actor=INES)  # type: ignore[arg-type]
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -155,7 +159,6 @@ def test_the_identifiers_of_a_person_with_an_open_case_stay_until_its_purge(
     """Without them the erasure would search for less than was known of the person."""
     folder = workspace.settings.workspace
     register(workspace, people(0, 2))
-    lethe_here("staff", "add", "ines", "--role", "intake", workspace=folder)
     files = [tmp_path / f"person-{number}.txt" for number in (0, 1)]
     for number, file in enumerate(files):
         file.write_text(f"p{number}@quillonia.example\n")

@@ -10,8 +10,9 @@ from dagster import DagsterInstance, DagsterRunStatus, RunRequest, SkipReason, b
 
 from lineage.access import Actor, Role
 from lineage.case import CaseFile, Filing, Stage, file_request
-from lineage.errors import Fault
+from lineage.errors import Fault, RefusedByRule
 from lineage.lease import held
+from lineage.tables import CaseRow
 from lineage.workspace import Workspace, create_workspace, open_workspace
 from pipelines import reaper
 from pipelines.ingest import INGEST_LEASE, utc_now
@@ -22,7 +23,7 @@ from pipelines.triggers import cancel_sensor, case_sensor, failure_sensor, shard
 from pipelines.windows import WINDOW_LEASE
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-INES, DANA = Actor("ines", Role.INTAKE), Actor("dana", Role.DPO)
+INES, DANA, MAX = Actor("ines", Role.INTAKE), Actor("dana", Role.DPO), Actor("max", Role.ML)
 JOB_AT = {
     Stage.ASSESSMENT: "case_preview", Stage.APPROVED: "case_erasure", Stage.CONTAINED: "case_erasure",
     Stage.EXECUTING: "case_erasure", Stage.VERIFYING: "case_erasure", Stage.PURGE_APPROVED: "case_purge",
@@ -166,8 +167,46 @@ def test_a_purge_started_by_hand_beside_an_ingest_is_refused_and_its_case_stays_
     file_case(workspace)
     walk(workspace, Stage.PURGE_APPROVED)
     with held(workspace.database, INGEST_LEASE, utc_now), pytest.raises(Fault, match="working on ingest"):
-        run_case_job(workspace, "case_purge", "case-1")
+        run_case_job(workspace, "case_purge", "case-1", actor=MAX)
     assert stage_of(workspace) == Stage.PURGE_APPROVED
+
+
+SPOILT = [
+    (Stage.APPROVED, "preview_digest", "q" * 64), (Stage.EXECUTING, "approved_by", "ines"),
+    (Stage.PURGE_APPROVED, "evidence_digest", "f" * 64), (Stage.PURGE_APPROVED, "purge_approved_by", "ines"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stage", "field", "value"), SPOILT)
+def test_nothing_starts_by_itself_that_was_not_approved_as_it_stands(
+    workspace: Workspace, stage: Stage, field: str, value: str
+) -> None:
+    for case_id in ("case-1", "case-2"):
+        file_case(workspace, case_id)
+        walk(workspace, stage, case_id)
+    with workspace.database.transaction() as session:
+        setattr(session.get_one(CaseRow, "case-1"), field, value)
+    (request,) = asked(workspace)
+    assert "case-1" not in str(request.run_config), "and the other one is not held up"
+    assert "case-2" in str(request.run_config)
+
+
+def test_a_run_started_by_hand_carries_out_nothing_else_either(workspace: Workspace) -> None:
+    file_case(workspace)
+    walk(workspace, Stage.PURGE_APPROVED)
+    with workspace.database.transaction() as session:
+        session.get_one(CaseRow, "case-1").evidence_digest = "f" * 64
+    with pytest.raises(RefusedByRule, match="not approved as it stands"):
+        run_case_job(workspace, "case_purge", "case-1", actor=MAX)
+    assert stage_of(workspace) == Stage.PURGE_APPROVED
+
+
+@pytest.mark.parametrize("job", ["case_preview", "case_erasure", "case_purge"])
+def test_no_job_starts_for_who_may_not_start_it(workspace: Workspace, job: str) -> None:
+    file_case(workspace)
+    for who in (INES, Actor("axel", Role.AUDITOR), Actor("root", Role.ADMIN)):
+        with pytest.raises(RefusedByRule, match="Only the role"):
+            run_case_job(workspace, job, "case-1", actor=who)
 
 
 def test_a_lifted_hold_is_a_new_attempt_so_the_erasure_starts_again_by_itself(workspace: Workspace) -> None:

@@ -12,10 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 QUIET = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+PASSPHRASE = "seven ferries cross the slow river"
+OPERATOR = "max"
+"""Who acts where a test does not say who: the ML operator of `road.STAFF`."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +109,27 @@ def one_sentence(said: Said, code: int, *words: str) -> None:
         assert word in said.err, said.err
 
 
+def people_of_tests() -> dict[str, str]:
+    """Who acts, and where the DPO's passphrase is read from, as an operator's shell would say it."""
+    return {"LETHE_USER": OPERATOR, "LETHE_PASSPHRASE_FILE": str(Path(_folder().name) / "passphrase")}
+
+
+@cache
+def _folder() -> TemporaryDirectory[str]:
+    folder = TemporaryDirectory(prefix="lethe-passphrase-")
+    file = Path(folder.name) / "passphrase"
+    file.touch(mode=0o600)
+    file.write_text(PASSPHRASE + "\n")
+    return folder
+
+
 def _command(arguments: Sequence[object]) -> list[str]:
     return [str(Path(sys.executable).with_name("lethe")), *map(str, arguments)]
 
 
 def _environment(workspace: Path | None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LETHE_", "DAGSTER_"))}
-    return {**kept, **QUIET, **({"LETHE_WORKSPACE": str(workspace)} if workspace else {})}
+    return {**kept, **QUIET, **people_of_tests(), **({"LETHE_WORKSPACE": str(workspace)} if workspace else {})}
 
 
 def _checked(said: Said, arguments: Sequence[object], code: int | None) -> Said:

@@ -23,9 +23,11 @@ STAFF = {"ines": "intake", "dana": "dpo", "max": "ml"}
 
 
 def hire(folder: Path) -> None:
-    """Three people, one role each."""
+    """Three people, one role each, whom an administrator adds; the DPO makes their key."""
+    lethe_here("staff", "add", "root", "--role", "admin", workspace=folder)
     for name, role in STAFF.items():
-        lethe_here("staff", "add", name, "--role", role, workspace=folder)
+        lethe_here("staff", "add", name, "--role", role, "--as", "root", workspace=folder)
+    lethe_here("keys", "dpo", "--as", "dana", workspace=folder)
 
 
 def case_of(folder: Path, case_id: str) -> dict:
