@@ -2,7 +2,7 @@
 
 Three kinds of text in which everybody's records look alike: the demo's short chats, form letters, and 1,000 characters of
 small talk around a chat. A copy is a record of somebody in which 10% (or 20%) of the words were replaced, half of them by
-words of the corpus and half by words that nobody uses, under another person's name; or the same with the person's
+usual words of the corpus and half by words that nobody uses, under another person's name; or the same with the person's
 identifiers as constants, as the gate leaves them when the register knows the person.
 
 Search: how many copies stand among the candidates of their person, and how many records of other people on the same
@@ -40,6 +40,7 @@ from pipelines.demo_writer import Writer, draw_people
 
 KEY, RULE = b"near copies, keyed for a benchmark", load_policy("default").near
 NOW, DAY = datetime(2026, 1, 31, tzinfo=UTC), date(2026, 1, 31)
+USUAL = 10  # people who use a word, for it to replace another one: else copies would spread names of third people
 THRESHOLDS = (0.6, 0.65, 0.7)
 EXACT, TENTH, OTHERS = "the same text, another id", "10% changed", "other people, same templates"
 LETTERS = (
@@ -128,12 +129,17 @@ class Corpus:
 
 
 def corpus_of(kind: str, count: int, seed: int) -> Corpus:
-    """Three records of each person, and the words in them."""
+    """Three records of each person, and the usual words in them."""
     rng = random.Random(seed)
     people, author = draw_people(rng, count=count), Author(kind, rng)
     said = tuple(author.say(person) for person in people for _ in range(3))
-    words = {word for one in said for segment in one.content.segments() for word in segment.split(" ")}
-    return Corpus(kind, people, said, tuple(sorted(words)), author, rng)
+    users: dict[str, set[str]] = {}
+    for one in said:
+        for segment in one.content.segments():
+            for word in segment.split(" "):
+                users.setdefault(word, set()).add(one.person)
+    usual = sorted(word for word, whose in users.items() if len(whose) >= USUAL)
+    return Corpus(kind, people, said, tuple(usual), author, rng)
 
 
 def share_of(hits: int, total: int) -> dict[str, object]:
