@@ -121,17 +121,17 @@ class Words:
     def around(self, record_ids: Collection[str]) -> Found:
         """The near pairs of these records with all others that were read."""
         holders: dict[int, list[str]] = {}
-        own = {record_id: self._specific(record_id) for record_id in sorted(record_ids)}
+        own = {record_id: self._specific[record_id] for record_id in sorted(record_ids) if record_id in self._specific}
         for record_id, tags in own.items():
             for tag in tags:
                 holders.setdefault(tag, []).append(record_id)
         edges: list[Edge] = []
-        for other in sorted(self._tags.keys() - own.keys()) if holders else ():
+        for other in sorted(self._specific.keys() - own.keys()) if holders else ():
             edges += self._pairs(other, own, holders)
         return Found(tuple(edges), self.template)
 
     def _pairs(self, other: str, own: Mapping[str, Tags], holders: Mapping[int, Sequence[str]]) -> Iterator[Edge]:
-        tags = self._specific(other)
+        tags = self._specific[other]
         shared = Counter(record_id for tag in tags for record_id in holders.get(tag, ()))
         for record_id, count in sorted(shared.items()):
             if count >= SHARED * min(len(tags), len(own[record_id])):
@@ -144,10 +144,11 @@ class Words:
             self._sketches[record_id] = minhash(self._tags[record_id])
         return self._sketches[record_id]
 
-    def _specific(self, record_id: str) -> Tags:
-        """The specific words of a record; none if they are too few to tell it from others."""
-        specific = self._tags.get(record_id, frozenset()) - self.template
-        return specific if len(specific) >= self.near.rule.min_words else frozenset()
+    @cached_property
+    def _specific(self) -> dict[str, Tags]:
+        """The specific words of each record that has enough of them to be told from others."""
+        specific = ((record_id, tags - self.template) for record_id, tags in self._tags.items())
+        return {record_id: tags for record_id, tags in specific if len(tags) >= self.near.rule.min_words}
 
 
 def word_tags(content: Content, key: bytes, *, known: dict[str, int] | None = None) -> Tags:

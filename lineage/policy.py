@@ -107,7 +107,7 @@ class NearRule(PolicyTable):
     anybody. What tells a record from others must be `min_words` words.
     """
 
-    threshold: Annotated[float, Field(ge=0.3, le=1.0)] = 0.7
+    threshold: Annotated[float, Field(ge=0.3, le=1.0)] = 0.65
     template_people: Annotated[int, Field(ge=2, le=100)] = 4
     min_words: Annotated[int, Field(ge=1, le=100)] = 2
 
