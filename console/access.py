@@ -14,9 +14,10 @@ from starlette.responses import Response
 
 from lineage import access
 from lineage.access import BrowserSession
+from lineage.dossier import has_case
 from lineage.workspace import Workspace
 
-__all__ = ["log_in", "log_out", "read_form", "signed_form", "signed_in"]
+__all__ = ["case_id_of", "log_in", "log_out", "read_form", "signed_form", "signed_in"]
 
 COOKIE = "lethe_session"
 MAX_FORM_BYTES = 4 * 2**20  # a certificate with many Merkle proofs; no other form comes near
@@ -88,3 +89,15 @@ def log_out(request: Request, response: Response) -> None:
     with workspace_of(request).database.transaction() as session:
         access.close_session(session, request.cookies.get(COOKIE, ""))
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+
+
+def case_id_of(request: Request) -> str:
+    """The case of this address.
+
+    Raises:
+        HTTPException: 404, there is no such case.
+    """
+    case_id: str = request.path_params["case_id"]
+    if not has_case(workspace_of(request), case_id):
+        raise HTTPException(404, "There is no such case.")
+    return case_id

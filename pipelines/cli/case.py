@@ -220,22 +220,28 @@ def retry(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bo
 
 @erase_group.command("sign")
 @click.argument("case_id")
+@click.option("--digest", required=True, help="SHA-256 of the half-signed certificate that was read.")
 @click.option("--passphrase-prompt", is_flag=True, help="Ask for the passphrase of the DPO's key.")
 @workspace_option
 @actor_option
-def sign(case_id: str, passphrase_prompt: bool, workspace_dir: Path | None, actor_name: str) -> None:
-    """Countersign the certificate with the DPO's key.
+def sign(case_id: str, digest: str, passphrase_prompt: bool, workspace_dir: Path | None, actor_name: str) -> None:
+    """Countersign the certificate with the DPO's key. Bound to the digest of what was read; `erase show` tells it.
 
     \b
     Example:
-      lethe erase sign CASE --passphrase-prompt --as dana
+      lethe erase sign CASE --digest 41d8...07 --passphrase-prompt --as dana
     """
     from lineage import signing
 
     workspace = opened(workspace_dir)
     passphrase = click.prompt("Passphrase", hide_input=True) if passphrase_prompt else None
     path = signing.sign(
-        workspace, case_id, actor=actor_of(workspace, actor_name), now=this_moment(), passphrase=passphrase
+        workspace,
+        case_id,
+        digest=digest,
+        actor=actor_of(workspace, actor_name),
+        now=this_moment(),
+        passphrase=passphrase,
     )
     say(f"Signed: {path}")
 

@@ -14,6 +14,7 @@ import click
 from pipelines.cli.options import acting, actor_option, json_option, opened, say, show, workspace_option
 
 if TYPE_CHECKING:
+    from lineage.dossier import CaseDossier
     from lineage.viewing import Piece
 
 LISTED_RECORDS = 30
@@ -54,15 +55,19 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
             say(f"  {event.at:%Y-%m-%d %H:%M}  {event.kind}")
         for step in found.next_steps:
             say(f"  next: {step.label} ({' or '.join(role.value for role in step.roles)})")
-        for label, path in (
-            ("report", found.report),
-            ("second stage", found.second_report),
-            ("certificate", found.certificate),
-        ):
-            if path:
-                say(f"  {label}: {path}")
+        for line in _papers(found):
+            say(line)
 
     show(found.as_json(), as_json=as_json, lines=lines)
+
+
+def _papers(found: CaseDossier) -> Iterator[str]:
+    """Where the reports and the certificate lie; while it waits for the DPO, how to read it and how to sign what was read."""
+    named = (("report", found.report), ("second stage", found.second_report), ("certificate", found.certificate))
+    yield from (f"  {label}: {path}" for label, path in named if path)
+    if found.half_signed:
+        yield f"  read it: lethe certificate show {found.half_signed.path}"
+        yield f"  sign it: lethe erase sign {found.case.id} --digest {found.half_signed.digest}"
 
 
 @click.command("preview")
