@@ -139,9 +139,7 @@ def verify_bytes(
         if supplement is not None:
             told = supplement_lines(supplement, trusted=trusted, certificate=raw, predicate=predicate)
             summary = (*summary, *told)
-            passed(
-                "supplement", f"A supplement of the same two keys belongs to it: {len(told)} notices were acknowledged."
-            )
+            passed("supplement", f"A supplement by the same two keys belongs to it; acknowledged notices: {len(told)}.")
         if adapter is not None:
             _check_adapter(subjects, adapter)
             passed("adapter", "The directory holds exactly the certified files, byte for byte.")

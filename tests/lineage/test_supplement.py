@@ -69,7 +69,7 @@ def test_reading_is_the_inverse_of_building() -> None:
 def test_a_supplement_is_accepted_and_tells_who_acknowledged_when() -> None:
     result = verified(SUPPLEMENT)
     assert result.ok, result.checks
-    assert result.checks[-1].sentence.endswith("2 notices were acknowledged.")
+    assert result.checks[-1].sentence.endswith("acknowledged notices: 2.")
     assert result.summary[-2:] == (
         "Told: shop-app, sent 2026-02-21T09:00:00.000000Z, acknowledged 2026-02-21T10:00:00.000000Z (notice notice-1)",
         "Told: ticket-export, sent 2026-02-21T09:00:00.000000Z, acknowledged 2026-02-21T11:00:00.000000Z (notice notice-2)",
