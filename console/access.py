@@ -15,12 +15,13 @@ from starlette.responses import Response
 
 from lineage import access
 from lineage.access import Actor, BrowserSession
+from lineage.dossier import has_case
 from lineage.errors import RefusedByRule
 from lineage.tokens import Scope, bearer
 from lineage.workspace import Workspace
 
 __all__ = [
-    "clock_of", "enter", "log_out", "read_form", "reader", "redeem_link", "require_own_page", "signed_form", "signed_in",
+    "case_id_of", "clock_of", "enter", "log_out", "read_form", "reader", "redeem_link", "require_own_page", "signed_form", "signed_in",
     "workspace_of",
 ]  # fmt: skip
 
@@ -135,3 +136,15 @@ def log_out(request: Request, response: Response) -> None:
     with workspace_of(request).database.transaction() as session:
         access.close_session(session, request.cookies.get(COOKIE, ""))
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+
+
+def case_id_of(request: Request) -> str:
+    """The case of this address.
+
+    Raises:
+        HTTPException: 404, there is no such case.
+    """
+    case_id: str = request.path_params["case_id"]
+    if not has_case(workspace_of(request), case_id):
+        raise HTTPException(404, "There is no such case.")
+    return case_id

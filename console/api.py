@@ -5,8 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from console.access import reader, workspace_of
-from console.pages import case_id_of
+from console.access import case_id_of, reader, workspace_of
 from lineage import dossier
 from lineage.tokens import Scope
 

@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from console.access import read_form, signed_form, workspace_of
-from console.pages import case_id_of, file_page, verify_page
+from console.access import case_id_of, read_form, signed_form, workspace_of
+from console.pages import file_page, verify_page
 from lineage import desk, dossier, signing
 from lineage.access import Actor
 from lineage.desk import Intake
@@ -95,7 +95,9 @@ def _act(workspace: Workspace, case_id: str, action: str, *, actor: Actor, now: 
         case "not_found":
             desk.not_found(workspace, case_id, digest=_text(form, "digest"), **who)
         case "sign":
-            signing.sign(workspace, case_id, passphrase=_text(form, "passphrase") or None, **who)
+            signing.sign(
+                workspace, case_id, digest=_text(form, "digest"), passphrase=_text(form, "passphrase") or None, **who
+            )
         case "refuse":
             desk.refuse(workspace, case_id, reason=_text(form, "reason"), **who)
         case "extend":

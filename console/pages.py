@@ -10,8 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 
-from console.access import signed_in, workspace_of
+from console.access import case_id_of, signed_in, workspace_of
 from console.picture import lineage_picture
+from console.reading import to_sign
 from console.wording import BESIDE, DECISIONS, EVENT_WORDS, FILTERS, STAGES, timeline
 from lineage import dossier, ledger
 from lineage.access import BrowserSession
@@ -22,7 +23,7 @@ from lineage.review import REVIEWERS
 from lineage.verify import Verification
 
 __all__ = [
-    "case", "case_id_of", "certificate", "decide", "file_form", "healthz", "inbox", "render", "report", "second_report",
+    "case", "certificate", "decide", "file_form", "healthz", "inbox", "render", "report", "second_report",
 ]  # fmt: skip
 
 ROOM = Path(__file__).parent
@@ -112,6 +113,7 @@ def case(request: Request) -> Response:
         picture=lineage_picture(contract, forecast), dagster_url=request.app.state.dagster_url,
         steps={step.action: (step, dossier.may(browser.actor, found.case, step)) for step in found.next_steps},
         refresh_s=REFRESH_S if found.case.stage in RUNNING and not found.case.hold_reason else 0,
+        to_sign=to_sign(workspace, found),
         key=dpo_key_state(workspace).value, plain_key_may_sign=workspace.settings.staff.plain_dpo_key,
     )  # fmt: skip
 
@@ -187,18 +189,6 @@ def public_key(request: Request) -> Response:
     if not path.is_file():
         raise HTTPException(404, "There is no such key yet.")
     return FileResponse(path, media_type="application/x-pem-file", filename=name)
-
-
-def case_id_of(request: Request) -> str:
-    """The case of this address.
-
-    Raises:
-        HTTPException: 404, there is no such case.
-    """
-    case_id: str = request.path_params["case_id"]
-    if not dossier.has_case(workspace_of(request), case_id):
-        raise HTTPException(404, "There is no such case.")
-    return case_id
 
 
 def _buckets(contract: Any) -> dict[str, list[Any]]:

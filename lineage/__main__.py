@@ -22,7 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         trusted = load_trusted_keys(pipeline_key=given.pipeline_key, dpo_key=given.dpo_key, keys=given.keys)
-        result = verify_file(given.certificate, trusted=trusted, adapter=given.adapter, expect_case=given.expect_case)
+        result = verify_file(
+            given.certificate, trusted=trusted, adapter=given.adapter, expect_case=given.expect_case,
+            supplement=given.supplement,
+        )  # fmt: skip
     except LetheError as error:
         print(error, error.hint, file=sys.stderr)
         return error.exit_code
@@ -48,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--keys", type=Path, metavar="DIR", help="folder with pipeline.pub and dpo.pub")
     verify.add_argument(
         "--adapter", type=Path, metavar="DIR", help="also compare this adapter directory, byte for byte"
+    )
+    verify.add_argument(
+        "--supplement", type=Path, metavar="F", help="also check this supplement: who acknowledged a notice"
     )
     verify.add_argument("--expect-case", metavar="ID", help="also demand that the certificate is for this case")
     verify.add_argument("--json", action="store_true", help="print the result as JSON")

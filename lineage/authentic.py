@@ -1,4 +1,4 @@
-"""The outer layers of a signed file, for `lineage.verify`: its one canonical spelling, and who signed it.
+"""The outer layers of a signed file, for `lineage.verify`: its one canonical spelling, who signed it, and its statement.
 
 Standard library and `cryptography` only, and no code of the modules that write certificates. No JSON parser sees anything
 before it is authentic.
@@ -7,16 +7,19 @@ before it is authentic.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 
 from lineage.trusted import TrustedKeys, key_id
 
-__all__ = ["MAX_BYTES", "NotProvenError", "check_signatures", "is_half_signed", "open_envelope"]
+__all__ = ["MAX_BYTES", "NotProvenError", "check_signatures", "is_half_signed", "open_envelope", "parse_statement"]
 
 MAX_BYTES = 64 * 2**20
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = b"application/vnd.in-toto+json"
 _SIGNATURE = rb'\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{86}==)"\}'
 _ENVELOPE = re.compile(
@@ -85,3 +88,46 @@ def check_signatures(payload: bytes, signatures: Sequence[tuple[str, bytes]], tr
             raise NotProvenError(
                 "signatures", f"The {place} signature was not made by the trusted {role} key over this content."
             ) from None
+
+
+def parse_statement(payload: bytes, wanted: str) -> tuple[list[Any], dict[str, Any]]:
+    """Subjects and predicate of an authentic in-toto Statement v1 of the wanted predicate type.
+
+    Raises:
+        NotProvenError: another type, not in canonical form (RFC 8785), or a field too few or too many.
+    """
+    try:
+        statement = json.loads(payload, parse_float=_refuse_number, parse_constant=_refuse_number, parse_int=_small_int)
+        canonical = json.dumps(statement, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
+        raise NotProvenError("statement", "The signed content is not the JSON of a certificate.") from None
+    if canonical != payload:
+        raise NotProvenError("statement", "The signed content is not in canonical form (RFC 8785).")
+    match statement:
+        case {
+            "_type": str(kind),
+            "predicateType": str(predicate_type),
+            "subject": list(subjects),
+            "predicate": dict(predicate),
+            **rest,
+        } if not rest and subjects:
+            pass
+        case _:
+            raise NotProvenError(
+                "statement", "The signed content lacks a field of in-toto Statement v1, or has one too many."
+            )
+    if (kind, predicate_type) != (STATEMENT_TYPE, wanted):
+        raise NotProvenError("statement", f"The signed content is not of type {wanted}.")
+    return subjects, predicate
+
+
+def _refuse_number(_: str) -> float:
+    raise ValueError
+
+
+def _small_int(digits: str) -> int:
+    """RFC 8785 numbers are doubles: integers beyond 2^53 - 1 have no safe spelling."""
+    number = int(digits) if len(digits) <= 17 else 2**53
+    if abs(number) >= 2**53:
+        raise ValueError
+    return number

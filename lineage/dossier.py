@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from lineage.tables import CaseRow, CaseRunRow
 from lineage.workspace import Workspace
 
 __all__ = [
-    "DECIDERS", "EVIDENCE_KINDS", "FILERS", "RETRIERS", "SECOND_STAGE", "CaseDossier", "CaseRun", "NextStep", "Standing",
+    "DECIDERS", "EVIDENCE_KINDS", "FILERS", "HALF_SIGNED", "RETRIERS", "SECOND_STAGE", "CaseDossier", "CaseRun", "HalfSigned",
+    "NextStep", "Standing",
     "case_row", "has_case", "inbox", "may", "next_steps", "read_case",
 ]  # fmt: skip
 
@@ -36,6 +38,8 @@ EVIDENCE_KINDS = (
 )  # fmt: skip
 SECOND_STAGE = "second-stage"
 """The folder of a case in which the report of a second stage lies."""
+HALF_SIGNED = "certificate.half.json"
+"""What the purge leaves in the folder of a case for a DPO to read and sign."""
 FILERS, DECIDERS, RETRIERS = (Role.INTAKE, Role.ADMIN), (Role.DPO,), (Role.ML, Role.DPO)
 WAITS_FOR = {
     Stage.RECEIVED: "the preview job",
@@ -89,6 +93,14 @@ class CaseRun:
 
 
 @dataclass(frozen=True)
+class HalfSigned:
+    """The certificate that waits for a DPO: where it lies, and the SHA-256 that binds a signature to it."""
+
+    path: Path
+    digest: str
+
+
+@dataclass(frozen=True)
 class CaseDossier:
     """Everything about a case. `evidence` maps a kind of `EVIDENCE_KINDS` to its newest body; absent kinds are left out.
     `letters` are what the case knows of each letter that was written to the person.
@@ -106,6 +118,7 @@ class CaseDossier:
     report: Path | None
     second_report: Path | None
     certificate: Path | None
+    half_signed: HalfSigned | None
 
     @property
     def case(self) -> CaseView:
@@ -152,6 +165,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
             report=_if_file(folder / "report.html"),
             second_report=_if_file(folder / SECOND_STAGE / "report.html"),
             certificate=_if_file(folder / "certificate.json") if case.stage in CERTIFIED else None,
+            half_signed=_half_signed(folder / HALF_SIGNED) if case.stage == Stage.PURGED else None,
         )
 
 
@@ -232,6 +246,10 @@ def case_row(session: Session, case_id: str) -> CaseRow:
 
 def _if_file(path: Path) -> Path | None:
     return path if path.is_file() else None
+
+
+def _half_signed(path: Path) -> HalfSigned | None:
+    return HalfSigned(path, sha256(path.read_bytes()).hexdigest()) if path.is_file() else None
 
 
 def _plain(value: object) -> object:

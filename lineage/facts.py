@@ -94,7 +94,7 @@ class RecordDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
-    """Somebody in a role agreed to exactly these bytes. `approved_by` is a role handle such as `dpo:1`, not a name."""
+    """Somebody in a role agreed to exactly these bytes. `approved_by` is `dpo:N`, the N-th officer who acted in the case."""
 
     digest: Digest
     approved_by: Handle

@@ -13,7 +13,8 @@ cannot hide in both. From outside in:
    shard lights up on a map without a FAIL.
 5. *Proofs*. Every ancestor of what is in service is listed, and each Merkle proof holds against the root of its slice: one
    for every erased and redacted record. What has no proof is counted as told, and the limits say why.
-6. On request: the *adapter* directory holds exactly the certified bytes; the certificate is for the expected *case*.
+6. On request: the certificate is for the expected *case*; a *supplement* belongs to it, is authentic in the same way and says
+   who acknowledged the notices; the *adapter* directory holds exactly the certified bytes.
 
 `ok` means that both keys signed exactly these bytes and that they are complete. What they say may still be "FAIL": read
 the summary. A summary is only made of an authentic certificate.
@@ -21,7 +22,6 @@ the summary. A summary is only made of an authentic certificate.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ from typing import Any
 
 from lineage.attested import adapter_difference, contradiction_of_probes, summary_lines
 from lineage.attested_absence import Absence, absence_of
-from lineage.authentic import MAX_BYTES, NotProvenError, check_signatures, open_envelope
+from lineage.attested_supplement import supplement_lines
+from lineage.authentic import MAX_BYTES, NotProvenError, check_signatures, open_envelope, parse_statement
 from lineage.errors import WrongUsage
 from lineage.trusted import TrustedKeys, load_trusted_keys
 
 __all__ = ["Check", "TrustedKeys", "Verification", "load_trusted_keys", "verify_bytes", "verify_file"]
 
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://lethe.dev/erasure/v1"
 _FILE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]*/){0,2}[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -95,24 +95,22 @@ class Verification:
 
 
 def verify_file(
-    path: Path, *, trusted: TrustedKeys, adapter: Path | None = None, expect_case: str | None = None
-) -> Verification:
+    path: Path, *, trusted: TrustedKeys, adapter: Path | None = None, expect_case: str | None = None,
+    supplement: Path | None = None,
+) -> Verification:  # fmt: skip
     """Verify a certificate file; see `verify_bytes`.
 
     Raises:
-        WrongUsage: the file or the adapter directory cannot be read.
+        WrongUsage: the file, the supplement or the adapter directory cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError:
-        raise WrongUsage("The certificate cannot be read.", hint="Check the path.") from None
-    return verify_bytes(raw, trusted=trusted, adapter=adapter, expect_case=expect_case)
+    raw, more = _read(path, "certificate"), _read(supplement, "supplement") if supplement else None
+    return verify_bytes(raw, trusted=trusted, adapter=adapter, expect_case=expect_case, supplement=more)
 
 
 def verify_bytes(
-    raw: bytes, *, trusted: TrustedKeys, adapter: Path | None = None, expect_case: str | None = None
-) -> Verification:
+    raw: bytes, *, trusted: TrustedKeys, adapter: Path | None = None, expect_case: str | None = None,
+    supplement: bytes | None = None,
+) -> Verification:  # fmt: skip
     """Ask each question of the module docstring in turn; stop at the first answer that is no.
 
     Raises:
@@ -129,7 +127,7 @@ def verify_bytes(
         passed("envelope", "The file is a canonical DSSE envelope with two signatures.")
         check_signatures(payload, signatures, trusted)
         passed("signatures", "The trusted pipeline key and the trusted DPO key signed exactly this content.")
-        subjects, predicate = _parse_statement(payload)
+        subjects, predicate = parse_statement(payload, PREDICATE_TYPE)
         passed("statement", f"It is an in-toto Statement v1 of type {PREDICATE_TYPE}.")
         _check_fields(subjects, predicate)
         passed("fields", "Every mandatory field is there, limits of the claim included.")
@@ -138,6 +136,10 @@ def verify_bytes(
         if expect_case is not None:
             _check_case(predicate, expect_case)
             passed("case", "It belongs to the expected case.")
+        if supplement is not None:
+            told = supplement_lines(supplement, trusted=trusted, certificate=raw, predicate=predicate)
+            summary = (*summary, *told)
+            passed("supplement", f"A supplement by the same two keys belongs to it; acknowledged notices: {len(told)}.")
         if adapter is not None:
             _check_adapter(subjects, adapter)
             passed("adapter", "The directory holds exactly the certified files, byte for byte.")
@@ -146,45 +148,15 @@ def verify_bytes(
     return Verification(tuple(checks), summary)
 
 
-# --- statement ---------------------------------------------------------------------------------------------------------
-
-
-def _parse_statement(payload: bytes) -> tuple[list[Any], dict[str, Any]]:
+def _read(path: Path, what: str) -> bytes:
     try:
-        statement = json.loads(payload, parse_float=_refuse_number, parse_constant=_refuse_number, parse_int=_small_int)
-        canonical = json.dumps(statement, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-    except (ValueError, RecursionError):
-        raise NotProvenError("statement", "The signed content is not the JSON of a certificate.") from None
-    if canonical != payload:
-        raise NotProvenError("statement", "The signed content is not in canonical form (RFC 8785).")
-    match statement:
-        case {
-            "_type": str(kind),
-            "predicateType": str(predicate_type),
-            "subject": list(subjects),
-            "predicate": dict(predicate),
-            **rest,
-        } if not rest and subjects:
-            pass
-        case _:
-            raise NotProvenError(
-                "statement", "The signed content lacks a field of in-toto Statement v1, or has one too many."
-            )
-    if (kind, predicate_type) != (STATEMENT_TYPE, PREDICATE_TYPE):
-        raise NotProvenError("statement", "The signed content is not an erasure certificate.")
-    return subjects, predicate
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError:
+        raise WrongUsage(f"The {what} cannot be read.", hint="Check the path.") from None
 
 
-def _refuse_number(_: str) -> float:
-    raise ValueError
-
-
-def _small_int(digits: str) -> int:
-    """RFC 8785 numbers are doubles: integers beyond 2^53 - 1 have no safe spelling."""
-    number = int(digits) if len(digits) <= 17 else 2**53
-    if abs(number) >= 2**53:
-        raise ValueError
-    return number
+# --- content -----------------------------------------------------------------------------------------------------------
 
 
 def _check_fields(subjects: Sequence[Any], predicate: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from lineage import facts as f
 from lineage.case import GROUND_WORDS, Beside, CaseFile, CaseView
 from lineage.certificate import build_statement, sign_first
 from lineage.closure import STORES
+from lineage.dossier import HALF_SIGNED
 from lineage.durable import write_whole
 from lineage.evidence import digest_of, evidence
 from lineage.keys import load_private_key, private_path
@@ -27,6 +28,7 @@ from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines import certified_inventory as outside
 from pipelines.certified_absence import certified_ancestors, limits_of
+from pipelines.certified_approvals import approvals
 from pipelines.certified_probes import certified_probes
 from pipelines.ingest import utc_now
 
@@ -70,7 +72,7 @@ def write_half_signed(workspace: Workspace, case_id: str, *, forbidden: Sequence
     certificate, files = _facts(workspace, case_id)
     statement = build_statement(certificate, files, forbidden=forbidden)
     key = load_private_key(private_path(workspace.home / "secrets", "pipeline"))
-    return write_whole(workspace.case_directory(case_id) / "certificate.half.json", sign_first(statement, key))
+    return write_whole(workspace.case_directory(case_id) / HALF_SIGNED, sign_first(statement, key))
 
 
 def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict[str, str]]:
@@ -79,7 +81,7 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
         case = CaseFile(session, case_id).view
         row = session.get_one(CaseRow, case_id)
         found: dict[str, Any] = {kind: evidence(session, case_id, kind) for kind in kinds}
-        events = {event.kind: event.at for event in ledger.events_of_case(session, case_id)}
+        preview, purge = approvals(case, ledger.events_of_case(session, case_id))
         length, head = ledger.head(session)
         extended, paused = row.extension_reason, days_paused(session, case_id, received_on=case.received_on)
         old = found["destruction"].get("old_contents", {})
@@ -94,8 +96,8 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
         request=_request(case, extended, paused),
         search=_search(workspace, found),
         decisions=_decisions(found["contract"], case),
-        preview=f.Approval(digest=case.approved_digest, approved_by="dpo:1", at=events["case.approved"]),
-        purge=f.Approval(digest=case.evidence_digest, approved_by="dpo:1", at=events["case.purge_approved"]),
+        preview=preview,
+        purge=purge,
         slices=_slices(found["rebuild"]),
         neighbours_unchanged=sum(a.get("neighbours_unchanged", 0) for a in found["rebuild"]["adapters"].values()),
         adapters=_adapters(found),

@@ -170,13 +170,17 @@ def _erase(stage: _Stage, person: str) -> str:
         "erase", "approve", case_id, "--purge", "--as", "dana", "--digest", _case(stage, case_id)["evidence_digest"]
     )
     stage.lethe("erase", "purge", case_id, "--as", "max")
-    stage.lethe("erase", "sign", case_id, "--as", "dana", "--passphrase-file", "passphrase")
+    waiting = _Stage(stage.folder, quiet=True).lethe("erase", "show", case_id, "--json")["half_signed"]
+    stage.lethe(
+        "erase", "sign", case_id, "--as", "dana", "--digest", waiting["digest"], "--passphrase-file", "passphrase"
+    )
     composed = stage.lethe("lineage", "adapter", "support", "--json")["id"]
     adapter = stage.folder / "workspace/.lethe/store/adapters" / composed
     certificate = f"workspace/.lethe/cases/{case_id}/certificate.json"
     stage.lethe(
         "verify", certificate, "--keys", "workspace/.lethe/secrets", "--adapter", str(adapter.relative_to(stage.folder))
     )
+    stage.lethe("certificate", "show", certificate, "--html", "certificate.html")
     return case_id
 
 

@@ -95,7 +95,8 @@ def _forget_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     with workspace.database.reader() as session:
         if not has_evidence(session, case_id, "destruction"):  # the database was restored; the evidence is lost with it
             raise RefusedByRule(
-                f"Case {case_id} was purged again by a replay.", hint=f"Sign it again: lethe erase sign {case_id}"
+                f"Case {case_id} was purged again by a replay.",
+                hint=f"Sign it again: lethe erase show {case_id} tells how",
             )
         return evidence(session, case_id, "destruction")
 

@@ -223,15 +223,18 @@ def retry(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bo
 
 @erase_group.command("sign")
 @click.argument("case_id")
+@click.option("--digest", required=True, help="SHA-256 of the half-signed certificate that was read.")
 @passphrase_file_option
 @workspace_option
 @actor_option
-def sign(case_id: str, passphrase_file: Path | None, workspace_dir: Path | None, actor_name: str) -> None:
+def sign(case_id: str, digest: str, passphrase_file: Path | None, workspace_dir: Path | None, actor_name: str) -> None:
     """Countersign the certificate with the DPO's key, whose passphrase is asked for each time.
+
+    Bound to the digest of what was read; `erase show` tells it.
 
     \b
     Example:
-      lethe erase sign CASE --as dana
+      lethe erase sign CASE --digest 41d8...07 --as dana
     """
     from lineage import signing
 
@@ -239,7 +242,9 @@ def sign(case_id: str, passphrase_file: Path | None, workspace_dir: Path | None,
     actor = actor_of(workspace, actor_name)
     signing.require_ready(workspace, case_id, actor=actor)
     passphrase = passphrase_of(workspace, passphrase_file)
-    path = signing.sign(workspace, case_id, actor=actor, now=this_moment(), passphrase=passphrase)
+    path = signing.sign(
+        workspace, case_id, digest=digest, actor=actor, now=this_moment(), passphrase=passphrase
+    )  # fmt: skip
     say(f"Signed: {path}")
 
 

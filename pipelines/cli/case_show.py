@@ -57,15 +57,8 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
             say(line)
         for event in found.events:
             say(f"  {event.at:%Y-%m-%d %H:%M}  {event.kind}")
-        for line in _telling(found):
+        for line in (*_telling(found), *_papers(found)):
             say(line)
-        for label, path in (
-            ("report", found.report),
-            ("second stage", found.second_report),
-            ("certificate", found.certificate),
-        ):
-            if path:
-                say(f"  {label}: {path}")
 
     show(found.as_json(), as_json=as_json, lines=lines)
 
@@ -79,6 +72,15 @@ def _telling(found: CaseDossier) -> Iterator[str]:
         yield f"  letter {kind}: {told}"
     for step in found.next_steps:
         yield f"  next: {step.label} ({' or '.join(role.value for role in step.roles)})"
+
+
+def _papers(found: CaseDossier) -> Iterator[str]:
+    """Where the reports and the certificate lie; while it waits for the DPO, how to read it and how to sign what was read."""
+    named = (("report", found.report), ("second stage", found.second_report), ("certificate", found.certificate))
+    yield from (f"  {label}: {path}" for label, path in named if path)
+    if found.half_signed:
+        yield f"  read it: lethe certificate show {found.half_signed.path}"
+        yield f"  sign it: lethe erase sign {found.case.id} --digest {found.half_signed.digest}"
 
 
 @click.command("preview")

@@ -51,6 +51,8 @@ def show_(  # noqa: PLR0913 - one option per key and form
     for path, render in ((html, to_html), (pdf, to_pdf)):
         if path:
             _write(path, render(sheet))
+            if not as_json:
+                say(f"Written: {path}")
     if as_json or not (html or pdf):
         show(asdict(sheet), as_json=as_json, lines=lambda: say(to_text(sheet).rstrip()))
 
@@ -59,7 +61,7 @@ def _write(path: Path, content: bytes) -> None:
     from lineage.durable import write_whole
 
     try:
-        say(f"Written: {write_whole(path, content)}")
+        write_whole(path, content)
     except OSError as error:
         raise Fault(
             f"{path.name} could not be written ({type(error).__name__}).", hint="Choose another place."

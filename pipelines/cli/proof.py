@@ -41,12 +41,15 @@ def trusted_keys(
 @click.argument("certificate", type=click.Path(path_type=Path))
 @key_options
 @click.option("--adapter", type=click.Path(path_type=Path), help="Also check that this adapter is the certified one.")
+@click.option(
+    "--supplement", type=click.Path(path_type=Path), help="Also check this supplement: who acknowledged a notice."
+)
 @click.option("--expect-case", help="Refuse a certificate of another case.")
 @workspace_option
 @json_option
 def verify(  # noqa: PLR0913 - one option per fact to check
     certificate: Path, keys: Path | None, pipeline_key: Path | None, dpo_key: Path | None, adapter: Path | None,
-    expect_case: str | None, workspace_dir: Path | None, as_json: bool,
+    supplement: Path | None, expect_case: str | None, workspace_dir: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Check CERTIFICATE offline. Keys are given, or those of the workspace; never taken from the certificate.
 
@@ -58,7 +61,7 @@ def verify(  # noqa: PLR0913 - one option per fact to check
     from lineage.verify import verify_file
 
     trusted = trusted_keys(keys, pipeline_key, dpo_key, workspace_dir=workspace_dir)
-    result = verify_file(certificate, trusted=trusted, adapter=adapter, expect_case=expect_case)
+    result = verify_file(certificate, trusted=trusted, adapter=adapter, expect_case=expect_case, supplement=supplement)
     say(json.dumps(result.as_json(), indent=2) if as_json else render(result))
     sys.exit(result.exit_code)
 

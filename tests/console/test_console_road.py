@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from command_line import PASSPHRASE
-from desk_world import CONTRACT, EVIDENCE, NOW, OTHER, PERSON, SHARD_MAP, Desk, World, digest
+from desk_world import CONTRACT, EVIDENCE, NOW, OTHER, PERSON, SHARD_MAP, Desk, World, certificate_facts, digest
 
 from lineage import dossier, ledger, signing, sought
 from lineage.case import Stage
+from lineage.certificate import build_statement, sign_first
 from lineage.chain import Intact
-from lineage.keys import create_key_pair
+from lineage.keys import create_key_pair, load_private_key
 from lineage.verify import load_trusted_keys, verify_bytes
 
 
@@ -44,7 +46,9 @@ def test_a_case_walks_from_filing_to_a_verifying_certificate(world: World) -> No
 
     world.play_purge(case_id)
     assert "24 forms of the person searched in 183 files: 0 found" in dpo.get(f"/cases/{case_id}").text
-    assert dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE).status_code == 303
+    assert (
+        dpo.post(f"/cases/{case_id}/sign", digest=dpo.hidden_digest(case_id), passphrase=PASSPHRASE).status_code == 303
+    )
 
     certificate = dpo.get(f"/cases/{case_id}/certificate")
     assert "attachment" in certificate.headers["content-disposition"]
@@ -213,13 +217,61 @@ def test_a_changed_preview_makes_the_read_digest_stale(world: World) -> None:
     assert dpo.post(f"/cases/{case_id}/approve", digest=dpo.hidden_digest(case_id)).status_code == 303
 
 
-def test_signing_again_after_a_crash_gives_the_same_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def to_sign(world: World) -> tuple[str, Desk]:
+    """A purged case, and the browser of the DPO who is to sign it."""
     case_id, dpo = world.browser("ines").filed(*PERSON), world.browser("dana")
     world.play_preview(case_id)
     dpo.post(f"/cases/{case_id}/approve", digest=dpo.hidden_digest(case_id))
     world.play_erasure(case_id)
     dpo.post(f"/cases/{case_id}/approve_purge", digest=dpo.hidden_digest(case_id))
     world.play_purge(case_id)
+    return case_id, dpo
+
+
+def test_the_page_shows_the_certificate_that_the_signature_binds(world: World) -> None:
+    case_id, dpo = to_sign(world)
+    half_signed = (world.workspace.case_directory(case_id) / "certificate.half.json").read_bytes()
+    assert dpo.hidden_digest(case_id) == hashlib.sha256(half_signed).hexdigest()
+    page = dpo.get(f"/cases/{case_id}").text
+    assert "What this does not prove" in page
+    assert "Says nothing about copies outside the listed stores." in page
+    whole = dpo.get(f"/cases/{case_id}/certificate.html")
+    assert "NOT A CERTIFICATE" in whole.text
+    assert "sandbox" in whole.headers["content-security-policy"]
+    dpo.post(f"/cases/{case_id}/sign", digest=dpo.hidden_digest(case_id))
+    assert "NOT A CERTIFICATE" not in dpo.get(f"/cases/{case_id}/certificate.html").text
+    assert dpo.get(f"/cases/{case_id}/certificate.pdf").content.startswith(b"%PDF-")
+    with world.workspace.database.reader() as session:
+        signed = ledger.events_of_case(session, case_id)[-1]
+    assert signed.payload["read"] == hashlib.sha256(half_signed).hexdigest()
+
+
+def test_a_certificate_that_was_made_anew_is_not_signed_as_read(world: World) -> None:
+    case_id, dpo = to_sign(world)
+    read, path = dpo.hidden_digest(case_id), world.workspace.case_directory(case_id) / "certificate.half.json"
+    key = load_private_key(world.workspace.home / "secrets" / "pipeline.pem")
+    facts = replace(certificate_facts(case_id), neighbours_unchanged=7)
+    path.write_bytes(sign_first(build_statement(facts, {"adapter_model.safetensors": "0" * 64}), key))
+    for stale in (read, ""):
+        refused = dpo.post(f"/cases/{case_id}/sign", digest=stale)
+        assert refused.status_code == 409
+        assert "is not the one that was read" in refused.text
+    assert not path.with_name("certificate.json").exists()
+    assert dpo.post(f"/cases/{case_id}/sign", digest=dpo.hidden_digest(case_id)).status_code == 303
+
+
+def test_a_certificate_that_cannot_be_shown_cannot_be_signed_from_the_page(world: World) -> None:
+    case_id, dpo = to_sign(world)
+    path = world.workspace.case_directory(case_id) / "certificate.half.json"
+    path.write_bytes(b"{}")
+    assert "It cannot be shown, and so not be signed" in dpo.get(f"/cases/{case_id}").text
+    path.unlink()
+    assert "The purge has left no certificate." in dpo.get(f"/cases/{case_id}").text
+    assert dpo.get(f"/cases/{case_id}/certificate.html").status_code == 404
+
+
+def test_signing_again_after_a_crash_gives_the_same_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    case_id, dpo = to_sign(world)
     path = world.workspace.case_directory(case_id) / "certificate.json"
     write = signing.write_whole
 
@@ -233,15 +285,24 @@ def test_signing_again_after_a_crash_gives_the_same_bytes(world: World, monkeypa
 
         from lineage.access import Actor
 
+        read = dpo.hidden_digest(case_id)
         with pytest.raises(KeyboardInterrupt):
-            signing.sign(world.workspace, case_id, actor=Actor("dana", STAFF["dana"]), now=NOW, passphrase=PASSPHRASE)
+            signing.sign(
+                world.workspace,
+                case_id,
+                digest=read,
+                actor=Actor("dana", STAFF["dana"]),
+                now=NOW,
+                passphrase=PASSPHRASE,
+            )
     first = path.read_bytes()
     assert "Purged" in dpo.get(f"/cases/{case_id}").text
     assert dpo.get(f"/cases/{case_id}/certificate").status_code == 404
-    assert dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE).status_code == 303
+    assert dpo.post(f"/cases/{case_id}/sign", digest=read, passphrase=PASSPHRASE).status_code == 303
     assert path.read_bytes() == first
-    again = dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE)
-    assert again.status_code == 303, "and no second event"
+    assert (
+        dpo.post(f"/cases/{case_id}/sign", digest=read, passphrase=PASSPHRASE).status_code == 303
+    )  # and again, without a second event
 
 
 def test_a_half_signed_certificate_of_another_case_is_not_signed(world: World) -> None:
@@ -256,7 +317,7 @@ def test_a_half_signed_certificate_of_another_case_is_not_signed(world: World) -
     folder = world.workspace.case_directory
     swapped = (folder(other) / "certificate.half.json").read_bytes()
     (folder(case_id) / "certificate.half.json").write_bytes(swapped)
-    refused = dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE)
+    refused = dpo.post(f"/cases/{case_id}/sign", digest=dpo.hidden_digest(case_id), passphrase=PASSPHRASE)
     assert refused.status_code == 400
     assert "another case" in refused.text
     assert not (folder(case_id) / "certificate.json").exists()

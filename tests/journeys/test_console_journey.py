@@ -107,7 +107,7 @@ def test_a_case_goes_from_filing_to_a_certificate_in_the_console(tmp_path: Path)
         dpo.post(f"/cases/{case_id}/approve_purge", digest=dpo.read_digest(case_id))
 
         dpo.await_stage(case_id, "PURGED", 120)
-        dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE)
+        dpo.post(f"/cases/{case_id}/sign", digest=dpo.read_digest(case_id), passphrase=PASSPHRASE)
         dpo.await_stage(case_id, "SIGNED_OFF", 5)
         certificate = world.folder / "downloaded.json"
         certificate.write_bytes(dpo.client.get(f"/cases/{case_id}/certificate").raise_for_status().content)

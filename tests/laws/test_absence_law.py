@@ -6,20 +6,17 @@ import json
 import random
 import shutil
 from base64 import b64decode
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import PASSPHRASE
 from quick_world import PLANS
-from road import approved_case, judged_case
+from road import approved_case, judged_case, signed
 from small_world import ADAPTER
 from sqlmodel import Session
 from stream_books import POOL, register, row_about, row_about_nobody, take_in, train, write_rows
 
-from lineage import builds, manifests, merkle, signing, verify
-from lineage.access import find_actor
+from lineage import builds, manifests, merkle, verify
 from lineage.case import CaseFile, Stage
 from lineage.errors import NotAcceptable
 from lineage.evidence import case_records, evidence
@@ -54,9 +51,7 @@ def in_service(session: Session) -> dict[str, builds.StateFacts]:
 
 def certified(workspace: Workspace, case_id: str) -> dict[str, Any]:
     """What the DPO signed, and the verifier accepts."""
-    with workspace.database.reader() as session:
-        dana = find_actor(session, "dana")
-    path = signing.sign(workspace, case_id, actor=dana, now=datetime.now(UTC), passphrase=PASSPHRASE)
+    path = signed(workspace, case_id)
     trusted = load_trusted_keys(keys=workspace.home / "secrets")
     verified = verify.verify_file(path, trusted=trusted, expect_case=case_id)
     assert verified.ok, verified.checks

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from command_line import Running, lethe_here
 from crashes import Killed, boundaries, count, crashing, let_die
-from road import approved_case, case_of, to_approved, to_purge_approved
+from road import approved_case, case_of, sign, to_approved, to_purge_approved
 from small_world import (
     ADAPTER,
     PLANTED,
@@ -230,7 +230,7 @@ def test_no_certificate_is_signed_while_a_key_of_the_case_is_left(erased, tmp_pa
         purge_case(open_workspace(folder), erased.case_id)
     assert opens(sealed, every_key(folder / ".lethe")), "the crash came too late for this test"
     assert case_of(folder, erased.case_id)["stage"] == "PURGED"
-    lethe_here("erase", "sign", erased.case_id, "--as", "dana", workspace=folder)
+    sign(folder, erased.case_id)
     assert opens(sealed, every_key(folder / ".lethe")) == set()
 
 

@@ -13,10 +13,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from command_line import PASSPHRASE, lethe_here
+from command_line import lethe_here
 from crashes import Killed, let_die
 from quick_world import PLANS
-from road import approve_anew, approved_case, case_of, judged_case, to_purge_approved
+from road import approve_anew, approved_case, case_of, judged_case, sign, signed, to_purge_approved
 from small_world import ADAPTER, PLANTED, SOURCE, bytes_in_service, copy_workspace, values_of
 from sqlmodel import select
 from stream_books import (
@@ -33,7 +33,7 @@ from stream_books import (
 )
 from test_bytes import ciphertexts, every_key, opens
 
-from lineage import desk, signing, verify
+from lineage import desk, verify
 from lineage.access import find_actor
 from lineage.bytescan import scan_bytes
 from lineage.case import CaseFile, CaseView, Stage
@@ -149,10 +149,7 @@ def assert_gone(world: World, sealed: dict[str, bytes]) -> None:
 
 def certified(world: World) -> dict:
     """The predicate of the signed certificate, after the independent verifier accepted it."""
-    with world.workspace.database.reader() as session:
-        dana = find_actor(session, "dana")
-    path = signing.sign(world.workspace, world.case_id, actor=dana, now=datetime.now(UTC), passphrase=PASSPHRASE)
-    return predicate_of(path, world.folder / ".lethe" / "secrets", world.case_id)
+    return predicate_of(signed(world.workspace, world.case_id), world.folder / ".lethe" / "secrets", world.case_id)
 
 
 def predicate_of(certificate: Path, keys: Path, case_id: str) -> dict:
@@ -315,7 +312,7 @@ def test_a_reopened_case_goes_the_whole_road_again(erased, tmp_path, here) -> No
     assert len(ids) == 5
     to_purge_approved(folder, erased.case_id)
     lethe_here("erase", "purge", erased.case_id, workspace=folder)
-    lethe_here("erase", "sign", erased.case_id, "--as", "dana", workspace=folder)
+    sign(folder, erased.case_id)
     assert scan_bytes(folder, values_of([PLANTED])).hits == ()
     assert opens(sealed, every_key(folder / ".lethe")) == set()
     secrets = folder / ".lethe" / "secrets"

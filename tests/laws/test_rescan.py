@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import lethe_here
 from crashes import Killed, boundaries, crashing, let_die
-from road import case_of, to_purge_approved
+from road import case_of, sign, to_purge_approved
 from small_world import ADAPTER, CORPUS, SOURCE, bytes_in_service, copy_workspace, write_corpus
 from sqlalchemy import text
 from sqlmodel import col, select
@@ -137,7 +137,7 @@ def test_the_withdrawal_goes_the_one_road_and_what_is_left_never_held_the_record
     assert bytes_in_service(folder) == bytes_in_service(fresh)
     to_purge_approved(folder, case_id)
     lethe_here("erase", "purge", case_id, workspace=folder)
-    lethe_here("erase", "sign", case_id, "--as", "dana", workspace=folder)
+    sign(folder, case_id)
     lethe_here("verify", folder / ".lethe" / "cases" / case_id / "certificate.json", "--workspace", folder, code=None)
     workspace = open_workspace(folder)
     assert not set(gone) & set(records(workspace))

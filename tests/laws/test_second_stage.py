@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from command_line import lethe_here
 from crashes import Killed, count, let_die
-from road import approved_case, to_purge_approved
+from road import approved_case, sign, to_purge_approved
 from small_world import ADAPTER, SECOND, copy_workspace
 
 from lineage import builds, ledger, plans, studies
@@ -154,7 +154,7 @@ def test_both_stages_stand_in_the_certificate(decided, tmp_path: Path, here) -> 
         (2, 21, 19),
     ]
     assert facts.probes[0].verdict == "FAIL" != facts.probes[1].verdict
-    lethe_here("erase", "sign", case_id, "--as", "dana", workspace=folder)
+    sign(folder, case_id)
     certificate = folder / ".lethe" / "cases" / case_id / "certificate.json"
     said = lethe_here("verify", certificate, "--expect-case", case_id, workspace=folder).out
     assert "first stage" in said

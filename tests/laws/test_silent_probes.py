@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import rfc8785
 from command_line import lethe_here, one_sentence
-from road import case_of, to_approved, to_purge_approved
+from road import case_of, sign, to_approved, to_purge_approved
 from securesystemslib.dsse import Envelope
 from small_world import ADAPTER, placed_by, write_corpus, write_secret
 from world_making import make_world
@@ -90,11 +90,11 @@ def test_it_is_signed_only_with_the_sentence_and_on_equal_states(silent):
     ):
         assert wrong != statement
         half.write_bytes(signed_by_the_pipeline(wrong, key))
-        said = lethe_here("erase", "sign", case_id, "--as", "dana", workspace=folder, code=None)
+        said = sign(folder, case_id, code=None)
         one_sentence(said, 1, "rest")
         assert case_of(folder, case_id)["stage"] == "PURGED"
     half.write_bytes(honest)
-    lethe_here("erase", "sign", case_id, "--as", "dana", workspace=folder)
+    sign(folder, case_id)
     said = lethe_here("verify", half.with_name("certificate.json"), "--expect-case", case_id, workspace=folder)
     assert "Why the probes cannot tell: Even the old adapter" in said.out
     assert RESTS in said.out

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import lethe, lethe_here
 from crashes import Killed, boundaries, crashing, let_die
-from road import approved_case, case_of, to_approved, to_purge_approved
+from road import approved_case, case_of, sign, to_approved, to_purge_approved
 from small_world import (
     ADAPTER,
     ELSEWHERE,
@@ -245,7 +245,7 @@ def to_certificate(folder: Path, case_id: str) -> None:
     """Purge approved, purged, signed, verified."""
     to_purge_approved(folder, case_id)
     lethe("erase", "purge", case_id, workspace=folder)
-    lethe_here("erase", "sign", case_id, "--as", "dana", workspace=folder)
+    sign(folder, case_id)
     certificate = folder / ".lethe" / "cases" / case_id / "certificate.json"
     lethe_here("verify", certificate, "--expect-case", case_id, workspace=folder)
 

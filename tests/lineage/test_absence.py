@@ -21,8 +21,8 @@ from lineage.attested_absence import Absence, _all_hold, absence_of
 from lineage.builds import StateFacts
 from lineage.certificate import build_statement, read_statement
 from lineage.errors import NotAcceptable, WrongUsage
+from lineage.in_toto import _to_json
 from lineage.plans import TRUNK
-from lineage.statement import _to_json
 from lineage.tables import SliceManifestRow
 
 HALVES = st.binary(min_size=2, max_size=2).map(lambda two: two * 8)

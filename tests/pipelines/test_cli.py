@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 from command_line import lethe_here, one_sentence
-from road import case_of, hire, to_approved
+from road import case_of, hire, sign, to_approved
 from small_world import ADAPTER, CORPUS, PLANTED, SECOND, copy_workspace, values_of
 
 from lineage.policy import shipped_text
@@ -240,7 +240,12 @@ def test_a_stale_digest_is_refused(case):
 
 @pytest.mark.parametrize(
     "command",
-    [("run",), ("purge",), ("sign", "--as", "dana"), ("approve", "--purge", "--as", "dana", "--digest", "0" * 64)],
+    [
+        ("run",),
+        ("purge",),
+        ("sign", "--as", "dana", "--digest", "0" * 64),
+        ("approve", "--purge", "--as", "dana", "--digest", "0" * 64),
+    ],
 )
 def test_steps_out_of_order(case, command):
     folder, case_id = case
@@ -351,7 +356,7 @@ def test_the_ledger_notices_a_changed_event(trained, tmp_path, here):
 def test_the_certificate_of_the_road(purged, tmp_path, here):
     """Signed, verified; then one byte of it and one byte of the adapter are changed, and the answer is no."""
     folder = copy_workspace(purged.folder, tmp_path / "ws")
-    lethe_here("erase", "sign", purged.case_id, "--as", "dana", workspace=folder)
+    sign(folder, purged.case_id)
     certificate = folder / ".lethe" / "cases" / purged.case_id / "certificate.json"
     body = lethe_here("train", ADAPTER, "--json", workspace=folder).json()[ADAPTER]
     verify = ("verify", certificate, "--adapter", body["directory"])

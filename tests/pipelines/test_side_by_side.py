@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import lethe_here
 from peft import PeftModel
-from road import approved_case, to_approved, to_purge_approved
+from road import approved_case, sign, to_approved, to_purge_approved
 from small_world import ADAPTER, PLANTED, bytes_in_service, copy_workspace, live_states
 from sqlmodel import col, select
 from transformers import AutoModelForCausalLM
@@ -169,7 +169,7 @@ def test_a_case_goes_its_whole_road(served, tmp_path, here) -> None:
     assert not [name for name in probe["extraction"] if name.startswith("composed")]
     to_purge_approved(folder, case_id)
     lethe_here("erase", "purge", case_id, workspace=folder)
-    lethe_here("erase", "sign", case_id, "--as", "dana", workspace=folder)
+    sign(folder, case_id)
     (certificate,) = (folder / ".lethe").rglob("certificate.json")
     served = workspace.store.directory("adapters", in_service(workspace)[0])
     for adapter in (served, served / "s00", served / "s02"):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from pathlib import Path
 
-from command_line import Said, lethe_here
+from command_line import PASSPHRASE, Said, lethe_here
 from small_world import ADAPTER
 
-from lineage import desk
+from lineage import desk, signing
 from lineage.access import find_actor
 from lineage.case import CaseFile, Stage
 from lineage.desk import Intake
+from lineage.dossier import HALF_SIGNED, read_case
 from lineage.evidence import add_evidence, evidence_digest
 from lineage.workspace import Workspace
 from pipelines import erasure, previewing
@@ -58,6 +60,23 @@ def to_purge_approved(folder: Path, case_id: str) -> None:
     """The DPO approves the destruction on the evidence as it stands."""
     digest = case_of(folder, case_id)["evidence_digest"]
     lethe_here("erase", "approve", case_id, "--as", "dana", "--purge", "--digest", digest, workspace=folder)
+
+
+def sign(folder: Path, case_id: str, *, code: int | None = 0) -> Said:
+    """The DPO signs the certificate that waits, as it lies there."""
+    half_signed = folder / ".lethe" / "cases" / case_id / HALF_SIGNED
+    digest = sha256(half_signed.read_bytes()).hexdigest()
+    return lethe_here("erase", "sign", case_id, "--as", "dana", "--digest", digest, workspace=folder, code=code)
+
+
+def signed(workspace: Workspace, case_id: str) -> Path:
+    """The same through the function that the console and the command call; returns where the certificate lies."""
+    with workspace.database.reader() as session:
+        dana = find_actor(session, "dana")
+    now = datetime.now(UTC)
+    waiting = read_case(workspace, case_id, now=now).half_signed
+    assert waiting is not None
+    return signing.sign(workspace, case_id, digest=waiting.digest, actor=dana, now=now, passphrase=PASSPHRASE)
 
 
 def approved_case(workspace: Workspace, person: Person) -> str:
