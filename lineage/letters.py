@@ -40,7 +40,7 @@ from lineage.pauses import days_paused
 from lineage.settings import Settings
 from lineage.workspace import Workspace
 
-__all__ = ["Kind", "Letter", "Owed", "filed", "fits", "owed", "tell_before", "write_letter"]
+__all__ = ["Kind", "Letter", "Owed", "filed", "fits", "owed", "require_fit", "tell_before", "write_letter"]
 
 FOLDER = Path(__file__).with_name("letters")
 WIDTH = 78
