@@ -6,9 +6,10 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from command_line import PASSPHRASE
+from command_line import PASSPHRASE, lethe_here, one_sentence
 from desk_world import CONTRACT, EVIDENCE, NOW, OTHER, PERSON, SHARD_MAP, Desk, World, certificate_facts, digest
 
 from lineage import dossier, ledger, signing, sought
@@ -393,3 +394,18 @@ def test_without_a_key_or_with_a_plain_one_the_page_says_what_to_do_and_offers_n
         if not (secrets / "dpo.pem").exists():
             create_key_pair(secrets, "dpo")
     assert not (world.workspace.case_directory(case_id) / "certificate.json").exists()
+
+
+def test_the_command_line_asks_for_the_same(world: World, tmp_path: Path) -> None:
+    _, case_id = purged_case(world)
+    wrong = tmp_path / "wrong"
+    wrong.touch(mode=0o600)
+    wrong.write_text("not the passphrase of anybody\n")
+    sign = ("erase", "sign", case_id, "--as")
+    said = lethe_here(*sign, "dana", "--passphrase-file", wrong, workspace=world.folder, code=None)
+    one_sentence(said, 2, "does not open")
+    one_sentence(lethe_here(*sign, "milo", workspace=world.folder, code=None), 3, "Only the role dpo")
+    assert not (world.workspace.case_directory(case_id) / "certificate.json").exists()
+    said = lethe_here(*sign, "dana", workspace=world.folder)
+    assert PASSPHRASE not in said.out + said.err
+    assert (world.workspace.case_directory(case_id) / "certificate.json").exists()

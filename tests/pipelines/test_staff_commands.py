@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner, Result
 from command_line import PASSPHRASE, lethe_here, one_sentence
 from road import hire
 
+from lineage.dpo_key import open_dpo_key
+from lineage.errors import RefusedByRule, WrongUsage
 from lineage.passwords import is_password
 from lineage.workspace import open_workspace
 from pipelines.cli import cli
@@ -135,3 +139,42 @@ def test_a_token_is_shown_once_and_taken_back(folder: Path) -> None:
     assert "revoked" in lethe_here("staff", "token", "list", workspace=folder).out
     too_long = ("staff", "token", "new", "--scope", "inbox", "--days", "400")
     one_sentence(lethe_here(*too_long, workspace=folder, code=None), 2, "365")
+
+
+# --- at a terminal ------------------------------------------------------------------------------------------------------------
+
+
+class Terminal(io.BytesIO):
+    """Somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def typed(folder: Path, *words: str, lines: Sequence[str]) -> Result:
+    """What a command says to somebody who types these lines when asked."""
+    given = Terminal("".join(f"{line}\n" for line in lines).encode())
+    result = CliRunner().invoke(cli, words, input=given, env={"LETHE_WORKSPACE": str(folder)})
+    assert not [line for line in lines if line in result.output], "no secret is echoed"
+    return result
+
+
+def test_a_change_of_password_asks_for_the_one_until_now_and_twice_for_the_new_one(folder: Path) -> None:
+    new = "six herons wade at noon"
+    assert typed(folder, "staff", "passwd", "max", lines=[PASSWORD, PASSWORD]).exit_code == 0
+    refused = typed(folder, "staff", "passwd", "max", lines=[new, new, new])
+    assert isinstance(refused.exception, RefusedByRule)
+    database = open_workspace(folder).database
+    assert is_password(database, "max", PASSWORD, now=utc_now())
+    assert typed(folder, "staff", "passwd", "max", lines=[PASSWORD, new, "mistyped", new, new]).exit_code == 0
+    assert is_password(database, "max", new, now=utc_now())
+
+
+def test_the_key_is_made_under_what_is_typed_twice(folder: Path) -> None:
+    for name in ("dpo.pem", "dpo.pub"):
+        (folder / ".lethe" / "secrets" / name).unlink()
+    words, typed_by_dana = ("keys", "dpo", "--as", "dana"), "a river with no ferry at all"
+    assert isinstance(typed(folder, *words, lines=["short", "short"]).exception, WrongUsage)
+    assert typed(folder, *words, lines=[typed_by_dana, "mistyped", typed_by_dana, typed_by_dana]).exit_code == 0
+    assert open_dpo_key(open_workspace(folder), typed_by_dana)
+    assert isinstance(typed(folder, *words, lines=[typed_by_dana, typed_by_dana]).exception, WrongUsage)
