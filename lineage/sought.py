@@ -14,6 +14,7 @@ from sqlmodel import Session
 from lineage.closure import supplied_forms
 from lineage.dossier import case_row
 from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
+from lineage.forms import FormKind
 from lineage.keyring import Keyring
 from lineage.pseudonyms import forms_of
 from lineage.register import RegisterForm
@@ -21,7 +22,9 @@ from lineage.subjects import find_subject, load_forms
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 
-__all__ = ["open_supplied", "person_named", "provisional_key", "searched_forms", "subject_forms"]
+__all__ = [
+    "open_supplied", "open_supplied_forms", "person_named", "provisional_key", "seal_forms", "searched_forms", "subject_forms",
+]  # fmt: skip
 
 
 def person_named(session: Session, identifiers: Sequence[str], workspace: Workspace) -> str | None:
@@ -54,17 +57,40 @@ def provisional_key(keyring: Keyring, case_id: str) -> str:
 
 
 def open_supplied(workspace: Workspace, case_id: str) -> list[str]:
-    """The identifiers the person gave, in memory, for the search of the preview.
+    """The identifiers the person gave, in memory, for the search of the preview; in a purge that has begun, every form.
 
     Raises:
         WrongUsage: no such case, or they were dropped, at the purge or some time after another end.
     """
+    return [value if isinstance(value, str) else value[1] for value in _opened(workspace, case_id)]
+
+
+def open_supplied_forms(workspace: Workspace, case_id: str, subject_key: str) -> list[RegisterForm]:
+    """What `open_supplied` opens, as forms. What a purge has sealed keeps its kind: read anew, an account number would be a
+    telephone as well, and a purge that is repeated would keep out more than was begun.
+
+    Raises:
+        WrongUsage: as there.
+    """
+    opened = _opened(workspace, case_id)
+    given = supplied_forms(subject_key, [value for value in opened if isinstance(value, str)])
+    return [*given, *(RegisterForm(subject_key, *form) for form in opened if not isinstance(form, str))]
+
+
+def seal_forms(workspace: Workspace, case_id: str, forms: Sequence[RegisterForm]) -> bytes:
+    """Every form to look for under the case's own key, as a purge leaves it to its repetition."""
+    whole = json.dumps(sorted({(form.kind, form.value) for form in forms}))
+    return workspace.keystore.seal([(f"case:{case_id}", whole.encode())])[0]
+
+
+def _opened(workspace: Workspace, case_id: str) -> list[str | tuple[FormKind, str]]:
+    """Identifiers as they were given, or pairs of kind and value that a purge has sealed."""
     with workspace.database.reader() as session:
         supplied = case_row(session, case_id).supplied
     if supplied is None:
         raise WrongUsage(f"The identifiers of case {case_id} were dropped.")
-    identifiers: list[str] = json.loads(workspace.keystore.open([(f"case:{case_id}", supplied)])[0])
-    return identifiers
+    opened: list[str | tuple[FormKind, str]] = json.loads(workspace.keystore.open([(f"case:{case_id}", supplied)])[0])
+    return opened
 
 
 def subject_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
@@ -78,7 +104,7 @@ def subject_forms(workspace: Workspace, case_id: str) -> tuple[str, list[Registe
         if row is None or row.subject_key is None:
             raise RefusedByRule(f"Case {case_id} has no subject (any more).")
         registered = load_forms(session, workspace.keystore, row.subject_key)
-    return row.subject_key, registered + supplied_forms(row.subject_key, open_supplied(workspace, case_id))
+    return row.subject_key, registered + open_supplied_forms(workspace, case_id, row.subject_key)
 
 
 def searched_forms(workspace: Workspace, case_id: str) -> tuple[str, list[RegisterForm]]:
@@ -93,4 +119,4 @@ def searched_forms(workspace: Workspace, case_id: str) -> tuple[str, list[Regist
         if case_row(session, case_id).rescan_id:
             return "", []
     key, forms = subject_forms(workspace, case_id)
-    return key, forms + forms_of(key, workspace.keyring.pseudonym)
+    return key, list(dict.fromkeys(forms + forms_of(key, workspace.keyring.pseudonym)))

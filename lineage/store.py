@@ -72,13 +72,15 @@ class Store:
 
         Raises:
             NotAcceptable: missing or damaged.
+            Fault: the disk or the object store refused; whether the entry is there is not known.
         """
         path = self._path(kind, digest)
-        try:
-            manifest = dict(json.loads(self._fs.cat_file(self._manifest(kind, digest))))
-            files = {name: self._fs.cat_file(f"{path}/{name}") for name in manifest}
-        except (OSError, TypeError, ValueError):
-            raise NotAcceptable(f"The store has no complete entry {kind}/{digest[:12]}.") from None
+        with _translated("read"):
+            try:
+                manifest = dict(json.loads(self._fs.cat_file(self._manifest(kind, digest))))
+                files = {name: self._fs.cat_file(f"{path}/{name}") for name in manifest}
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError, TypeError, ValueError):
+                raise NotAcceptable(f"The store has no complete entry {kind}/{digest[:12]}.") from None
         if any(hashlib.sha256(files[name]).hexdigest() != known for name, known in manifest.items()):
             raise NotAcceptable(
                 f"The store's entry {kind}/{digest[:12]} is damaged.", hint="Delete it and train again."
@@ -99,7 +101,8 @@ class Store:
         """Delete an entry, manifest first; returns whether it was there. Safe to repeat.
 
         Raises:
-            Fault: the disk or the object store refused; some of the entry may be left, and it no longer counts as one.
+            Fault: the disk or the object store refused, or said yes and left it there; some of the entry may be left, and it
+                may no longer count as one.
         """
         path, cached = self._path(kind, digest), self._cache / kind / digest
         with _translated("emptied"):
@@ -108,6 +111,12 @@ class Store:
             there = [path for path in (self._manifest(kind, digest), path) if self._fs.exists(path)]
             for path in there:
                 self._fs.rm(path, recursive=True)
+            if any(
+                self._fs.exists(path) for path in there
+            ):  # looked up, not believed: "yes" is no proof that it is gone
+                raise Fault(
+                    f"The store says that {kind}/{digest[:12]} was deleted, and it is still there.", hint="Try again."
+                )
         return bool(there)
 
     def digests(self, kind: str) -> set[str]:

@@ -9,7 +9,6 @@ hold is asked for before each destructive step.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from lineage.evidence import add_evidence, case_records, evidence, has_evidence
 from lineage.holds import require_spared
 from lineage.near_tombstones import lay_near, near_marks
 from lineage.register import RegisterForm
-from lineage.sought import searched_forms
+from lineage.sought import seal_forms, searched_forms
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines.certified_absence import certified_ancestors, old_contents
@@ -133,8 +132,7 @@ def _ids(workspace: Workspace, case_id: str, decision: str) -> list[str]:
 
 def _remember_forms(workspace: Workspace, case_id: str, forms: Sequence[RegisterForm]) -> None:
     """Seal what to look for under the case's key, which is shredded last."""
-    values = json.dumps(sorted({form.value for form in forms}))
-    sealed = workspace.keystore.seal([(f"case:{case_id}", values.encode())])[0]
+    sealed = seal_forms(workspace, case_id, forms)
     with workspace.database.transaction() as session:
         session.get_one(CaseRow, case_id).supplied = sealed
 

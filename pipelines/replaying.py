@@ -22,7 +22,6 @@ from lineage import ledger, purge, renewal, tombstones
 from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile
 from lineage.catalog import GateStamp, Judged, contents_of
-from lineage.closure import supplied_forms
 from lineage.errors import NotAcceptable, WrongUsage
 from lineage.journal import BEGUN, LIFTED
 from lineage.lease import held
@@ -31,7 +30,7 @@ from lineage.records import Content, canonical_bytes
 from lineage.redaction import Freed, speaks_of, without_person
 from lineage.register import RegisterForm
 from lineage.replay import REPLAYED, Erasure, Pending, Reached, pending, reach_of
-from lineage.sought import open_supplied
+from lineage.sought import open_supplied_forms
 from lineage.subjects import load_forms, load_suppression
 from lineage.tables import CaseRow, RecordRow
 from lineage.vault import Shredded
@@ -130,7 +129,7 @@ def _readable_forms(workspace: Workspace, erasure: Erasure) -> list[RegisterForm
     with workspace.database.reader() as session, suppress(*UNREADABLE):
         forms += load_forms(session, workspace.keystore, key)
     with suppress(WrongUsage, *UNREADABLE):
-        forms += supplied_forms(key, open_supplied(workspace, erasure.case_id))
+        forms += open_supplied_forms(workspace, erasure.case_id, key)
     return [*forms, *forms_of(key, workspace.keyring.pseudonym)] if forms else []
 
 

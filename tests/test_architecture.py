@@ -122,3 +122,38 @@ def test_trainer_and_judge_tokenise_alike() -> None:
             theirs = judged(tokenizer, content, max_length)
             assert (ours.ids, ours.learnt) == (theirs.ids, theirs.loss_mask)
             assert any(ours.learnt) or max_length == 12
+
+
+DESTROYERS = {"destroy", "shred", "shred_records", "destroy_weights"}
+MAY_DESTROY = {
+    "lineage/purge.py": "the weights of a purge",
+    "lineage/vault.py": "the key store itself: every version of a record",
+    "pipelines/purging.py": "the one road of a case",
+    "pipelines/replaying.py": "the same again, after a restored backup",
+    "pipelines/superseding.py": "what a rectified text left, once nothing serves it",
+    "lineage/rulings.py": "a record that a reviewer or a ruling blocked",
+    "pipelines/rescanning.py": "texts that a new policy replaced",
+    "lineage/forgetting.py": "identifiers of a case that ended without an erasure, after the time of a complaint",
+    "lineage/signing.py": "the case's own key, if a purge was killed just before its end",
+    "pipelines/ingest.py": "the sealed path of a finished ingest",
+    "pipelines/collecting.py": "garbage that nothing reaches",
+    "lineage/studies.py": "what a study or a probe trained for itself",
+    "pipelines/studying.py": "the same, when it ends",
+    "pipelines/extras.py": "the same, when it ends",
+}
+
+
+def test_only_the_one_road_destroys() -> None:
+    """Other people had two erase paths and guarded one. Who may call what destroys is a list, with a reason each."""
+    calls = {name_of(path) for path in SOURCES for node in ast.walk(ast.parse(path.read_text())) if _destroys(node)}
+    assert calls - set(MAY_DESTROY) == set(), "another road that destroys"
+    assert set(MAY_DESTROY) - calls == set(), "no longer needed in MAY_DESTROY"
+
+
+def _destroys(node: ast.AST) -> bool:
+    function = node.func if isinstance(node, ast.Call) else None
+    return isinstance(function, (ast.Attribute, ast.Name)) and _name(function) in DESTROYERS
+
+
+def _name(function: ast.Attribute | ast.Name) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else function.id

@@ -20,7 +20,7 @@ from small_world import (
     write_corpus,
 )
 from sqlmodel import select
-from test_bytes import ciphertexts, every_key, opens
+from thief import ciphertexts, every_key, opens
 
 from lineage import journal
 from lineage.bytescan import scan_bytes

@@ -31,7 +31,7 @@ from stream_books import (
     train,
     write_rows,
 )
-from test_bytes import ciphertexts, every_key, opens
+from thief import ciphertexts, every_key, opens
 
 from lineage import desk, verify
 from lineage.access import find_actor

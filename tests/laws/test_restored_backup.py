@@ -18,7 +18,7 @@ from road import approved_case, case_of, judged_case, sign
 from small_world import ADAPTER, SOURCE, bytes_in_service, copy_workspace
 from sqlmodel import SQLModel, select
 from stream_books import POOL, register, row_about, row_about_nobody, take_in, train, write_rows
-from test_bytes import every_key
+from thief import every_key
 
 from console.app import create_app
 from lineage import ledger

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from lineage import journal, store
+from lineage import durable, journal, store
 from lineage.database import Database
 from lineage.store import Store
 from lineage.tables import LeaseRow
@@ -43,6 +43,7 @@ def crashing(at: int) -> Iterator[Schedule]:
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in (
             (Store, "destroy"), (KeyStore, "shred"), (Database, "compact"), (journal, "append"), (store, "write_synced"),
+            (durable, "write_synced"),
         ):  # fmt: skip
             patch.setattr(owner, name, _between(schedule, getattr(owner, name)))
         patch.setattr(Database, "transaction", _transaction(schedule, Database.transaction))
