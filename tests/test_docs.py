@@ -144,7 +144,8 @@ def settings_fields() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "name", sorted({*settings_fields()} - {"gate", "rows", "console", "contact", "staff", "audit", "adapters", "workspace"})
+    "name",
+    sorted({*settings_fields()} - {"gate", "rows", "console", "contact", "staff", "audit", "adapters", "workspace"}),
 )
 def test_every_setting_is_described(name: str) -> None:
     assert f"| `{name}` |" in page("configuration.md")
