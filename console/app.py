@@ -23,7 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console import api, decisions, login, pages, reading, records, review
+from console import api, decisions, login, pages, reading, records, review, single, telling
 from lineage.errors import Fault, GateClosed, LetheError, RefusedByRule
 from lineage.vault import Shredded
 from lineage.workspace import open_workspace
@@ -85,6 +85,8 @@ def _routes() -> list[Route | Mount]:
         Route("/cases/{case_id}/certificate.pdf", reading.pdf),
         Route("/cases/{case_id}/records/{handle}", records.ask),
         Route("/cases/{case_id}/records/{handle}", records.show, methods=["POST"]),
+        *single.ROUTES,
+        *telling.ROUTES,
         Route("/cases/{case_id}/{action}", pages.decide),
         Route("/cases/{case_id}/{action}", decisions.decide, methods=["POST"]),
         *review.ROUTES,

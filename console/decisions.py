@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from console.access import case_id_of, read_form, signed_form, workspace_of
 from console.pages import file_page, verify_page
 from lineage import desk, dossier, signing
 from lineage.access import Actor
+from lineage.case import IDENTIFIERS
 from lineage.desk import Intake
 from lineage.errors import LetheError, RefusedByRule, WrongUsage
 from lineage.verify import load_trusted_keys, verify_bytes
@@ -55,7 +56,7 @@ def _file(request: Request, form: FormData) -> Response:
             typed["identifiers"].splitlines(),
             typed["ground"],
             typed["identity_method"],
-            _day(typed),
+            _day(form, "received_on", "The date of receipt is missing or malformed."),
             typed["only_consent"] == "yes",
         )
         case = desk.file_case(workspace_of(request), intake, actor=browser.actor, now=request.app.state.clock())
@@ -65,11 +66,11 @@ def _file(request: Request, form: FormData) -> Response:
     return RedirectResponse(f"/cases/{case.id}", 303)
 
 
-def _day(typed: Mapping[str, str]) -> date:
+def _day(form: FormData, name: str, problem: str = "A day is needed.") -> date:
     try:
-        return date.fromisoformat(typed["received_on"])
+        return date.fromisoformat(_text(form, name))
     except ValueError:
-        raise WrongUsage("The date of receipt is missing or malformed.", hint="Write it as 2026-01-31.") from None
+        raise WrongUsage(problem, hint="Write it as 2026-01-31.") from None
 
 
 def _decide(request: Request, form: FormData) -> Response:
@@ -86,33 +87,31 @@ def _decide(request: Request, form: FormData) -> Response:
 
 
 def _act(workspace: Workspace, case_id: str, action: str, *, actor: Actor, now: datetime, form: FormData) -> None:
+    which: tuple[Workspace, str] = workspace, case_id
     who: dict[str, Any] = {"actor": actor, "now": now}
-    match action:
-        case "approve":
-            desk.approve(workspace, case_id, digest=_text(form, "digest"), **who)
-        case "approve_purge":
-            desk.approve_purge(workspace, case_id, digest=_text(form, "digest"), **who)
-        case "not_found":
-            desk.not_found(workspace, case_id, digest=_text(form, "digest"), **who)
-        case "sign":
-            signing.sign(
-                workspace, case_id, digest=_text(form, "digest"), passphrase=_text(form, "passphrase") or None, **who
-            )
-        case "refuse":
-            desk.refuse(workspace, case_id, reason=_text(form, "reason"), **who)
-        case "extend":
-            desk.extend(workspace, case_id, reason=_text(form, "reason"), **who)
-        case "hold":
-            desk.hold(workspace, case_id, reason=_text(form, "reason"), **who)
-        case "retry":
-            desk.retry(workspace, case_id, **who)
-        case _:
-            raise HTTPException(404)
+    digest, reason = _text(form, "digest"), _text(form, "reason")
+    acts: dict[str, Callable[[], object]] = {
+        "approve": lambda: desk.approve(*which, digest=digest, **who),
+        "approve_purge": lambda: desk.approve_purge(*which, digest=digest, **who),
+        "not_found": lambda: desk.not_found(*which, digest=digest, **who),
+        "sign": lambda: signing.sign(*which, digest=digest, passphrase=_text(form, "passphrase") or None, **who),
+        "refuse": lambda: desk.refuse(*which, reason=reason, **who),
+        "extend": lambda: desk.extend(*which, reason=reason, **who),
+        "hold": lambda: desk.hold(*which, reason=reason, **who),
+        "doubt": lambda: desk.doubt_identity(*which, asked_on=_day(form, "day"), **who),
+        "confirm": lambda: desk.confirm_identity(*which, answered_on=_day(form, "day"), method=reason, **who),
+        "withdraw": lambda: desk.withdraw(*which, reason=reason, **who),
+        "retry": lambda: desk.retry(*which, **who),
+    }
+    if action not in acts:
+        raise HTTPException(404)
+    acts[action]()
 
 
 def _may_ever(action: str, actor: Actor, *, filed_by: str) -> bool:
     """Whether the refusal is about the step (409) and not about the person (403)."""
-    roles = dossier.RETRIERS if action == "retry" else dossier.DECIDERS
+    speaking = dict.fromkeys(("doubt", "confirm", "withdraw"), IDENTIFIERS)
+    roles = {"retry": dossier.RETRIERS, **speaking}.get(action, dossier.DECIDERS)
     own = action in ("approve", "approve_purge", "not_found", "sign") and actor.name == filed_by
     return actor.role in roles and not own
 

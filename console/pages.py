@@ -13,12 +13,23 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from console.access import case_id_of, signed_in, workspace_of
 from console.picture import lineage_picture
 from console.reading import to_sign
-from console.wording import BESIDE, DECISIONS, EVENT_WORDS, FILTERS, STAGES, timeline
+from console.wording import (
+    BESIDE,
+    DECISIONS,
+    EVENT_WORDS,
+    FILTERS,
+    LETTER_WORDS,
+    NOTICE_WORDS,
+    STAGES,
+    STEP_FORMS,
+    timeline,
+)
 from lineage import dossier, ledger
-from lineage.access import BrowserSession
-from lineage.case import CERTIFIED, DESTROYED, GROUNDS, RUNNING, CaseView
+from lineage.access import BrowserSession, Role
+from lineage.case import CERTIFIED, DESTROYED, GROUNDS, IDENTIFIERS, RUNNING, CaseView
 from lineage.chain import Intact
 from lineage.dpo_key import dpo_key_state
+from lineage.letters import Kind, fits
 from lineage.review import REVIEWERS
 from lineage.verify import Verification
 
@@ -30,11 +41,6 @@ ROOM = Path(__file__).parent
 REFRESH_S = 5
 # The report is our own file but made of measured strings: it may style itself and show its own pictures, nothing else.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
-WITH_REASON = {
-    "refuse": "The person reads this reason (Art. 12(4) GDPR). Do not name them here.",
-    "extend": "Two further months, once. The person must be told today, with this reason (Art. 12(3) GDPR). Do not name them here.",
-    "hold": "Nothing of this case is destroyed while a hold stands (Art. 17(3)(e) GDPR). Do not name the person here.",
-}
 METHODS = ("Logged in to their account", "Code sent to the address on file", "Identity document seen and not kept")
 
 
@@ -42,7 +48,14 @@ def environment() -> Environment:
     """Jinja with escaping everywhere."""
     env = Environment(loader=FileSystemLoader(ROOM / "templates"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     env.filters.update(FILTERS)
-    env.globals.update(stages=STAGES, beside=BESIDE, event_words=EVENT_WORDS, decisions=DECISIONS)
+    env.globals.update(
+        stages=STAGES,
+        beside=BESIDE,
+        event_words=EVENT_WORDS,
+        decisions=DECISIONS,
+        letter_words=LETTER_WORDS,
+        notice_words=NOTICE_WORDS,
+    )
     return env
 
 
@@ -114,23 +127,29 @@ def case(request: Request) -> Response:
         steps={step.action: (step, dossier.may(browser.actor, found.case, step)) for step in found.next_steps},
         refresh_s=REFRESH_S if found.case.stage in RUNNING and not found.case.hold_reason else 0,
         to_sign=to_sign(workspace, found),
+        letter_kinds=[kind for kind in Kind if fits(found.case, kind) and "told_on" not in found.letters.get(kind, {})],
+        may_tell=browser.actor.role in IDENTIFIERS, may_waive=browser.actor.role in dossier.DECIDERS,
+        may_retry=browser.actor.role in (*IDENTIFIERS, Role.ML), today=workspace.settings.day(request.app.state.clock()),
         key=dpo_key_state(workspace).value, plain_key_may_sign=workspace.settings.staff.plain_dpo_key,
     )  # fmt: skip
 
 
 def decide(request: Request) -> Response:
-    """The page of a decision that needs a reason."""
+    """The page of a decision that needs a reason or a day."""
     browser = signed_in(request)
     case_id, action = case_id_of(request), request.path_params["action"]
     found = dossier.read_case(workspace_of(request), case_id, now=request.app.state.clock())
     step = next((step for step in found.next_steps if step.action == action), None)
-    if action not in WITH_REASON:
+    if action not in STEP_FORMS:
         raise HTTPException(404)
     if step is None:
         raise HTTPException(409, f"Case {case_id} is at {found.case.stage}; that cannot be decided now.")
     if not dossier.may(browser.actor, found.case, step):
         raise HTTPException(403, f"Only the role {' or '.join(step.roles)} may decide that.")
-    return render(request, "decide.html", browser=browser, case=found.case, step=step, advice=WITH_REASON[action])
+    today = workspace_of(request).settings.day(request.app.state.clock())
+    return render(
+        request, "decide.html", browser=browser, case=found.case, step=step, asked=STEP_FORMS[action], today=today
+    )  # fmt: skip
 
 
 def verify(request: Request) -> Response:

@@ -19,7 +19,7 @@ from lineage.access import BrowserSession
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.viewing import ListedRecord, OpenedRecord, listed_record, open_record
 
-__all__ = ["ask", "show"]
+__all__ = ["ask", "listed_of", "show"]
 
 
 def ask(request: Request) -> Response:
@@ -27,7 +27,7 @@ def ask(request: Request) -> Response:
     browser = signed_in(request)
     if browser.actor.role not in dossier.DECIDERS:
         raise HTTPException(403, f"Only the role {' or '.join(dossier.DECIDERS)} may open a record of a case.")
-    return _page(request, browser, _listed(request))
+    return _page(request, browser, listed_of(request))
 
 
 async def show(request: Request) -> Response:
@@ -46,14 +46,15 @@ def _show(request: Request, form: FormData) -> Response:
     except RefusedByRule as refusal:
         if browser.actor.role not in dossier.DECIDERS:
             raise HTTPException(403, str(refusal)) from None
-        _listed(request)  # a record that is not there is an address that is not there
+        listed_of(request)  # a record that is not there is an address that is not there
         raise
     except WrongUsage as problem:
-        return _page(request, browser, _listed(request), problem=problem, status=400)
+        return _page(request, browser, listed_of(request), problem=problem, status=400)
     return _page(request, browser, opened.listed, opened=opened)
 
 
-def _listed(request: Request) -> ListedRecord:
+def listed_of(request: Request) -> ListedRecord:
+    """The record that an address names; one that is not the case's is an address that is not there."""
     case_id = case_id_of(request)
     try:
         return listed_record(workspace_of(request), case_id, request.path_params["handle"])

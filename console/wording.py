@@ -11,7 +11,20 @@ from lineage.case import ROAD, UNFULFILLED, Beside, CaseView, Stage
 from lineage.chain import Event
 from lineage.sightings import why_found
 
-__all__ = ["BESIDE", "DECISIONS", "EVENT_WORDS", "FILTERS", "STAGES", "StageWords", "Stop", "timeline"]
+__all__ = [
+    "BESIDE",
+    "DECISIONS",
+    "EVENT_WORDS",
+    "FILTERS",
+    "LETTER_WORDS",
+    "NOTICE_WORDS",
+    "STAGES",
+    "STEP_FORMS",
+    "StageWords",
+    "StepForm",
+    "Stop",
+    "timeline",
+]
 
 NOTHING = "–"
 
@@ -73,6 +86,33 @@ EVENT_WORDS = {
     "lineage.audited": "Lineage audited on the weights", "lineage.copy_missed": "The weights know a person where lineage does not",
 }  # fmt: skip
 
+
+@dataclass(frozen=True)
+class StepForm:
+    """What a step asks for: a sentence and a day, each under its label, or not at all."""
+
+    advice: str
+    sentence: str = "Reason"
+    day: str = ""
+
+
+STEP_FORMS: Mapping[str, StepForm] = {
+    "refuse": StepForm("The person reads this reason (Art. 12(4) GDPR). Do not name them here."),
+    "extend": StepForm("Two further months, once. The person must be told inside the first, with this reason (Art. 12(3) GDPR). Do not name them here."),
+    "hold": StepForm("Nothing of this case is destroyed while a hold stands (Art. 17(3)(e) GDPR). Do not name the person here."),
+    "doubt": StepForm("There are reasonable doubts who asks, and you asked them for more (Art. 12(6) GDPR). From that day the clock stands still, and an approval is taken back.", "", "They were asked on"),
+    "confirm": StepForm("The clock runs again; the due date is reckoned from receipt, with the pause. Do not name anybody here.", "How they showed who they are", "They answered on"),
+    "withdraw": StepForm("The case ends. Nothing is destroyed, and what was out of service is learnt again by the next training.", "How the person said so"),
+}  # fmt: skip
+
+LETTER_WORDS = {
+    "interim": "that the request has come in", "extended": "that it takes longer, and why", "refused": "the refusal, and its reason",
+    "not_found": "that nothing was found", "granted": "what was done", "partly": "what was done, and what is kept and why",
+}  # fmt: skip
+NOTICE_WORDS = {
+    "pending": "waits to be told", "sent": "is being told", "acknowledged": "acknowledged it", "dead": "was given up on",
+    "waived": "is not waited for",
+}  # fmt: skip
 
 DECISIONS = {
     "erase": "To erase", "redact": "To redact", "already_redacted": "Redacted before anything learnt from it", "keep": "Kept",

@@ -96,6 +96,10 @@ ROAD = (
     Stage.EXECUTING, Stage.VERIFYING, Stage.EVIDENCE_READY, Stage.PURGE_APPROVED, Stage.PURGED, Stage.SIGNED_OFF,
     Stage.NOTIFYING, Stage.CLOSED,
 )  # fmt: skip
+DOUBTFUL = (Stage.RECEIVED, Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY, Stage.APPROVED)
+"""Where it may still be doubted who asks."""
+TAKEN_BACK = (Stage.SEARCHED, *ROAD[: ROAD.index(Stage.PURGE_APPROVED)])
+"""Where the person may still take the request back."""
 UNFULFILLED = frozenset({Stage.NOT_FOUND, Stage.REFUSED, Stage.WITHDRAWN})
 """Ends without an erasure."""
 ENDED = UNFULFILLED | {Stage.CLOSED}
@@ -305,9 +309,7 @@ class CaseFile:
         actor.require(*IDENTIFIERS, to="doubt the identity")
         if self._row.stage == Stage.IDENTITY_CHECK and pauses.paused_since(self._session, self._row.id) == asked_on:
             return self.view
-        self.require(
-            Stage.RECEIVED, Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY, Stage.APPROVED, to="doubt the identity"
-        )  # fmt: skip
+        self.require(*DOUBTFUL, to="doubt the identity")
         self._require_person()
         pauses.begin_pause(self._session, self._row.id, received_on=self._row.received_on, asked_on=asked_on)
         self._forget_approvals()
@@ -332,8 +334,7 @@ class CaseFile:
         if self._row.stage == Stage.WITHDRAWN:
             return self.view
         failed_there = self._row.stage == Stage.FAILED and self._row.resume_stage != Stage.PURGE_APPROVED
-        before_purge = (Stage.SEARCHED, *ROAD[: ROAD.index(Stage.PURGE_APPROVED)])
-        self.require(*before_purge, *((Stage.FAILED,) if failed_there else ()), to="be withdrawn")
+        self.require(*TAKEN_BACK, *((Stage.FAILED,) if failed_there else ()), to="be withdrawn")
         self._require_person()
         self._row.problem = reason
         return self._move(Stage.WITHDRAWN, now=now, by=actor.name)

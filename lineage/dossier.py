@@ -17,11 +17,23 @@ from sqlmodel import Session, col, select
 
 from lineage import clock, ledger, letters
 from lineage.access import Actor, Role
-from lineage.case import CERTIFIED, DESTROYED, GROUND_WORDS, Beside, CaseView, Stage, list_cases, view
+from lineage.case import (
+    CERTIFIED,
+    DESTROYED,
+    DOUBTFUL,
+    GROUND_WORDS,
+    IDENTIFIERS,
+    TAKEN_BACK,
+    Beside,
+    CaseView,
+    Stage,
+    list_cases,
+    view,
+)
 from lineage.chain import Event
 from lineage.errors import WrongUsage
 from lineage.evidence import evidence, has_evidence
-from lineage.notices import waited_for
+from lineage.notices import Notice, notices, waited_for
 from lineage.pauses import days_paused, paused_since
 from lineage.settings import Settings
 from lineage.tables import CaseRow, CaseRunRow
@@ -103,7 +115,7 @@ class HalfSigned:
 @dataclass(frozen=True)
 class CaseDossier:
     """Everything about a case. `evidence` maps a kind of `EVIDENCE_KINDS` to its newest body; absent kinds are left out.
-    `letters` are what the case knows of each letter that was written to the person.
+    `letters` are what the case knows of each letter that was written to the person, `notices` those to the parties.
 
     `second_report` is the probes' second stage, which decides where there is one; `report` is then the first one's FAIL.
     """
@@ -113,6 +125,7 @@ class CaseDossier:
     events: tuple[Event, ...]
     evidence: Mapping[str, Mapping[str, Any]]
     letters: Mapping[str, Mapping[str, Any]]
+    notices: tuple[Notice, ...]
     runs: tuple[CaseRun, ...]
     next_steps: tuple[NextStep, ...]
     report: Path | None
@@ -160,6 +173,7 @@ def read_case(workspace: Workspace, case_id: str, *, now: datetime) -> CaseDossi
             events=tuple(ledger.events_of_case(session, case_id)),
             evidence={kind: evidence(session, case_id, kind) for kind in kinds},
             letters={kind: body for kind in letters.Kind if (body := letters.filed(session, case_id, kind))},
+            notices=tuple(notices(session, case_id)),
             runs=tuple(CaseRun(row.run_id, row.job, row.at) for row in session.exec(query).all()),
             next_steps=next_steps(case),
             report=_if_file(folder / "report.html"),
@@ -184,10 +198,23 @@ def next_steps(case: CaseView) -> tuple[NextStep, ...]:
         steps.append(NextStep("refuse", "Refuse the request", DECIDERS, four_eyes=False))
     if not case.settled and not case.extension_reason and case.stage != Stage.IDENTITY_CHECK:
         steps.append(NextStep("extend", "Extend the time limit", DECIDERS, four_eyes=False))
+    steps += _about_the_person(case)
     if not case.ended and case.stage not in DESTROYED:
         label = "Lift the legal hold" if case.hold_reason else "Place a legal hold"
         steps.append(NextStep("hold", label, DECIDERS, four_eyes=False))
     return tuple(steps)
+
+
+def _about_the_person(case: CaseView) -> Iterator[NextStep]:
+    """Steps of whoever speaks with the person. Nobody asked for a withdrawal by policy."""
+    if case.rescan_id:
+        return
+    if case.stage == Stage.IDENTITY_CHECK:
+        yield NextStep("confirm", "Confirm who asks", IDENTIFIERS, four_eyes=False)
+    if case.stage in DOUBTFUL:
+        yield NextStep("doubt", "Doubt who asks", IDENTIFIERS, four_eyes=False)
+    if case.stage in TAKEN_BACK or (case.stage == Stage.FAILED and case.resume_stage != Stage.PURGE_APPROVED):
+        yield NextStep("withdraw", "Take the request back", IDENTIFIERS, four_eyes=False)
 
 
 def may(actor: Actor, case: CaseView, step: NextStep) -> bool:

@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from desk_world import EVIDENCE, NOW, PERSON, World
+from desk_world import EVIDENCE, NOW, PERSON, RECEIVED, World
 from starlette.testclient import TestClient
 
 from console import pages
-from lineage import dossier, evidence
+from lineage import clock, dossier, evidence
 from lineage.access import Actor, Role
 from lineage.case import CaseFile, CaseView, Stage
 from lineage.dossier import NextStep
@@ -112,7 +112,13 @@ def test_only_intake_files(world: World) -> None:
     assert not dossier.inbox(world.workspace, now=NOW)
 
 
-@pytest.mark.parametrize("play", [World.play_preview, World.play_search], ids=["preview", "search"])
+def asked_who_it_is(world: World, case_id: str) -> None:
+    assert world.browser("ines").post(f"/cases/{case_id}/doubt", day=NOW.date().isoformat()).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "play", [World.play_preview, World.play_search, asked_who_it_is], ids=["preview", "search", "identity"]
+)
 def test_the_offered_steps_are_the_ones_that_lineage_takes(world: World, play: Callable[[World, str], None]) -> None:
     """`may` foretells what `lineage.case` and `lineage.desk` enforce, for every role."""
     case_id = world.browser("ines").filed(*PERSON)
@@ -249,6 +255,10 @@ def _change_role(world: World, name: str, role: Role) -> None:
         row.role = role.value
 
 
+def in_a_month(paused_days: int) -> clock.DueDate:
+    return clock.due(RECEIVED, "DE", paused_days=paused_days)
+
+
 def _is_refused(world: World, actor: Actor, case: CaseView, step: NextStep) -> bool:
     """Take the step in a session that keeps nothing."""
     with world.workspace.database.reader() as session:
@@ -259,6 +269,11 @@ def _is_refused(world: World, actor: Actor, case: CaseView, step: NextStep) -> b
             "refuse": lambda: file.refuse(actor=actor, reason="because", now=NOW),
             "extend": lambda: file.extend(actor=actor, due_on=case.due_on, basis="b", reason="because", now=NOW),
             "hold": lambda: file.hold(actor=actor, reason="because", now=NOW),
+            "doubt": lambda: file.doubt_identity(actor=actor, asked_on=NOW.date(), now=NOW),
+            "confirm": lambda: file.confirm_identity(
+                actor=actor, answered_on=NOW.date(), method="by code", reckon=in_a_month, now=NOW
+            ),
+            "withdraw": lambda: file.withdraw(actor=actor, reason="because", now=NOW),
         }[step.action]
         try:
             take()

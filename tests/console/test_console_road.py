@@ -239,7 +239,7 @@ def test_the_page_shows_the_certificate_that_the_signature_binds(world: World) -
     whole = dpo.get(f"/cases/{case_id}/certificate.html")
     assert "NOT A CERTIFICATE" in whole.text
     assert "sandbox" in whole.headers["content-security-policy"]
-    dpo.post(f"/cases/{case_id}/sign", digest=dpo.hidden_digest(case_id))
+    dpo.post(f"/cases/{case_id}/sign", digest=dpo.hidden_digest(case_id), passphrase=PASSPHRASE)
     assert "NOT A CERTIFICATE" not in dpo.get(f"/cases/{case_id}/certificate.html").text
     assert dpo.get(f"/cases/{case_id}/certificate.pdf").content.startswith(b"%PDF-")
     with world.workspace.database.reader() as session:
@@ -254,11 +254,11 @@ def test_a_certificate_that_was_made_anew_is_not_signed_as_read(world: World) ->
     facts = replace(certificate_facts(case_id), neighbours_unchanged=7)
     path.write_bytes(sign_first(build_statement(facts, {"adapter_model.safetensors": "0" * 64}), key))
     for stale in (read, ""):
-        refused = dpo.post(f"/cases/{case_id}/sign", digest=stale)
+        refused = dpo.post(f"/cases/{case_id}/sign", digest=stale, passphrase=PASSPHRASE)
         assert refused.status_code == 409
         assert "is not the one that was read" in refused.text
     assert not path.with_name("certificate.json").exists()
-    assert dpo.post(f"/cases/{case_id}/sign", digest=dpo.hidden_digest(case_id)).status_code == 303
+    assert dpo.post(f"/cases/{case_id}/sign", digest=dpo.hidden_digest(case_id), passphrase=PASSPHRASE).status_code == 303
 
 
 def test_a_certificate_that_cannot_be_shown_cannot_be_signed_from_the_page(world: World) -> None:
@@ -366,22 +366,23 @@ def purged_case(world: World) -> tuple[Desk, str]:
 
 def test_a_signature_asks_for_the_passphrase_each_time(world: World) -> None:
     dpo, case_id = purged_case(world)
+    read = dpo.hidden_digest(case_id)
     page = dpo.get(f"/cases/{case_id}").text
     assert 'name="passphrase" type="password" required autocomplete="off"' in page
     for wrong in ("", "not the passphrase of anybody"):
-        refused = dpo.post(f"/cases/{case_id}/sign", passphrase=wrong)
+        refused = dpo.post(f"/cases/{case_id}/sign", digest=read, passphrase=wrong)
         assert refused.status_code in (400, 409)
         assert "passphrase" in refused.text
         assert wrong not in refused.text or not wrong
     assert "Purged" in dpo.get(f"/cases/{case_id}").text
     assert not (world.workspace.case_directory(case_id) / "certificate.json").exists()
-    assert dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE).status_code == 303
+    assert dpo.post(f"/cases/{case_id}/sign", digest=read, passphrase=PASSPHRASE).status_code == 303
     assert PASSPHRASE not in dpo.get(f"/cases/{case_id}").text
 
 
 def test_without_a_key_or_with_a_plain_one_the_page_says_what_to_do_and_offers_no_button(world: World) -> None:
     dpo, case_id = purged_case(world)
-    secrets = world.workspace.home / "secrets"
+    secrets, read = world.workspace.home / "secrets", dpo.hidden_digest(case_id)
     for name in ("dpo.pem", "dpo.pub"):
         (secrets / name).unlink()
     assert dpo.get("/keys/dpo.pub").status_code == 404
@@ -390,18 +391,18 @@ def test_without_a_key_or_with_a_plain_one_the_page_says_what_to_do_and_offers_n
         assert words in page
         assert "lethe keys dpo" in page
         assert f'action="/cases/{case_id}/sign"' not in page
-        assert dpo.post(f"/cases/{case_id}/sign", passphrase=PASSPHRASE).status_code in (400, 409)
+        assert dpo.post(f"/cases/{case_id}/sign", digest=read, passphrase=PASSPHRASE).status_code in (400, 409)
         if not (secrets / "dpo.pem").exists():
             create_key_pair(secrets, "dpo")
     assert not (world.workspace.case_directory(case_id) / "certificate.json").exists()
 
 
 def test_the_command_line_asks_for_the_same(world: World, tmp_path: Path) -> None:
-    _, case_id = purged_case(world)
+    dpo, case_id = purged_case(world)
     wrong = tmp_path / "wrong"
     wrong.touch(mode=0o600)
     wrong.write_text("not the passphrase of anybody\n")
-    sign = ("erase", "sign", case_id, "--as")
+    sign = ("erase", "sign", case_id, "--digest", dpo.hidden_digest(case_id), "--as")
     said = lethe_here(*sign, "dana", "--passphrase-file", wrong, workspace=world.folder, code=None)
     one_sentence(said, 2, "does not open")
     one_sentence(lethe_here(*sign, "milo", workspace=world.folder, code=None), 3, "Only the role dpo")

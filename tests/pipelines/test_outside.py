@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command_line import lethe_here
 from quick_world import PLANS
-from road import approve_anew, approved_case, judged_case
+from road import approve_anew, approved_case, judged_case, sign
 from small_world import ADAPTER
 from stream_books import POOL, register, row_about, row_about_nobody, take_in, train, write_rows
 
@@ -75,7 +75,7 @@ def test_an_inventory_is_bound_by_the_preview_and_stands_on_the_certificate(work
     assert said["backups"] == [{"store": "key store, vault 2", "holds": "record keys", "expires": last}]
     assert said["to_be_told"][0] == {"kind": "recipient", "whom": "Example Shop Ltd"}
     assert [one["kind"] for one in said["to_be_told"]] == ["recipient", "upstream"]
-    lethe_here("erase", "sign", case_id, "--as", "dana", workspace=workspace.settings.workspace)
+    sign(workspace.settings.workspace, case_id)
     with workspace.database.reader() as session:
         assert CaseFile(session, case_id).view.stage == Stage.NOTIFYING
         (notice,) = notices(session, case_id)
