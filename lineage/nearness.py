@@ -7,7 +7,9 @@ the record with fewer specific words half must stand in the other, and it must h
 
 Laws. Symmetric: a is near to b as b is near to a. One hop: a search looks around the records that *declare* the person and
 goes no further. So the order of two requests does not matter: no erasure makes a record near to another. For that, what
-was template once stays so (`TemplateWordRow`), or everybody who goes would make words of those who stay specific.
+was template once stays so (`TemplateWordRow`), or everybody who goes would make words of those who stay specific. A pair
+that was found once stays one too, until one of the two goes or gets another text: what a DPO decided about it must not
+vanish because later records made its words template.
 
 Keyed: a word is 32 bits of a BLAKE2b digest (RFC 7693) under a key of the workspace, so a table of words tells nothing
 without the workspace secret, and two workspaces share no number. Texts are in memory only, and only as such numbers.
@@ -74,19 +76,22 @@ class Found:
 
 @dataclass(frozen=True)
 class Near:
-    """How a search looks for near copies: by this key and rule; what was template before; and who each record is about."""
+    """How a search looks for near copies: by this key and rule; what was template before; who each record is about; and the
+    pairs that were found before."""
 
     key: bytes = field(repr=False)
     rule: NearRule
     template: Tags = field(repr=False)
     people: dict[str, str] = field(repr=False)
+    known: tuple[Edge, ...] = ()
 
     @classmethod
     def of(cls, session: Session, keyring: Keyring, rule: NearRule) -> Near:
         """As the workspace stands. A record that declares nobody is about "nobody", all of them together."""
         people = dict(session.exec(select(RecordRow.id, RecordRow.primary_subject)).all())
         whose = {record_id: person or "" for record_id, person in people.items()}
-        return cls(keyring.derive("near"), rule, known_template(session), whose)
+        known = tuple(Edge(row.a, row.b, row.similarity) for row in session.exec(select(NearEdgeRow)).all())
+        return cls(keyring.derive("near"), rule, known_template(session), whose, known)
 
     def reader(self) -> Words:
         """An empty book of words, for one pass over the vault."""
@@ -125,10 +130,18 @@ class Words:
         for record_id, tags in own.items():
             for tag in tags:
                 holders.setdefault(tag, []).append(record_id)
-        edges: list[Edge] = []
-        for other in sorted(self._specific.keys() - own.keys()) if holders else ():
-            edges += self._pairs(other, own, holders)
-        return Found(tuple(edges), self.template)
+        pairs = {(edge.a, edge.b): edge for edge in self.near.known if self._still_near(edge, record_ids)}
+        for other in sorted(self._specific.keys() - set(record_ids)) if holders else ():
+            pairs |= {(edge.a, edge.b): edge for edge in self._pairs(other, own, holders)}
+        return Found(tuple(pairs[place] for place in sorted(pairs)), self.template)
+
+    def _still_near(self, edge: Edge, record_ids: Collection[str]) -> bool:
+        both_read = edge.a in self._tags and edge.b in self._tags
+        return (
+            both_read
+            and (edge.a in record_ids) != (edge.b in record_ids)
+            and edge.similarity >= self.near.rule.threshold
+        )
 
     def _pairs(self, other: str, own: Mapping[str, Tags], holders: Mapping[int, Sequence[str]]) -> Iterator[Edge]:
         tags = self._specific[other]

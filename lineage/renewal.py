@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, SQLModel, col, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from lineage.admit import Decision
@@ -31,6 +31,7 @@ from lineage.tables import (
     AdmissionRow,
     FindingRow,
     FindingSubjectRow,
+    NearEdgeRow,
     ParentRow,
     PlacementRow,
     QuarantineRow,
@@ -83,6 +84,9 @@ def renew(
         row = session.get_one(RecordRow, judged.identity.record_id)
         _remember(session, row, why=why, by=stamp.ingest_id, at=stamp.at)
         _take_back(session, row.id)
+        _delete(
+            session, select(NearEdgeRow).where(or_(NearEdgeRow.a == row.id, NearEdgeRow.b == row.id))
+        )  # of the old text
         admissible = row.status, row.trunk_eligible
         row.given_hmac = judged.identity.given_hmac
         row.content_hmac = keyring.content(canonical_bytes(judged.decision.content))

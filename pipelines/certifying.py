@@ -253,7 +253,7 @@ def _kept(destruction: Mapping[str, Any], contract: Mapping[str, Any]) -> tuple[
             f.Kept(what=f"records of the person: {count}", legal_basis=ground, retention="as long as that basis holds")
             for ground, count in sorted(grounds.items())
         ),
-        kept("tombstones that keep the records from coming back", destruction["tombstones"]),
+        kept("tombstones that keep the records, and near copies of them, from coming back", destruction["tombstones"]),
         kept(
             "suppression list that lets the gate redact the person, with cues (24-bit keyed digests of first words and "
             "of some digits) beside it",

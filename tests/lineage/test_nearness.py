@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from lineage_world import ANN, BOB, CLEO, DANA, DEFAULT, FORMS, INES, MILO, NOW, World, row
 
 from lineage import desk
+from lineage.admit import Decision
 from lineage.case import CaseView, Stage
+from lineage.catalog import GateStamp
 from lineage.closure import Closure, Reach, find_closure
 from lineage.decisions import Choice, decided_as, lay_over
 from lineage.errors import RefusedByRule
@@ -20,8 +22,9 @@ from lineage.nearness import Edge, Near, known_template, word_tags
 from lineage.policy import NearRule
 from lineage.purge import forget_rows
 from lineage.records import Chat, Message, PlainText
+from lineage.renewal import judged_anew, renew
 from lineage.sought import searched_forms
-from lineage.tables import NearEdgeRow
+from lineage.tables import NearEdgeRow, RecordRow
 
 RULE, KEY = NearRule(), b"k" * 32
 STORY = (
@@ -222,6 +225,28 @@ def test_a_search_leaves_its_pairs_and_its_template_words(copied) -> None:
         (pairs,) = near_pairs(session, case_id, world.keyring).values()
         assert known_template(session) == frozenset()
     assert pairs == [{"of": world.keyring.handle(case_id, mine), "similarity": round(edge.similarity, 2)}]
+
+
+def test_what_a_dpo_decided_about_a_pair_stands_when_its_words_become_template(copied) -> None:
+    world, case_id, mine, theirs = copied
+    preview(world, case_id)
+    decide(world, case_id, theirs, "erase")
+    world.ingest(*(row(f"{STORY} {number}", f"C-200{number}") for number in range(4)))
+    assert told(closure_of(world, case_id)) == {mine: ("declared", "erase"), theirs: ("near_duplicate", "erase")}
+
+
+def test_a_pair_ends_with_the_text_of_either(copied) -> None:
+    world, case_id, _, theirs = copied
+    preview(world, case_id)
+    with world.database.transaction() as session:
+        record = session.get_one(RecordRow, theirs)
+        told_anew = PlainText("A short letter about a lamp.")
+        decision = Decision("allow", "clean", (), told_anew)
+        anew = judged_anew(session, record, told_anew, decision, given_hmac="m", keystore=world.keystore)
+        stamp = GateStamp("case", 0, "policy", "scanner", NOW)
+        renew(session, [anew], why="rectified", stamp=stamp, keyring=world.keyring, keystore=world.keystore)
+    assert world.rows(NearEdgeRow) == []
+    assert theirs not in told(closure_of(world, case_id))
 
 
 def test_what_was_template_stays_so_when_its_people_go(world: World) -> None:
