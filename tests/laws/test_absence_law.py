@@ -6,10 +6,12 @@ import json
 import random
 import shutil
 from base64 import b64decode
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
+from json_schema import faults
 from quick_world import PLANS
 from road import approved_case, judged_case, signed
 from small_world import ADAPTER
@@ -20,6 +22,7 @@ from lineage import builds, manifests, merkle, verify
 from lineage.case import CaseFile, Stage
 from lineage.errors import NotAcceptable
 from lineage.evidence import case_records, evidence
+from lineage.rendering import read_sheet
 from lineage.tables import SliceManifestRow
 from lineage.trusted import load_trusted_keys
 from lineage.workspace import Workspace, open_workspace
@@ -56,7 +59,11 @@ def certified(workspace: Workspace, case_id: str) -> dict[str, Any]:
     verified = verify.verify_file(path, trusted=trusted, expect_case=case_id)
     assert verified.ok, verified.checks
     assert any(line.startswith("Absence from what is in service: ") for line in verified.summary)
-    return dict(json.loads(b64decode(json.loads(path.read_text())["payload"]))["predicate"])
+    statement = json.loads(b64decode(json.loads(path.read_text())["payload"]))
+    schema = json.loads(resources.files("lineage").joinpath("certificate.schema.json").read_text(encoding="utf-8"))
+    assert list(faults(statement, schema)) == []
+    assert read_sheet(path.read_bytes(), trusted=trusted).limits == tuple(statement["predicate"]["limits"])
+    return dict(statement["predicate"])
 
 
 def test_every_ancestor_is_certified_and_each_erased_record_is_proved_absent(approved: tuple[Workspace, str]) -> None:
