@@ -15,8 +15,8 @@ from lineage.case import CERTIFIED, CaseFile, Stage
 from lineage.closing import go_on
 from lineage.dossier import DECIDERS, HALF_SIGNED
 from lineage.dpo_key import open_dpo_key
-from lineage.durable import write_whole
-from lineage.errors import Fault, NotAcceptable, RefusedByRule, WrongUsage
+from lineage.durable import refusals, write_whole
+from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
 from lineage.keys import load_public_key, public_path
 from lineage.workspace import Workspace
 
@@ -64,10 +64,8 @@ def sign(
         certificate = _countersign(half_signed, workspace, passphrase)
         case.signed_off(actor=actor, now=now, certificate=hashlib.sha256(certificate).hexdigest(), read=digest)
         go_on(session, case_id, workspace.settings, now=now)
-        try:
+        with refusals("The certificate", hint="Sign again."):
             write_whole(target, certificate)
-        except OSError as error:
-            raise Fault(f"The certificate could not be written ({type(error).__name__}).", hint="Sign again.") from None
     return target
 
 
