@@ -169,7 +169,7 @@ def _who(session: Session, workspace: Workspace, person: Person) -> tuple[str, l
     if not key or session.get(SubjectRow, key) is None or key in planted_subjects(session):
         raise WrongUsage(
             "Nobody in this workspace is known by that.",
-            hint="They are owed an answer all the same. To search every text for it: lethe erase file, then preview.",
+            hint="They are owed an answer all the same. To search every text: lethe register add, then ask again.",
         )
     forms = load_forms(session, workspace.keystore, key) + supplied_forms(key, person.identifiers)
     return key, forms + forms_of(key, workspace.keyring.pseudonym)

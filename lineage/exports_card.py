@@ -53,7 +53,7 @@ def _body(facts: ReleaseFacts) -> Iterator[str]:
         ("in service since", facts.released_at.isoformat(timespec="seconds")),
         ("base model", _cell(f"{facts.base_model} {facts.revision}".strip())),
         ("plan digest", f"`{facts.plan_digest}`"),
-        ("shards", f"{facts.parts} of {facts.plan.get('shards', facts.parts)}"),
+        ("shards", f"{facts.parts} of {facts.shards}"),
         *((name, _cell(str(facts.plan[name]))) for name in PLAN_NUMBERS if name in facts.plan),
     )
     yield from ("", "## What it learnt from", "")

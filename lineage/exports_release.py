@@ -63,7 +63,7 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFacts:
-    """One adapter as it is in service. `plan` holds the plan's numbers, `parts` how many of its shards have a state."""
+    """One adapter as it is in service. `plan` holds the plan's numbers; `parts` of its `shards` have a state in it."""
 
     adapter: str
     controller: str
@@ -75,6 +75,7 @@ class ReleaseFacts:
     plan_digest: str
     plan: Mapping[str, object]
     parts: int
+    shards: int
     corpus: Corpus
     certificates: tuple[Certified, ...]
     ledger_length: int
@@ -115,6 +116,7 @@ def read_release(workspace: Workspace, adapter: str) -> ReleaseFacts:
             plan_digest=row.plan_digest,
             plan=json.loads(plan.body),
             parts=sum(recipe is not None for recipe in parts.values()),
+            shards=len(parts),
             corpus=_corpus(session, row.plan_digest, list(parts.values()), labels_of(session, workspace)),
             certificates=_certificates(session, workspace, adapter),
             ledger_length=length,

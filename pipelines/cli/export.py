@@ -94,10 +94,6 @@ def export_art30(as_html: bool, as_csv: bool, out: Path | None, workspace_dir: P
     _give(text, out)
 
 
-def _json(body: object) -> str:
-    return json.dumps(body, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
 @export_group.command("adapter")
 @click.argument("name")
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -117,3 +113,42 @@ def export_adapter(name: str, folder: Path, handle: str, workspace_dir: Path | N
     actor = actor_of(workspace, actor_name)
     done = exports_adapter.export_adapter(workspace, name, folder, actor=actor, now=this_moment(), name=handle)
     say(f"{done.files} files of {done.digest[:16]} written; the inventory calls the copy {done.name}.")
+
+
+@export_group.command("mlbom")
+@click.argument("name")
+@OUT
+@workspace_option
+def export_mlbom(name: str, out: Path | None, workspace_dir: Path | None) -> None:
+    """Write an ML-BOM of the release of NAME in service: CycloneDX 1.6, JSON.
+
+    \b
+    Example:
+      lethe export mlbom support --out ~/support.cdx.json
+    """
+    from lineage.exports_mlbom import ml_bom
+    from lineage.exports_release import read_release
+
+    facts = read_release(opened(workspace_dir), name)
+    _give(_json(ml_bom(facts, now=this_moment())), out)
+
+
+@export_group.command("openlineage")
+@click.option("--namespace", default="lethe", show_default=True, help="Namespace of jobs and datasets; name nobody.")
+@OUT
+@workspace_option
+def export_openlineage(namespace: str, out: Path | None, workspace_dir: Path | None) -> None:
+    """Write what happened as OpenLineage events, one JSON object a line: ingest, train, compose, release, erase.
+
+    \b
+    Example:
+      lethe export openlineage --namespace acme-ml --out ~/events.ndjson
+    """
+    from lineage.exports_openlineage import read_runs, run_events
+
+    events = run_events(read_runs(opened(workspace_dir)), namespace=namespace)
+    _give("".join(json.dumps(event, sort_keys=True, ensure_ascii=False) + "\n" for event in events), out)
+
+
+def _json(body: object) -> str:
+    return json.dumps(body, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
