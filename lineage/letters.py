@@ -40,7 +40,10 @@ from lineage.pauses import days_paused
 from lineage.settings import Settings
 from lineage.workspace import Workspace
 
-__all__ = ["Kind", "Letter", "Owed", "filed", "fits", "owed", "require_fit", "tell_before", "write_letter"]
+__all__ = [
+    "Kind", "Language", "Letter", "Owed", "day_in_words", "filed", "fits", "owed", "require_contact", "require_fit", "tell_before",
+    "words_from", "wrapped", "write_letter",
+]  # fmt: skip
 
 FOLDER = Path(__file__).with_name("letters")
 WIDTH = 78
@@ -193,41 +196,50 @@ def _matter(session: Session, case: CaseView, today: date) -> _Matter:
 def _render(matter: _Matter, letter: Letter, settings: Settings) -> str:
     """The letter as text, lines of at most `WIDTH` characters."""
     lang, contact, case = letter.language, settings.contact, matter.case
-    missing = [name for name in ("address", "dpo", "authority") if not getattr(contact, name).strip()]
-    if missing:
-        raise WrongUsage(
-            f"A letter needs {' and '.join(missing)} of [contact] in lethe.toml.", hint="See docs/configuration.md."
-        )
+    require_contact(settings)
     words = {
-        "case": case.id, "received": _day(case.received_on, lang), "due": _day(case.due_on, lang),
+        "case": case.id, "received": day_in_words(case.received_on, lang), "due": day_in_words(case.due_on, lang),
         "reason": case.extension_reason if letter.kind == Kind.EXTENDED else case.problem,
-        "complaint": _text(lang, "complaint", {"authority": contact.authority.strip()}),
-        "consent": _text(lang, "consent", {}) + "\n" if case.only_consent else "",
+        "complaint": words_from(lang, "complaint", {"authority": contact.authority.strip()}),
+        "consent": words_from(lang, "consent", {}) + "\n" if case.only_consent else "",
         "kept": "\n".join(_kept(matter, lang)),
     }  # fmt: skip
     if letter.kind in (Kind.GRANTED, Kind.PARTLY):
         words["done"] = _done(matter, lang)
-    body = _text(lang, letter.kind, words)
+    body = words_from(lang, letter.kind, words)
     if case.stage == Stage.IDENTITY_CHECK and letter.kind == Kind.INTERIM:
-        body += "\n" + _text(lang, "interim_asked", {})
+        body += "\n" + words_from(lang, "interim_asked", {})
     frame = {
         "controller": settings.controller, "address": contact.address.strip(), "dpo": contact.dpo.strip(), "body": body,
-        "addressee": _addressee(letter), "case": case.id, "day": _day(matter.day, lang),
+        "addressee": _addressee(letter), "case": case.id, "day": day_in_words(matter.day, lang),
     }  # fmt: skip
-    whole = re.sub(r"\n{3,}", "\n\n", _text(lang, "frame", frame))
-    return "\n".join(_wrapped(line) for line in whole.splitlines()) + "\n"
+    whole = re.sub(r"\n{3,}", "\n\n", words_from(lang, "frame", frame))
+    return "\n".join(wrapped(line) for line in whole.splitlines()) + "\n"
+
+
+def require_contact(settings: Settings) -> None:
+    """Refuse a letter that could not say who writes it, whom to ask and where to complain.
+
+    Raises:
+        WrongUsage: `[contact]` is not complete.
+    """
+    missing = [name for name in ("address", "dpo", "authority") if not getattr(settings.contact, name).strip()]
+    if missing:
+        raise WrongUsage(
+            f"A letter needs {' and '.join(missing)} of [contact] in lethe.toml.", hint="See docs/configuration.md."
+        )
 
 
 def _done(matter: _Matter, lang: Language) -> str:
     backups = "dated" if matter.backups_end else "undated"
-    models = _text(lang, "models", {}) + "\n" if matter.verdict else ""
-    unclear = _text(lang, "unclear", {}) + "\n" if matter.verdict not in ("", "PASS") else ""
+    models = words_from(lang, "models", {}) + "\n" if matter.verdict else ""
+    unclear = words_from(lang, "unclear", {}) + "\n" if matter.verdict not in ("", "PASS") else ""
     facts = {
         "erased": matter.records.get("erase", 0), "redacted": matter.records.get("redact", 0),
         "replaced": matter.records.get("already_redacted", 0), "models": models + unclear,
-        "backups": _text(lang, f"backups_{backups}", {"backups_end": _day(matter.backups_end or matter.day, lang)}).strip(),
+        "backups": words_from(lang, f"backups_{backups}", {"backups_end": day_in_words(matter.backups_end or matter.day, lang)}).strip(),
     }  # fmt: skip
-    return _text(lang, "done", facts)
+    return words_from(lang, "done", facts)
 
 
 def _kept(matter: _Matter, lang: Language) -> list[str]:
@@ -238,7 +250,7 @@ def _kept(matter: _Matter, lang: Language) -> list[str]:
         for prefix, letter in prefixes.items():
             if ground.startswith(prefix):
                 said = {"count": count, "letter": letter, "reason": ground.removeprefix(prefix)}
-                lines.append("  " + _text(lang, "kept_line", said).strip())
+                lines.append("  " + words_from(lang, "kept_line", said).strip())
     return lines
 
 
@@ -246,19 +258,21 @@ def _addressee(letter: Letter) -> str:
     lines = [" ".join(line.split()) for line in letter.addressee]
     if len(lines) > MAX_ADDRESS_LINES or not all(line.isprintable() for line in lines):
         raise WrongUsage(f"An address has at most {MAX_ADDRESS_LINES} lines of printable characters.")
-    return "\n".join(lines) or _text(letter.language, "addressee", {}).rstrip()
+    return "\n".join(lines) or words_from(letter.language, "addressee", {}).rstrip()
 
 
-def _day(day: date, lang: Language) -> str:
-    return f"{day.day}{'.' if lang == 'de' else ''} {_text(lang, 'months', {}).split()[day.month - 1]} {day.year}"
+def day_in_words(day: date, lang: Language) -> str:
+    """A day as people write it."""
+    return f"{day.day}{'.' if lang == 'de' else ''} {words_from(lang, 'months', {}).split()[day.month - 1]} {day.year}"
 
 
-def _text(lang: Language, name: str, words: Mapping[str, object]) -> str:
+def words_from(lang: Language, name: str, words: Mapping[str, object]) -> str:
     """A template with its blanks filled; one that is left over is a fault of ours."""
     return Template((FOLDER / lang / f"{name}.txt").read_text(encoding="utf-8")).substitute(words)
 
 
-def _wrapped(line: str) -> str:
+def wrapped(line: str) -> str:
+    """A line of a letter in lines of at most `WIDTH` characters, its indent kept."""
     indent = " " * (len(line) - len(line.lstrip()))
     return textwrap.fill(
         line.strip(), WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False

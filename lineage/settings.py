@@ -27,6 +27,7 @@ __all__ = [
     "DecodingSettings",
     "GateSettings",
     "ProbeSettings",
+    "ProcessingSettings",
     "RowSettings",
     "Settings",
     "StaffSettings",
@@ -85,6 +86,16 @@ class ContactSettings(_Section):
     address: str = Field("", description="Postal address of the controller; may have several lines.")
     dpo: str = Field("", description="How to reach the data protection officer.")
     authority: str = Field("", description="Supervisory authority for complaints (Art. 77), with its address.")
+
+
+class ProcessingSettings(_Section):
+    """What only the controller knows of its processing and Art. 15 and 30 want said."""
+
+    retention: str = Field("", description="How long records and models are kept, or how that is decided.")
+    transfers: str = Field("", description="Transfers to third countries and their safeguards, or that there are none.")
+    measures: list[str] = Field(
+        default_factory=list, max_length=40, description="Security measures (Art. 32) besides those of Lethe itself."
+    )
 
 
 class ConsoleSettings(_Section):
@@ -166,6 +177,7 @@ class Settings(_Section):
     console: ConsoleSettings = ConsoleSettings()
     contact: ContactSettings = ContactSettings()
     staff: StaffSettings = StaffSettings()
+    processing: ProcessingSettings = ProcessingSettings()
     audit: AuditSettings = AuditSettings()
     adapters: dict[AdapterName, AdapterSettings] = Field(default_factory=lambda: {"support": AdapterSettings()})
 

@@ -25,7 +25,7 @@ from lineage.tables import (
     StateRow,
 )
 
-__all__ = ["Node", "trace_adapter", "trace_record", "trace_release", "trace_subject"]
+__all__ = ["Node", "descending_states", "trace_adapter", "trace_record", "trace_release", "trace_subject"]
 
 SYNTHETIC = ("synthetic", "planted by Lethe, no person")
 
@@ -110,14 +110,14 @@ def _record_node(session: Session, record_id: str, relation: str = "") -> Node:
 def _placement_node(session: Session, placement: PlacementRow) -> Node:
     of_plan = select(SliceManifestRow.digest).where(SliceManifestRow.plan_digest == placement.plan_digest)
     manifests = manifests_holding(session, [placement.record_id]) & set(session.exec(of_plan).all())
-    states = _descending_states(session, sorted(manifests))
+    states = descending_states(session, sorted(manifests))
     where = {"trunk": "trunk", "control": "never trained"}.get(
         placement.kind, f"shard {placement.shard}, slice {placement.slice}"
     )
     return Node("placement", where, (("states", len(states)),), tuple(_state_node(session, state) for state in states))
 
 
-def _descending_states(session: Session, manifests: Sequence[str]) -> list[StateRow]:
+def descending_states(session: Session, manifests: Sequence[str]) -> list[StateRow]:
     """States trained on a manifest, and every later state that started from one of them."""
     found = {
         row.recipe_digest: row

@@ -121,6 +121,7 @@ def settings_fields() -> Iterator[str]:
         DecodingSettings,
         GateSettings,
         ProbeSettings,
+        ProcessingSettings,
         RowSettings,
         Settings,
         StaffSettings,
@@ -133,6 +134,7 @@ def settings_fields() -> Iterator[str]:
         RowSettings,
         ConsoleSettings,
         ContactSettings,
+        ProcessingSettings,
         ProbeSettings,
         DecodingSettings,
         AuditSettings,
@@ -145,13 +147,16 @@ def settings_fields() -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "name",
-    sorted({*settings_fields()} - {"gate", "rows", "console", "contact", "staff", "audit", "adapters", "workspace"}),
+    sorted(
+        {*settings_fields()}
+        - {"gate", "rows", "console", "contact", "processing", "staff", "audit", "adapters", "workspace"}
+    ),
 )
 def test_every_setting_is_described(name: str) -> None:
     assert f"| `{name}` |" in page("configuration.md")
 
 
-@pytest.mark.parametrize("name", ["gate", "rows", "console", "contact", "audit", "adapters"])
+@pytest.mark.parametrize("name", ["gate", "rows", "console", "contact", "processing", "audit", "adapters"])
 def test_every_section_of_the_settings_is_described(name: str) -> None:
     assert f"## `[{name}" in page("configuration.md")
 

@@ -41,6 +41,11 @@ COMMANDS = {
     "store": ("pipelines.cli.store", "store_group", "The store of states and adapters: collect garbage, check."),
     "inventory": ("pipelines.cli.inventory", "inventory_group", "Backups, files made from adapters, who is told."),
     "notice": ("pipelines.cli.notice", "notice_group", "Who is told of an erasure: list, send, ack, retry, waive."),
+    "export": (
+        "pipelines.cli.export",
+        "export_group",
+        "Art. 15 answer, Art. 30 register, adapter card, ML-BOM, OpenLineage.",
+    ),
     "replay": ("pipelines.cli.replay", "replay", "Carry out again what a restored backup has undone."),
     "up": ("pipelines.cli.workspace", "up", "Dagster UI, daemon and console, one process tree."),
 }

@@ -16,7 +16,7 @@ from pipelines.cli.options import actor_option, json_option, opened, read_lines,
 if TYPE_CHECKING:
     from lineage.workspace import Workspace
 
-__all__ = ["letter", "told"]
+__all__ = ["letter", "require_outside", "told", "write_once"]
 
 KIND = click.Choice(["interim", "extended", "refused", "not_found", "granted", "partly"])
 
@@ -44,7 +44,7 @@ def letter(  # noqa: PLR0913 - one option per line of the form
 
     workspace = opened(workspace_dir)
     for path in (out, addressee):
-        _require_outside(workspace, path)
+        require_outside(workspace, path)
     if addressee and (not out or str(addressee) == "-"):
         raise WrongUsage("--to-file goes with --out and is a file: nobody's address belongs on a screen.")
     lines = tuple(read_lines(addressee, prompt="")) if addressee else ()
@@ -53,17 +53,26 @@ def letter(  # noqa: PLR0913 - one option per line of the form
     if out is None:
         say(text)
         return
-    _write(out, text)
+    write_once(out, text)
     say(f"Written. When it was sent: lethe erase told {case_id} {kind} --on DATE")
 
 
-def _require_outside(workspace: Workspace, path: Path | None) -> None:
-    """A letter will bear a name: no file of it may lie where the purge of the person looked for the last time."""
+def require_outside(workspace: Workspace, path: Path | None) -> None:
+    """A letter will bear a name: no file of it may lie where the purge of the person looked for the last time.
+
+    Raises:
+        WrongUsage: the path is inside the workspace.
+    """
     if path and path.resolve().is_relative_to(workspace.settings.workspace.resolve()):
         raise WrongUsage("Letters and addresses are kept outside the workspace.", hint="Name another folder.")
 
 
-def _write(path: Path, text: str) -> None:
+def write_once(path: Path, text: str) -> None:
+    """Write a file of mode 0600 that was not there before.
+
+    Raises:
+        WrongUsage: there is one of that name, or it cannot be written.
+    """
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)

@@ -258,7 +258,9 @@ def test_a_certificate_that_was_made_anew_is_not_signed_as_read(world: World) ->
         assert refused.status_code == 409
         assert "is not the one that was read" in refused.text
     assert not path.with_name("certificate.json").exists()
-    assert dpo.post(f"/cases/{case_id}/sign", digest=dpo.hidden_digest(case_id), passphrase=PASSPHRASE).status_code == 303
+    assert (
+        dpo.post(f"/cases/{case_id}/sign", digest=dpo.hidden_digest(case_id), passphrase=PASSPHRASE).status_code == 303
+    )
 
 
 def test_a_certificate_that_cannot_be_shown_cannot_be_signed_from_the_page(world: World) -> None:

@@ -1,0 +1,133 @@
+"""The Art. 30 register: what it must say, what is missing by name, and nobody in it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+
+import pytest
+from lineage_world import ANN, BOB, DANA, FORMS, NOW, Scans, World, open_world, row
+
+from lineage import inventory
+from lineage.exports_art30 import TITLE, Register, read_register, register_tables, register_text
+from lineage.exports_labels import WITHHELD
+from lineage.exports_page import tables_csv, tables_page
+from lineage.planted import CANARY_BASIS, CANARY_PURPOSE, CANARY_SOURCE
+
+SETTINGS = """
+[contact]
+address = "Feather Lane 1"
+dpo = "privacy@quillfeather.example"
+authority = "The Authority"
+
+[processing]
+retention = "Three years."
+transfers = "None."
+measures = ["Disks are encrypted."]
+"""
+SECRET_WORDS = ("Oslo", "zebra", "given-1")
+
+
+@pytest.fixture
+def register(world: World) -> Register:
+    with (world.workspace.settings.workspace / "lethe.toml").open("a", encoding="utf-8") as file:
+        file.write(SETTINGS)
+    fill(world)
+    return read_register(open_world(world.workspace.settings.workspace).workspace, now=NOW)
+
+
+def fill(world: World) -> None:
+    world.register(ANN, BOB)
+    about_bob = row("A quiet zebra in Oslo.", BOB, given_id="given-1")
+    world.ingest(about_bob, row(f"I met {FORMS[ANN]['name']}.", BOB), scanner=Scans({"Oslo": "LOCATION"}))
+    world.ingest(
+        dataclasses.replace(row("Newsletter.", ANN, source="mails"), purpose="marketing", lawful_basis="consent")
+    )
+    canary = dataclasses.replace(
+        row("Nobody lives here.", "X-1", source=CANARY_SOURCE), purpose=CANARY_PURPOSE, lawful_basis=CANARY_BASIS
+    )
+    world.ingest(canary)
+    with world.database.transaction() as session:
+        party = inventory.Party("shop", "recipient", "Example Shop Ltd", "support")
+        inventory.put_party(session, party, actor=DANA, now=NOW)
+        inventory.put_backup(
+            session, inventory.Backup("nightly", "key store", "keys", keep_days=30), actor=DANA, now=NOW
+        )
+
+
+def test_each_purpose_and_basis_is_an_activity_with_its_people_and_data(register: Register) -> None:
+    training = {a.purpose: a for a in register.activities if a.name.startswith("Training")}
+    assert set(training) == {"support", "marketing"}
+    support = training["support"]
+    assert (support.lawful_basis, support.sources, support.retention) == ("contract", ("tickets",), "Three years.")
+    assert support.persons == {"people whom records are about": 1, "people whom records mention": 1}
+    assert support.data["free text"] == 2
+    assert support.data["LOCATION"] == 1
+
+
+def test_what_lethe_keeps_about_people_itself_is_an_activity_too(register: Register) -> None:
+    names = {activity.name: activity for activity in register.activities}
+    assert names["Register of identifiers"].data == {"account": 1, "email": 2, "name": 2, "phone": 1}
+    assert names["Register of identifiers"].persons == {"people whom records are about or mention": 2}
+    assert {"Requests for erasure", "Keeping erased people out"} <= set(names)
+
+
+def test_it_names_controller_recipients_transfers_limits_and_measures(register: Register) -> None:
+    assert register.missing == ()
+    text = register_text(register)
+    for words in (
+        TITLE, "Quillfeather Ltd", "Feather Lane 1", "privacy@quillfeather.example", "Example Shop Ltd", "None.", "Three years.",
+        "Disks are encrypted.", "each copy 30 days", "support",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def test_what_the_controller_has_not_said_is_missing_by_name(world: World) -> None:
+    found = read_register(world.workspace, now=NOW)
+    assert found.missing == ("contact.address", "contact.dpo", "processing.retention", "processing.transfers")
+    assert "processing.retention" in register_text(found)
+
+
+def forms(register: Register) -> dict[str, str]:
+    tables = register_tables(register)
+    return {
+        "text": register_text(register), "html": tables_page(TITLE, tables), "csv": tables_csv(tables),
+        "json": json.dumps(register.as_json()),
+    }  # fmt: skip
+
+
+def test_nobody_is_in_any_form_of_it(world: World, register: Register) -> None:
+    people = [v for who in (ANN, BOB, "X-1") for v in (who, world.key(who), *FORMS.get(who, {}).values())]
+    for form, text in forms(register).items():
+        for value in (*people, *SECRET_WORDS):
+            assert value not in text, (form, value)
+
+
+def test_a_purpose_that_names_somebody_is_withheld(world: World) -> None:
+    world.register(ANN)
+    world.ingest(dataclasses.replace(row("Hello.", ANN), purpose=f"mail to {FORMS[ANN]['email']}"))
+    found = read_register(world.workspace, now=NOW)
+    assert WITHHELD in {activity.purpose for activity in found.activities}
+    assert all(FORMS[ANN]["email"] not in text for text in forms(found).values())
+
+
+def test_the_same_workspace_gives_the_same_bytes(world: World, register: Register) -> None:
+    again = read_register(open_world(world.workspace.settings.workspace).workspace, now=NOW)
+    assert forms(again) == forms(register)
+
+
+def test_no_cell_of_the_csv_is_a_formula(world: World) -> None:
+    world.ingest(dataclasses.replace(row("Hello.", ANN), purpose="=HYPERLINK(1)"))
+    rows = list(csv.reader(io.StringIO(forms(read_register(world.workspace, now=NOW))["csv"])))
+    assert rows[0] == ["section", "row", "column", "value"]
+    assert "'=HYPERLINK(1)" in [cell for line in rows for cell in line]
+    assert not [cell for line in rows for cell in line if cell.startswith(("=", "+", "@"))]
+
+
+def test_a_base_in_somebodys_home_is_named_without_its_path(world: World) -> None:
+    folder = world.workspace.settings.workspace
+    text = (folder / "lethe.toml").read_text(encoding="utf-8").replace('"tiny"', '"/home/maren/models/small"')
+    (folder / "lethe.toml").write_text(text, encoding="utf-8")
+    assert read_register(open_world(folder).workspace, now=NOW).adapters == (("support", "small"),)
