@@ -79,6 +79,7 @@ EVENT_WORDS = {
     "letter.written": "Letter to the person written", "letter.told": "The person was told",
     "notice.made": "Notice made", "notice.sent": "Notice sent", "notice.failed": "Notice not acknowledged", "notice.dead": "Notice given up on",
     "notice.acknowledged": "Notice acknowledged", "notice.waived": "Notice waived", "notice.retried": "Notice tried again",
+    "supplement.prepared": "Supplement prepared", "supplement.signed": "Supplement signed",
     "probe.registered": "Probe protocol fixed", "case.refused": "Refused", "case.failed": "A job failed", "case.extended": "Time limit extended",
     "case.identity_check": "Asked who it is", "case.withdrawn": "Taken back", "case.alarm": "Time is running out",
     "record.decided": "Decided about a record", "record.held": "A record was held", "record.hold_lifted": "A record was let go",

@@ -23,10 +23,11 @@ from dagster import (
     sensor,
 )
 
+from lineage import supplementing
 from lineage.case import Stage, list_cases
 from lineage.closing import go_on
 from lineage.endpoints import Endpoint, open_endpoint
-from lineage.errors import LetheError, RefusedByRule
+from lineage.errors import LetheError, NotAcceptable, RefusedByRule, WrongUsage
 from lineage.keys import load_private_key, private_path
 from lineage.notices import Notice, State, answered, begin_try, change, due, find_notice
 from lineage.workspace import Workspace
@@ -35,7 +36,7 @@ from pipelines.instance import door
 from pipelines.resources import WorkspaceResource
 from pipelines.webhook import deliver
 
-__all__ = ["notice_sensor", "notices_job", "send_due"]
+__all__ = ["notice_sensor", "notices_job", "prepare_supplements", "send_due"]
 
 AT_WORK = [
     DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED,
@@ -56,6 +57,22 @@ def send_due(workspace: Workspace, *, clock: Callable[[], datetime] = utc_now) -
             go_on(session, case.id, workspace.settings, now=clock())
         waiting = due(session, clock())
     return dict(Counter(done.state.value for notice in waiting if (done := _send(workspace, notice.id, key, clock))))
+
+
+def prepare_supplements(workspace: Workspace, *, clock: Callable[[], datetime] = utc_now) -> dict[str, int]:
+    """Give every closed case that wants one the supplement that a DPO is to sign; returns how many got one and how many did
+    not, because their certificate is missing or does not verify."""
+    with workspace.database.reader() as session:
+        wanted = supplementing.wanted(session)
+    counts: Counter[str] = Counter()
+    for case_id in wanted:
+        try:
+            supplementing.prepare(workspace, case_id, now=clock())
+        except (NotAcceptable, WrongUsage):
+            counts["no supplement"] += 1
+        else:
+            counts["supplements"] += 1
+    return dict(counts)
 
 
 def _send(workspace: Workspace, notice_id: str, key: Ed25519PrivateKey, clock: Callable[[], datetime]) -> Notice | None:
@@ -97,11 +114,12 @@ def _endpoint(workspace: Workspace, party: str) -> Endpoint | str:
             return str(error)
 
 
-@op(description="Send the notices under Art. 19 that are due, signed; count how far they came.")
+@op(description="Send the notices under Art. 19 that are due, signed; count how far they came; prepare supplements.")
 def send_notices(context: OpExecutionContext, workspace: WorkspaceResource) -> dict[str, int]:
     """Send."""
     with door():
-        counts = send_due(workspace.open())
+        space = workspace.open()
+        counts = {**send_due(space), **prepare_supplements(space)}
     context.add_output_metadata(counts)
     return counts
 
@@ -120,9 +138,11 @@ def notice_sensor(context: SensorEvaluationContext, workspace: WorkspaceResource
     """Ask for a run when a notice is due and none is at work. A run that dies leaves them due: there is no run key."""
     try:
         with workspace.open().database.reader() as session:
-            count = len(due(session, utc_now()))
+            count, complete = len(due(session, utc_now())), supplementing.wanted(session)
     except LetheError as error:
         return SkipReason(str(error))
+    if complete and not count:  # once: a certificate that does not verify is no reason to ask for ever
+        return RunRequest(run_key="-".join(["supplement", *complete]))
     if not count or context.instance.get_runs(RunsFilter(job_name="notices", statuses=AT_WORK), limit=1):
         return SkipReason("A run is at work." if count else "No notice is due.")
     return RunRequest()

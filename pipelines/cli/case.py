@@ -11,7 +11,7 @@ import click
 
 from lineage.errors import WrongUsage
 from pipelines.cli.case_decide import actor_of, decide, hold, tell_case, this_moment
-from pipelines.cli.case_letter import letter, told
+from pipelines.cli.case_letter import letter, supplement, told
 from pipelines.cli.case_lift import lift
 from pipelines.cli.case_person import confirm, doubt, withdraw
 from pipelines.cli.case_run import run
@@ -33,7 +33,7 @@ def erase_group() -> None:
     """
 
 
-for command_ in (run, show_, preview, open_, decide, hold, doubt, confirm, withdraw, lift, letter, told):
+for command_ in (run, show_, preview, open_, decide, hold, doubt, confirm, withdraw, lift, letter, told, supplement):
     erase_group.add_command(command_)
 
 

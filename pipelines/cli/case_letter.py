@@ -1,8 +1,9 @@
-"""`lethe erase letter|told`: what is written to the person, and that they were told."""
+"""`lethe erase letter|told|supplement`: what is written to the person, that they were told, and who else acknowledged it."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,20 @@ import click
 
 from lineage.errors import WrongUsage
 from pipelines.cli.case_decide import actor_of, tell_case, this_moment
-from pipelines.cli.options import actor_option, json_option, opened, read_lines, say, why_unreadable, workspace_option
+from pipelines.cli.keys import passphrase_file_option, passphrase_of
+from pipelines.cli.options import (
+    actor_option,
+    json_option,
+    opened,
+    read_lines,
+    say,
+    show,
+    why_unreadable,
+    workspace_option,
+)
 
 if TYPE_CHECKING:
+    from lineage.supplementing import Waiting
     from lineage.workspace import Workspace
 
 __all__ = ["letter", "require_outside", "told", "write_once"]
@@ -106,3 +118,56 @@ def told(  # noqa: PLR0913 - one option per line of the form
     workspace, now = opened(workspace_dir), this_moment()
     telling = Telling(Kind(kind), day.date() if day else workspace.settings.day(now), own_letter)
     tell_case(tell_person(workspace, case_id, telling, actor=actor_of(workspace, actor_name), now=now), as_json)
+
+
+@click.command("supplement")
+@click.argument("case_id")
+@click.option("--digest", help="Sign it: SHA-256 of the half-signed supplement that was read.")
+@passphrase_file_option
+@workspace_option
+@actor_option
+@json_option
+def supplement(
+    case_id: str, digest: str | None, passphrase_file: Path | None, workspace_dir: Path | None, actor_name: str,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Read who acknowledged the notice of an erasure, and sign it as a supplement to the certificate.
+
+    A closed case has one as soon as `lethe up`, or `lethe notice send`, has prepared it.
+
+    \b
+    Examples:
+      lethe erase supplement CASE
+      lethe erase supplement CASE --digest 41d8...07 --as dana
+    """
+    from lineage import supplementing
+
+    workspace = opened(workspace_dir)
+    if digest is None:
+        _show_supplement(supplementing.waiting(workspace, case_id), case_id, as_json)
+        return
+    actor = actor_of(workspace, actor_name)
+    passphrase = passphrase_of(workspace, passphrase_file)
+    path = supplementing.sign(
+        workspace, case_id, digest=digest, actor=actor, now=this_moment(), passphrase=passphrase
+    )  # fmt: skip
+    show({"supplement": str(path)}, as_json=as_json, lines=lambda: say(f"Signed: {path}"))
+
+
+def _show_supplement(found: Waiting | None, case_id: str, as_json: bool) -> None:
+    if found is None:
+        raise WrongUsage(
+            f"No supplement to case {case_id} waits for a signature.", hint="Prepare it: lethe notice send"
+        )
+    notices = [
+        {**asdict(one), "sent": one.sent.isoformat(), "acknowledged": one.acknowledged.isoformat()}
+        for one in found.notices
+    ]
+    body = {"case": case_id, "path": str(found.path), "digest": found.digest, "notices": notices}
+
+    def lines() -> None:
+        for one in found.notices:
+            say(f"{one.party}: sent {one.sent:%Y-%m-%d}, acknowledged {one.acknowledged:%Y-%m-%d}  ({one.notice})")
+        say(f"sign it: lethe erase supplement {case_id} --digest {found.digest}")
+
+    show(body, as_json=as_json, lines=lines)
