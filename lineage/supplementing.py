@@ -38,7 +38,7 @@ from lineage.workspace import Workspace
 
 __all__ = ["SUPPLEMENT", "Waiting", "prepare", "sign", "waiting", "wanted"]
 
-HALF, SUPPLEMENT, KIND = "supplement.half.json", "supplement.json", "supplement"
+CERTIFICATE, HALF, SUPPLEMENT, KIND = "certificate.json", "supplement.half.json", "supplement.json", "supplement"
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,14 @@ class Waiting:
     notices: tuple[Acknowledged, ...]
 
 
-def wanted(session: Session) -> list[str]:
-    """The closed cases in which somebody acknowledged a notice and of which no supplement was prepared."""
+def wanted(workspace: Workspace, session: Session) -> list[str]:
+    """The closed cases with a certificate in which somebody acknowledged a notice and of which no supplement was prepared."""
     prepared = select(EvidenceRow.case_id).where(EvidenceRow.kind == KIND)
     query = select(NoticeRow.case_id).distinct().where(NoticeRow.state == State.ACKNOWLEDGED)
     query = query.where(col(NoticeRow.case_id).not_in(prepared)).order_by(NoticeRow.case_id)
     closed = select(CaseRow.id).where(CaseRow.stage == Stage.CLOSED)
-    return list(session.exec(query.where(col(NoticeRow.case_id).in_(closed))).all())
+    found = session.exec(query.where(col(NoticeRow.case_id).in_(closed))).all()
+    return [case_id for case_id in found if (workspace.case_directory(case_id) / CERTIFICATE).is_file()]
 
 
 def prepare(workspace: Workspace, case_id: str, *, now: datetime) -> Path:
@@ -146,7 +147,7 @@ def _is_signed(session: Session, case_id: str) -> bool:
 
 def _certificate(folder: Path, case_id: str) -> bytes:
     try:
-        return (folder / "certificate.json").read_bytes()
+        return (folder / CERTIFICATE).read_bytes()
     except OSError:
         raise WrongUsage(f"Case {case_id} has no certificate, so it has no supplement.") from None
 

@@ -61,9 +61,9 @@ def send_due(workspace: Workspace, *, clock: Callable[[], datetime] = utc_now) -
 
 def prepare_supplements(workspace: Workspace, *, clock: Callable[[], datetime] = utc_now) -> dict[str, int]:
     """Give every closed case that wants one the supplement that a DPO is to sign; returns how many got one and how many did
-    not, because their certificate is missing or does not verify."""
+    not, because their certificate does not verify."""
     with workspace.database.reader() as session:
-        wanted = supplementing.wanted(session)
+        wanted = supplementing.wanted(workspace, session)
     counts: Counter[str] = Counter()
     for case_id in wanted:
         try:
@@ -137,8 +137,9 @@ def notices_job() -> None:
 def notice_sensor(context: SensorEvaluationContext, workspace: WorkspaceResource) -> RunRequest | SkipReason:
     """Ask for a run when a notice is due and none is at work. A run that dies leaves them due: there is no run key."""
     try:
-        with workspace.open().database.reader() as session:
-            count, complete = len(due(session, utc_now())), supplementing.wanted(session)
+        space = workspace.open()
+        with space.database.reader() as session:
+            count, complete = len(due(session, utc_now())), supplementing.wanted(space, session)
     except LetheError as error:
         return SkipReason(str(error))
     if complete and not count:  # once: a certificate that does not verify is no reason to ask for ever

@@ -60,7 +60,7 @@ def close(world: World, case_id: str, *, waive: int = 1) -> None:
 
 def wanted(world: World) -> list[str]:
     with world.workspace.database.reader() as session:
-        return supplementing.wanted(session)
+        return supplementing.wanted(world.workspace, session)
 
 
 def sign(world: World, case_id: str, digest: str, *, actor: Actor = DANA, passphrase: str | None = PASSPHRASE) -> Path:
@@ -142,7 +142,8 @@ def test_a_certificate_that_does_not_verify_gets_no_supplement(world: World) -> 
     path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(NotAcceptable):
         supplementing.prepare(world.workspace, case_id, now=LATER)
+    assert wanted(world) == [case_id], "nothing was written down"
     path.unlink()
     with pytest.raises(WrongUsage, match="no certificate"):
         supplementing.prepare(world.workspace, case_id, now=LATER)
-    assert wanted(world) == [case_id], "nothing was written down"
+    assert wanted(world) == [], "and nobody asks for what there cannot be"
