@@ -6,37 +6,37 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-import rfc8785
-from sqlalchemy import text
-from sqlmodel import Session, col, select
+from sqlalchemy import insert, text
+from sqlalchemy import select as sql_select
+from sqlmodel import Session, SQLModel, col, select
 
 from lineage.chain import GENESIS, Broken, Event, Intact, link, verify_chain
 from lineage.tables import LedgerRow
 
 __all__ = ["append", "events_of_case", "head", "verify"]
 
+# Two prepared statements on the session's own connection: by way of mapped rows an event takes five times as long.
+_TABLE = SQLModel.metadata.tables[str(LedgerRow.__tablename__)]
+_NEWEST = sql_select(_TABLE.c.seq, _TABLE.c.digest).order_by(_TABLE.c.seq.desc()).limit(1)
+_ADD = insert(_TABLE)
 LEDGER_LOCK = 0x6C65746865  # "lethe": PostgreSQL advisory lock that queues writers as SQLite's write lock does
 
 
 def append(session: Session, *, at: datetime, kind: str, payload: Mapping[str, object], case_id: str = "") -> Event:
     """Add one event to the chain. The payload holds counts, digests and case ids; never a person's data or key."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.connection().execute(text("SELECT pg_advisory_xact_lock(:k)"), {"k": LEDGER_LOCK})
-    last = session.exec(select(LedgerRow).order_by(col(LedgerRow.seq).desc()).limit(1)).first()
+    session.flush()
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:k)"), {"k": LEDGER_LOCK})
+    last = connection.execute(_NEWEST).first()
     seq, previous = (last.seq + 1, last.digest) if last else (1, GENESIS)
     event = link(previous, seq, at, kind, {**payload, **({"case": case_id} if case_id else {})})
-    session.add(
-        LedgerRow(
-            seq=event.seq,
-            at=event.at.isoformat(),
-            kind=event.kind,
-            case_id=case_id,
-            payload=rfc8785.dumps(dict(event.payload)).decode(),  # type: ignore[arg-type]
-            previous=event.previous,
-            digest=event.digest,
-        )
-    )
-    session.flush()
+    row = {
+        "seq": event.seq, "at": event.at.isoformat(), "kind": event.kind, "case_id": case_id,
+        "payload": json.dumps(event.payload, sort_keys=True, ensure_ascii=False, separators=(",", ":")),
+        "previous": event.previous, "digest": event.digest,
+    }  # fmt: skip
+    connection.execute(_ADD, row)
     return event
 
 

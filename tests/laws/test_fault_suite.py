@@ -38,10 +38,10 @@ from lineage.vault import KeyStore
 from lineage.workspace import Workspace, open_workspace
 from pipelines import containing, purging
 
-STRIDE = {Kind.DATABASE_GONE: 2}
-"""Every boundary is disturbed; of the transactions and readings, which are many and alike, every second one."""
-PARTS = 20
-"""Test cases a kind; one of them, which is every twentieth schedule, runs in make test."""
+STRIDE = {Kind.DATABASE_GONE: 3, Kind.STORE_REFUSES: 2}
+"""Every boundary is disturbed; where they are many and alike (readings, questions to the store), every third or second one."""
+PARTS = 24
+"""Test cases a kind; one of them, every twenty-fourth schedule, runs in make test."""
 
 
 @dataclass(frozen=True)
