@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["write_synced", "write_whole"]
+from lineage.errors import Fault
+
+__all__ = ["refusals", "write_synced", "write_whole"]
+
+
+@contextmanager
+def refusals(what: str, *, hint: str = "Nothing half done is visible; make room and try again.") -> Iterator[None]:
+    """One sentence for whatever the disk says against writing `what`.
+
+    Raises:
+        Fault: it refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else type(error).__name__
+        raise Fault(f"{what} could not be written: {reason}.", hint=hint) from None
 
 
 def write_synced(path: Path, content: bytes) -> None:

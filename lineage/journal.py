@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lineage.durable import write_whole
+from lineage.durable import refusals, write_whole
 from lineage.errors import NotAcceptable
 
 __all__ = ["BEGUN", "DESTROYED", "LIFTED", "Entry", "append", "entries", "forget"]
@@ -55,9 +55,13 @@ class Entry:
 
 
 def append(path: Path, entry: Entry) -> None:
-    """Write one line and sync it to the disk before returning. Repeating an entry is harmless."""
+    """Write one line and sync it to the disk before returning. Repeating an entry is harmless.
+
+    Raises:
+        Fault: the disk refused; a line that it tore off does not count.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path) as stream:
+    with refusals("The erasure journal"), _locked(path) as stream:
         # A line that a crash tore off would swallow this one; its own purge had not begun, so it goes.
         stream.truncate(stream.read().rfind(b"\n") + 1)
         stream.write(json.dumps(asdict(entry), sort_keys=True).encode() + b"\n")

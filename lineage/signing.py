@@ -9,8 +9,8 @@ from pathlib import Path
 from lineage.access import Actor
 from lineage.case import CERTIFIED, CaseFile, Stage
 from lineage.dossier import DECIDERS
-from lineage.durable import write_whole
-from lineage.errors import Fault, NotAcceptable, WrongUsage
+from lineage.durable import refusals, write_whole
+from lineage.errors import NotAcceptable, WrongUsage
 from lineage.keys import load_private_key, load_public_key, private_path, public_path
 from lineage.workspace import Workspace
 
@@ -39,10 +39,8 @@ def sign(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime, pas
         half_signed = _read_half_signed(folder / "certificate.half.json", public_path(keys, "pipeline"), case_id)
         certificate = _countersign(half_signed, keys, passphrase)
         case.signed_off(actor=actor, now=now, certificate=hashlib.sha256(certificate).hexdigest())
-        try:
+        with refusals("The certificate", hint="Sign again."):
             write_whole(target, certificate)
-        except OSError as error:
-            raise Fault(f"The certificate could not be written ({type(error).__name__}).", hint="Sign again.") from None
     return target
 
 

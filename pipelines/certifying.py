@@ -16,7 +16,7 @@ from lineage import facts as f
 from lineage.case import GROUND_WORDS, Beside, CaseFile, CaseView
 from lineage.certificate import build_statement, sign_first
 from lineage.closure import STORES
-from lineage.durable import write_whole
+from lineage.durable import refusals, write_whole
 from lineage.evidence import digest_of, evidence
 from lineage.keys import load_private_key, private_path
 from lineage.languages import Scanners
@@ -66,11 +66,13 @@ def write_half_signed(workspace: Workspace, case_id: str, *, forbidden: Sequence
     Raises:
         RefusedByRule: an identifier of the person would stand in it.
         WrongUsage: the evidence contradicts itself.
+        Fault: the disk refused.
     """
     certificate, files = _facts(workspace, case_id)
     statement = build_statement(certificate, files, forbidden=forbidden)
     key = load_private_key(private_path(workspace.home / "secrets", "pipeline"))
-    return write_whole(workspace.case_directory(case_id) / "certificate.half.json", sign_first(statement, key))
+    with refusals("The certificate"):
+        return write_whole(workspace.case_directory(case_id) / "certificate.half.json", sign_first(statement, key))
 
 
 def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict[str, str]]:

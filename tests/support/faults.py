@@ -38,8 +38,8 @@ from lineage import store
 from lineage.database import Database
 from lineage.errors import LetheError
 
-FAULTS = (Killed, LetheError, OSError, EndpointConnectionError)
-"""What a disturbed step may raise. Anything else is a mistake of ours."""
+FAULTS = (Killed, LetheError)
+"""What a disturbed step may raise: one sentence. Anything else would be shown to a user as a fault in Lethe."""
 
 
 TORN_BYTES = 20
