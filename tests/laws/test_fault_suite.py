@@ -122,17 +122,22 @@ def carry_out(road: Road, schedules: Iterable[Disturbance]) -> None:
 
 
 def _carry_out(road: Road, what: Disturbance, folder: Path) -> None:
-    start, from_there = road.start_of(what)
-    shutil.copytree(start, folder)
-    with suppress(*FAULTS), disturbed(from_there):
-        walk(folder)
-    assert lies(folder, road.truth) == [], f"{what}: after the fault"
+    assert lies_after(road, what, folder) == [], f"{what}: after the fault"
     let_die(open_workspace(folder, even_restored=True))
     walk(folder)
     assert lies(folder, road.truth) == [], f"{what}: at the end"
     assert outcome(folder).differs(road.reference) == set(), f"{what}: at the end"
     with open_workspace(folder).database.reader() as session:
         assert isinstance(ledger.verify(session), Intact)
+
+
+def lies_after(road: Road, what: Disturbance, folder: Path) -> list[str]:
+    """What is claimed and not so when the fault has happened and nobody has walked on."""
+    start, from_there = road.start_of(what)
+    shutil.copytree(start, folder)
+    with suppress(*FAULTS), disturbed(from_there):
+        walk(folder)
+    return lies(folder, road.truth)
 
 
 PARTED = [pytest.param(kind, part, marks=pytest.mark.slow if part else ()) for kind in Kind for part in range(PARTS)]
@@ -218,8 +223,17 @@ MUTANTS = [
 
 
 @pytest.mark.parametrize(("mutant", "kind", "step", "lie"), MUTANTS)
-def test_a_road_that_says_more_than_it_has_done_is_found_out(road, monkeypatch, mutant, kind, step, lie) -> None:
+def test_a_road_that_says_more_than_it_has_done_is_found_out(
+    road, tmp_path, monkeypatch, mutant, kind, step, lie
+) -> None:
+    """By a schedule of the step that was broken."""
     mutant(monkeypatch)
     schedules = [what for what in road.schedules(kind) if road.step_of(what) == step]
-    with pytest.raises(AssertionError, match=lie):
-        carry_out(road, schedules if step == EXECUTION else reversed(schedules))
+    found = (lies_after(road, what, tmp_path / str(what.at)) for what in _from_both_ends(schedules))
+    assert any(lie in told for told in found)
+
+
+def _from_both_ends(schedules: list[Disturbance]) -> list[Disturbance]:
+    """Where a step is broken is near its beginning or near its end."""
+    pairs = zip(schedules, reversed(schedules), strict=True)
+    return [what for pair in pairs for what in pair][: len(schedules)]
