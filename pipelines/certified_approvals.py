@@ -17,10 +17,13 @@ OF_A_DPO = frozenset({
 
 
 def approvals(case: CaseView, events: Sequence[Event]) -> tuple[f.Approval, f.Approval]:
-    """The approval of the preview and that of the purge. `dpo:2` is the second officer who acted in this case."""
-    officers = dict.fromkeys(event.payload["by"] for event in events if event.kind in OF_A_DPO)
-    handles = {name: f"dpo:{place}" for place, name in enumerate(officers, start=1)}
-    last = {event.kind: event for event in events}
+    """The approval of the preview and that of the purge. `dpo:2` is the second officer who acted in this case.
+
+    A case that is sent back to a stage by a retry tells so with the stage's event, and nobody's name.
+    """
+    acts = [event for event in events if event.kind in OF_A_DPO and "by" in event.payload]
+    handles = {name: f"dpo:{place}" for place, name in enumerate(dict.fromkeys(e.payload["by"] for e in acts), start=1)}
+    last = {event.kind: event for event in acts}
 
     def approval(kind: str, digest: str) -> f.Approval:
         return f.Approval(digest=digest, approved_by=handles[last[kind].payload["by"]], at=last[kind].at)

@@ -54,3 +54,15 @@ def test_the_number_is_by_the_first_act_in_the_case_and_the_last_approval_counts
         ("case.purge_approved", "dana"),
     )
     assert handles(*told) == ("dpo:1", "dpo:2")
+
+
+def test_a_retry_is_nobodys_approval() -> None:
+    told = (
+        ("case.approved", "dana"),
+        ("case.purge_approved", "dora"),
+        ("case.failed", ""),
+        ("case.purge_approved", ""),
+    )
+    preview, purge = approvals(Approved(), acts(*told))  # type: ignore[arg-type]
+    assert (preview.approved_by, purge.approved_by) == ("dpo:1", "dpo:2")
+    assert purge.at.day == 2

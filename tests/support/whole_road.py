@@ -9,6 +9,7 @@ are left out: the judge, whose verdict moves no weight, and the second process o
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import random
 import shutil
@@ -25,6 +26,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from command_line import PASSPHRASE
 from quick_world import PLANS, OnceProven
 from small_world import Bytes, bytes_in_service, values_of
 from stream_books import POOL, register, row_about, row_about_nobody, take_in, train, write_rows
@@ -33,6 +35,7 @@ from thief import every_key, opens
 from lineage import desk, journal, languages, signing
 from lineage.access import Actor, Role
 from lineage.case import ROAD, CaseFile, CaseView, Stage
+from lineage.dossier import HALF_SIGNED
 from lineage.lease import held
 from lineage.policy import load_policy
 from lineage.verify import load_trusted_keys, verify_file
@@ -129,7 +132,8 @@ def _step(workspace: Workspace, case: CaseView | None) -> None:
             with held(workspace.database, ingest.INGEST_LEASE, lambda: NOW), working(opened, CASE):
                 purging.purge_case(workspace, CASE)
         case Stage.PURGED:
-            signing.sign(workspace, CASE, actor=DANA, now=NOW)
+            read = hashlib.sha256((workspace.case_directory(CASE) / HALF_SIGNED).read_bytes()).hexdigest()
+            signing.sign(workspace, CASE, digest=read, actor=DANA, now=NOW, passphrase=PASSPHRASE)
         case Stage.FAILED:
             desk.retry(workspace, CASE, actor=MAX, now=NOW)
 
