@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from string import Template
 from typing import Literal
 
@@ -81,7 +81,7 @@ def access_letter(found: Access, settings: Settings, *, language: Language) -> s
             f"This letter needs {' and '.join(missing)} of [processing] in lethe.toml.",
             hint="See docs/configuration.md.",
         )
-    say, contact = _Words(language), settings.contact
+    say, contact = _Words(language, settings.time_zone), settings.contact
     words = {
         "controller": found.controller, "address": contact.address.strip(), "dpo": contact.dpo.strip(),
         "addressee": words_from(language, "addressee", {}).rstrip(), "day": day_in_words(found.answered_on, language),
@@ -96,18 +96,18 @@ def access_letter(found: Access, settings: Settings, *, language: Language) -> s
 
 
 class _Words:
-    """The short sentences of one language, by name."""
+    """The short sentences of one language, by name; days are those of the controller."""
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self, language: Language, zone: tzinfo) -> None:
         text = (FOLDER / language / "access_words.txt").read_text(encoding="utf-8")
         self._sentences = dict(line.split(" = ", 1) for line in text.splitlines())
-        self.language = language
+        self.language, self._zone = language, zone
 
     def __call__(self, name: str, **words: object) -> str:
         return Template(self._sentences[name]).substitute(words)
 
     def day(self, at: datetime) -> str:
-        return day_in_words(at.date(), self.language)
+        return day_in_words(at.astimezone(self._zone).date(), self.language)
 
 
 def _held(found: Access, say: _Words) -> Iterator[str]:
