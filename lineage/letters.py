@@ -41,7 +41,7 @@ from lineage.settings import Settings
 from lineage.workspace import Workspace
 
 __all__ = [
-    "Kind", "Language", "Letter", "Owed", "day_in_words", "filed", "fits", "owed", "require_contact", "tell_before",
+    "Kind", "Language", "Letter", "Owed", "day_in_words", "filed", "fits", "owed", "require_contact", "require_fit", "tell_before",
     "words_from", "wrapped", "write_letter",
 ]  # fmt: skip
 
