@@ -64,16 +64,22 @@ def answer_access(workspace: Workspace, asked: Asked, *, actor: Actor, now: date
 def _written(found: Access, asked: Asked, settings: Settings) -> str:
     if asked.form == "json":
         return json.dumps(found.as_json(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    letter = access_letter(found, settings, language=asked.language)
-    return letter if asked.form == "text" else letter_page(TITLES[asked.language], letter, language=asked.language)
+    if asked.form == "html":
+        return letter_page(TITLES[asked.language], _letter(found, settings, asked.language), language=asked.language)
+    return access_letter(found, settings, language=asked.language)
 
 
 def access_letter(found: Access, settings: Settings, *, language: Language) -> str:
-    """The letter as text.
+    """The letter as text, lines of at most 78 characters.
 
     Raises:
         WrongUsage: `[contact]` or `[processing]` is not complete.
     """
+    return "\n".join(wrapped(line) for line in _letter(found, settings, language).splitlines()) + "\n"
+
+
+def _letter(found: Access, settings: Settings, language: Language) -> str:
+    """The letter with one line for each paragraph and each item of a list."""
     require_contact(settings)
     missing = [name for name in ("retention", "transfers") if not getattr(found, name)]
     if missing:
@@ -91,8 +97,7 @@ def access_letter(found: Access, settings: Settings, *, language: Language) -> s
         "fed": "\n".join(f"  {line}" for fed in found.fed for line in _fed(fed, say)) or f"  {say('not_fed')}",
         "parties": "\n".join(f"  {line}" for line in _parties(found, say)), "backups": f"  {_backups(found, say)}",
     }  # fmt: skip
-    whole = re.sub(r"\n{3,}", "\n\n", words_from(language, "access", words))
-    return "\n".join(wrapped(line) for line in whole.splitlines()) + "\n"
+    return re.sub(r"\n{3,}", "\n\n", words_from(language, "access", words))
 
 
 class _Words:

@@ -263,6 +263,11 @@ def register_text(register: Register) -> str:
     for table in register_tables(register):
         lines += ["", table.heading]
         for row in table.rows:
-            lines += [f"  {column + ':':24} {cell}" for column, cell in zip(table.columns, row, strict=True) if cell]
-            lines += [""] * (len(table.columns) > 2)
+            if len(row) <= 3:
+                lines.append("  " + ", ".join(row))
+            else:
+                lines += [
+                    f"  {column + ':':24} {cell}" for column, cell in zip(table.columns, row, strict=True) if cell
+                ]
+                lines.append("")
     return "\n".join(lines).rstrip() + "\n"

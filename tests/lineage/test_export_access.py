@@ -311,6 +311,7 @@ def test_the_page_stands_alone_and_escapes(world: World) -> None:
     parser.feed(page)
     assert parser.found == []
     assert "&lt;script&gt;" in page
+    assert page.count("<li>") == 7  # a record, since when, no model, nobody, two of retention, transfers
     whole = letter_page("<u>", "<b>in a paragraph\n\n  <i>in a list", language="en")
     assert not [tag for tag in ("<u>", "<b>", "<i>") if tag in whole]
 
