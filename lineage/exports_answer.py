@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from string import Template
 from typing import Literal
 
@@ -64,16 +64,22 @@ def answer_access(workspace: Workspace, asked: Asked, *, actor: Actor, now: date
 def _written(found: Access, asked: Asked, settings: Settings) -> str:
     if asked.form == "json":
         return json.dumps(found.as_json(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    letter = access_letter(found, settings, language=asked.language)
-    return letter if asked.form == "text" else letter_page(TITLES[asked.language], letter, language=asked.language)
+    if asked.form == "html":
+        return letter_page(TITLES[asked.language], _letter(found, settings, asked.language), language=asked.language)
+    return access_letter(found, settings, language=asked.language)
 
 
 def access_letter(found: Access, settings: Settings, *, language: Language) -> str:
-    """The letter as text.
+    """The letter as text, lines of at most 78 characters.
 
     Raises:
         WrongUsage: `[contact]` or `[processing]` is not complete.
     """
+    return "\n".join(wrapped(line) for line in _letter(found, settings, language).splitlines()) + "\n"
+
+
+def _letter(found: Access, settings: Settings, language: Language) -> str:
+    """The letter with one line for each paragraph and each item of a list."""
     require_contact(settings)
     missing = [name for name in ("retention", "transfers") if not getattr(found, name)]
     if missing:
@@ -81,7 +87,7 @@ def access_letter(found: Access, settings: Settings, *, language: Language) -> s
             f"This letter needs {' and '.join(missing)} of [processing] in lethe.toml.",
             hint="See docs/configuration.md.",
         )
-    say, contact = _Words(language), settings.contact
+    say, contact = _Words(language, settings.time_zone), settings.contact
     words = {
         "controller": found.controller, "address": contact.address.strip(), "dpo": contact.dpo.strip(),
         "addressee": words_from(language, "addressee", {}).rstrip(), "day": day_in_words(found.answered_on, language),
@@ -91,23 +97,22 @@ def access_letter(found: Access, settings: Settings, *, language: Language) -> s
         "fed": "\n".join(f"  {line}" for fed in found.fed for line in _fed(fed, say)) or f"  {say('not_fed')}",
         "parties": "\n".join(f"  {line}" for line in _parties(found, say)), "backups": f"  {_backups(found, say)}",
     }  # fmt: skip
-    whole = re.sub(r"\n{3,}", "\n\n", words_from(language, "access", words))
-    return "\n".join(wrapped(line) for line in whole.splitlines()) + "\n"
+    return re.sub(r"\n{3,}", "\n\n", words_from(language, "access", words))
 
 
 class _Words:
-    """The short sentences of one language, by name."""
+    """The short sentences of one language, by name; days are those of the controller."""
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self, language: Language, zone: tzinfo) -> None:
         text = (FOLDER / language / "access_words.txt").read_text(encoding="utf-8")
         self._sentences = dict(line.split(" = ", 1) for line in text.splitlines())
-        self.language = language
+        self.language, self._zone = language, zone
 
     def __call__(self, name: str, **words: object) -> str:
         return Template(self._sentences[name]).substitute(words)
 
     def day(self, at: datetime) -> str:
-        return day_in_words(at.date(), self.language)
+        return day_in_words(at.astimezone(self._zone).date(), self.language)
 
 
 def _held(found: Access, say: _Words) -> Iterator[str]:

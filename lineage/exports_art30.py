@@ -30,6 +30,7 @@ from lineage.tables import (
     RegisterRow,
     SuppressionRow,
     TombstoneRow,
+    UserRow,
 )
 from lineage.tombstones import RETENTION_YEARS
 from lineage.workspace import Workspace
@@ -44,6 +45,9 @@ OWN_MEASURES = (
     "What happened is in an append-only, hash-chained ledger that holds no names, identifiers or texts.",
     "An erasure rebuilds what had learnt from the records, destroys old weights and keys, and searches the bytes of the workspace.",
 )
+
+
+TO_BE_SAID = "(for the controller to say)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ def _learning(session: Session, labels: Labels, retention: str) -> tuple[Activit
         found.append(
             Activity(
                 name="Training of language models", purpose=labels(purpose), lawful_basis=labels(basis),
-                persons=_persons(session, own), data=_data(session, own), sources=tuple(sorted(map(labels, sources))),
+                persons=_persons(session, own), data=_data(session, own), sources=tuple(sorted(set(map(labels, sources)))),
                 stands=dict(sorted(session.exec(stands).all())), retention=retention,
             )
         )  # fmt: skip
@@ -182,28 +186,25 @@ def _data(session: Session, own: tuple[object, ...]) -> dict[str, int]:
 
 def _own(session: Session) -> tuple[Activity, ...]:
     """What Lethe keeps about people beside the records."""
-    people = _register_people(session)
     kinds = session.exec(select(RegisterRow.kind, RegisterRow.subject_key)).all()
     planted = planted_subjects(session)
-    cases, marks = _count(session, CaseRow), _count(session, TombstoneRow) + _count(session, SuppressionRow)
-    years = f"{RETENTION_YEARS} years"
+    asked = _count(session, CaseRow, col(CaseRow.rescan_id).is_(None))  # nobody asked for a withdrawal by policy
+    marks = _count(session, TombstoneRow) + _count(session, SuppressionRow)
+    staff = _count(session, UserRow)
     return (
         Activity("Register of identifiers", "finding people in texts and answering their requests",
-                 "Art. 6(1)(c) GDPR", {"people whom records are about or mention": people},
+                 TO_BE_SAID, {"people whom records are about or mention": len({k for _, k in kinds} - planted)},
                  dict(sorted(Counter(kind for kind, key in kinds if key not in planted).items())), (), {},
                  "until they are taken out or the person is erased"),
         Activity("Requests for erasure", "carrying out requests and proving it", "Art. 6(1)(c), 5(2) GDPR",
-                 {"people who asked": cases}, {"cases": cases}, (), {},
+                 {"people who asked": asked}, {"cases": asked}, (), {},
                  "identifiers of the request until the purge; decisions and certificates as proof"),
         Activity("Keeping erased people out", "stopping erased records and people from coming in again",
                  "Art. 17(3)(b), 6(1)(c) GDPR", {"people who were erased": _erased(session)}, {"keyed digests": marks},
-                 (), {}, years),
+                 (), {}, f"{RETENTION_YEARS} years"),
+        Activity("Staff", "roles, logins and who decided what", TO_BE_SAID, {"members of staff": staff},
+                 {"handle and role": staff}, (), {}, "as long as the ledger"),
     )  # fmt: skip
-
-
-def _register_people(session: Session) -> int:
-    keys = set(session.exec(select(RegisterRow.subject_key).distinct()).all())
-    return len(keys - planted_subjects(session))
 
 
 def _erased(session: Session) -> int:
@@ -262,6 +263,11 @@ def register_text(register: Register) -> str:
     for table in register_tables(register):
         lines += ["", table.heading]
         for row in table.rows:
-            lines += [f"  {column + ':':24} {cell}" for column, cell in zip(table.columns, row, strict=True) if cell]
-            lines += [""] * (len(table.columns) > 2)
+            if len(row) <= 3:
+                lines.append("  " + ", ".join(row))
+            else:
+                lines += [
+                    f"  {column + ':':24} {cell}" for column, cell in zip(table.columns, row, strict=True) if cell
+                ]
+                lines.append("")
     return "\n".join(lines).rstrip() + "\n"

@@ -145,17 +145,18 @@ def _corpus(session: Session, plan_digest: str, recipes: Sequence[str | None], l
     )
     own = (col(RecordRow.id).in_(placed), col(RecordRow.source) != CANARY_SOURCE)
 
-    def every(column: str) -> Sequence[str]:
-        return session.exec(select(col(column)).where(*own).distinct()).all()
+    def every(column: str) -> tuple[str, ...]:
+        values = session.exec(select(col(column)).where(*own).distinct()).all()
+        return tuple(sorted(set(map(labels, values))))  # what is withheld is one
 
     admitted = select(AdmissionRow.policy_digest).where(col(AdmissionRow.record_id).in_(placed)).distinct()
     tier, blind_spots = summary(scanned_by(session)) if manifests else ("", "")
     return Corpus(
         records=sum(manifest_facts(session, digest)[0] for digest in manifests),
         planted=plans.planted_count(session, plan_digest),
-        sources=tuple(sorted(map(labels, every(RecordRow.source)))),
-        purposes=tuple(sorted(map(labels, every(RecordRow.purpose)))),
-        languages=tuple(sorted(every(RecordRow.language))),
+        sources=every(RecordRow.source),
+        purposes=every(RecordRow.purpose),
+        languages=every(RecordRow.language),
         policies=tuple(sorted(session.exec(admitted).all())),
         tier=tier,
         blind_spots=blind_spots,

@@ -12,7 +12,7 @@ from pipelines.cli.case_decide import actor_of, this_moment
 from pipelines.cli.case_letter import require_outside, write_once
 from pipelines.cli.options import actor_option, json_option, opened, read_lines, say, workspace_option
 
-OUT = click.option("--out", type=click.Path(path_type=Path), help="Write it to a file outside the workspace.")
+OUT = click.option("--out", type=click.Path(path_type=Path), help="Write it to a file that is not there yet.")
 
 
 @click.group("export")

@@ -39,9 +39,11 @@ from lineage.access import Actor, Role
 from lineage.builds import ComposedFacts
 from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
 from lineage.exports_access import Access, Held, Person, read_access
-from lineage.exports_answer import Asked, answer_access
+from lineage.exports_answer import Asked, access_letter, answer_access
 from lineage.exports_labels import WITHHELD
+from lineage.exports_page import letter_page
 from lineage.plans import TRUNK
+from lineage.planted import CANARY_SOURCE
 from lineage.tables import LedgerRow, RecordRow
 
 PROCESSING = '\n[processing]\nretention = "Three years after a ticket was closed."\ntransfers = "None."\n'
@@ -256,6 +258,12 @@ def test_somebody_unknown_is_one_sentence_and_no_event(world: World) -> None:
     assert world.rows(LedgerRow) == []
 
 
+def test_a_synthetic_person_is_nobody(world: World) -> None:
+    world.ingest(row("Nobody lives here.", "X-1", source=CANARY_SOURCE))
+    with pytest.raises(WrongUsage, match="Nobody in this workspace"):
+        read(world, "X-1")
+
+
 def test_identifiers_of_two_people_are_no_one_persons(world: World) -> None:
     world.register(ANN, BOB)
     both = Person(identifiers=(FORMS[ANN]["email"], FORMS[BOB]["email"]))
@@ -303,6 +311,16 @@ def test_the_page_stands_alone_and_escapes(world: World) -> None:
     parser.feed(page)
     assert parser.found == []
     assert "&lt;script&gt;" in page
+    assert page.count("<li>") == 7  # a record, since when, no model, nobody, two of retention, transfers
+    whole = letter_page("<u>", "<b>in a paragraph\n\n  <i>in a list", language="en")
+    assert not [tag for tag in ("<u>", "<b>", "<i>") if tag in whole]
+
+
+def test_days_are_those_of_the_controller(world: World, fed: dict[str, str]) -> None:
+    far = world.workspace.settings.model_copy(update={"zone": "Pacific/Kiritimati"})  # UTC+14
+    late = dataclasses.replace(read(world), held_since=after(hours=2))
+    for settings, day in ((world.workspace.settings, "31 January 2026"), (far, "1 February 2026")):
+        assert f"came in on {day}." in in_one_line(access_letter(late, settings, language="en"))
 
 
 def test_the_clock_of_the_answer_is_an_argument(world: World, fed: dict[str, str]) -> None:

@@ -195,7 +195,7 @@ def nothing_left(world: World, tmp_path: Path) -> bool:
 
 
 def test_only_who_keeps_the_inventory_exports(trained: World, tmp_path: Path) -> None:
-    with pytest.raises(RefusedByRule, match="Only the role"):
+    with pytest.raises(RefusedByRule, match="may export an adapter"):
         export(trained, tmp_path / "out", actor=INES)
     assert nothing_left(trained, tmp_path)
     export(trained, tmp_path / "out", actor=DANA)

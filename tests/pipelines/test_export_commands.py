@@ -81,4 +81,12 @@ def test_an_adapter_that_is_none_or_has_no_release_is_one_sentence(workspace: Wo
     for name, words in (("sales", "no adapter called"), ("support", "no release in service")):
         said = lethe_here("export", "adapter", name, tmp_path / "a", "--as", "max", workspace=folder, code=None)
         one_sentence(said, 2, words)
+        one_sentence(lethe_here("export", "mlbom", name, workspace=folder, code=None), 2, words)
         assert not (tmp_path / "a").exists()
+
+
+def test_a_workspace_in_which_nothing_happened_has_no_events(workspace: Workspace, tmp_path: Path) -> None:
+    folder, out = workspace.settings.workspace, tmp_path / "events.ndjson"
+    lethe_here("export", "openlineage", "--out", out, workspace=folder)
+    assert out.read_bytes() == b""
+    one_sentence(lethe_here("export", "openlineage", "--out", out, workspace=folder, code=None), 2, "never overwrites")
