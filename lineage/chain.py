@@ -18,16 +18,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import rfc8785
 
 from lineage.errors import WrongUsage
 
-__all__ = ["GENESIS", "Broken", "ChainResult", "Event", "Intact", "link", "timestamp", "verify_chain"]
+__all__ = [
+    "GENESIS", "Broken", "ChainResult", "Event", "Intact", "Written", "follows", "link", "timestamp", "verify_chain",
+]  # fmt: skip
 
 GENESIS = "0" * 64
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_KEPT_AT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{6})?\+00:00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,17 @@ class Event:
     at: datetime
     kind: str
     payload: Mapping[str, object]
+    previous: str
+    digest: str
+
+
+class Written(NamedTuple):
+    """An event as the texts it is kept as: an instant in ISO 8601, canonical JSON."""
+
+    seq: int
+    at: str
+    kind: str
+    payload: str
     previous: str
     digest: str
 
@@ -81,9 +95,9 @@ def link(previous_digest: str, seq: int, at: datetime, kind: str, payload: Mappi
     if seq < 1 or not _DIGEST.fullmatch(previous_digest):
         raise WrongUsage("A ledger event needs a number from 1 and the digest of the event before it.")
     try:
-        copy = json.loads(rfc8785.dumps(dict(payload)))  # type: ignore[arg-type]  # rfc8785 declares a narrower JSON than it takes
+        copy = json.loads(_canonical(dict(payload)))
         # Encoded again, because 1e16 is written as an integer and then read back as one that RFC 8785 cannot write.
-        body = rfc8785.dumps(_fields(previous_digest, seq, at, kind, copy))  # type: ignore[arg-type]  # as above
+        body = _canonical(_fields(previous_digest, seq, at, kind, copy))
     except (rfc8785.CanonicalizationError, AttributeError, TypeError, RecursionError):
         raise WrongUsage("A ledger payload holds something that canonical JSON cannot carry.") from None
     return Event(seq, at, kind, copy, previous_digest, sha256(body).hexdigest())
@@ -111,9 +125,45 @@ def _why_broken(event: Event, head: str, seq: int) -> str:
 
 
 # The C encoder of the standard library writes the same bytes as RFC 8785 for JSON without fractions and with keys in the
-# basic plane, four times faster. It is only ever used to confirm: when its bytes do not hash to the recorded digest, the
-# reference encoder decides. A hit binds the event either way, because the bytes that were hashed spell out every field.
+# basic plane, ten times faster. To write, it is used for what is plain in that sense; to verify, for everything, as it only
+# confirms: when its bytes do not hash to the recorded digest, the reference encoder decides. A hit binds the event either
+# way, because the bytes that were hashed spell out every field.
 _fast_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False).encode
+_MOST = 2**53 - 1
+
+
+def _canonical(value: Mapping[str, object]) -> bytes:
+    """RFC 8785 JSON."""
+    if _is_plain(value):
+        return _fast_encode(value).encode()
+    return rfc8785.dumps(value)  # type: ignore[arg-type]  # rfc8785 declares a narrower JSON than it takes
+
+
+def _is_plain(value: object) -> bool:
+    """Whether both encoders write the same: ASCII, whole numbers that RFC 8785 can write, and nothing but JSON's own types."""
+    kind = type(value)
+    if isinstance(value, str):
+        return kind is str and value.isascii()
+    if isinstance(value, int):
+        return kind is bool or (kind is int and -_MOST <= value <= _MOST)
+    if isinstance(value, dict):
+        return kind is dict and all(
+            _is_plain(name) and isinstance(name, str) and _is_plain(value[name]) for name in value
+        )
+    return value is None or (isinstance(value, list) and kind is list and all(map(_is_plain, value)))
+
+
+def follows(written: Written, head: str, seq: int) -> bool:
+    """Whether an event follows, by the bytes of the texts it is kept as; False asks for `verify_chain`, which reads them."""
+    at = _KEPT_AT.fullmatch(written.at)
+    if at is None or written.seq != seq or written.previous != head:
+        return False
+    spelled = f"{at[1]}{at[2] or '.000000'}Z"
+    body = (
+        f'{{"at":"{spelled}","kind":{_fast_encode(written.kind)},"payload":{written.payload},'
+        f'"previous":"{head}","seq":{seq}}}'
+    )
+    return sha256(body.encode("utf-8", "surrogatepass")).hexdigest() == written.digest
 
 
 def _digest_holds(event: Event) -> bool:

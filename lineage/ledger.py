@@ -10,7 +10,7 @@ from sqlalchemy import insert, text
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, SQLModel, col, select
 
-from lineage.chain import GENESIS, Broken, Event, Intact, link, verify_chain
+from lineage.chain import GENESIS, Broken, Event, Intact, Written, follows, link, verify_chain
 from lineage.tables import LedgerRow
 
 __all__ = ["append", "events_of_case", "head", "verify"]
@@ -19,6 +19,7 @@ __all__ = ["append", "events_of_case", "head", "verify"]
 _TABLE = SQLModel.metadata.tables[str(LedgerRow.__tablename__)]
 _NEWEST = sql_select(_TABLE.c.seq, _TABLE.c.digest).order_by(_TABLE.c.seq.desc()).limit(1)
 _ADD = insert(_TABLE)
+_ALL = sql_select(*(_TABLE.c[name] for name in (*Written._fields, "case_id"))).order_by(_TABLE.c.seq)
 LEDGER_LOCK = 0x6C65746865  # "lethe": PostgreSQL advisory lock that queues writers as SQLite's write lock does
 
 
@@ -40,7 +41,7 @@ def append(session: Session, *, at: datetime, kind: str, payload: Mapping[str, o
     return event
 
 
-def _event(row: LedgerRow) -> Event:
+def _event(row: LedgerRow | Written) -> Event:
     return Event(row.seq, datetime.fromisoformat(row.at), row.kind, json.loads(row.payload), row.previous, row.digest)
 
 
@@ -58,16 +59,32 @@ def events_of_case(session: Session, case_id: str) -> list[Event]:
 
 def verify(session: Session) -> Intact | Broken:
     """Recompute the whole chain from its first event."""
-    rows = session.exec(select(LedgerRow).order_by(col(LedgerRow.seq))).all()
-    return verify_chain(_as_stored(row) for row in rows)
+    whole = Intact(GENESIS, 0)
+    for *texts, case_id in session.connection().execute(_ALL):
+        written = Written(*texts)
+        if follows(written, whole.head, whole.length + 1) and _case_of(written) == case_id:
+            whole = Intact(written.digest, written.seq)
+            continue
+        found = verify_chain([_as_stored(written, case_id)], after=whole)
+        if isinstance(found, Broken):
+            return found
+        whole = found
+    return whole
 
 
-def _as_stored(row: LedgerRow) -> Event:
+def _case_of(row: Written) -> object:
+    """The case that a payload names, "" for none; None if it is no payload."""
+    try:
+        return json.loads(row.payload).get("case", "")
+    except (AttributeError, ValueError):
+        return None
+
+
+def _as_stored(row: Written, case_id: str) -> Event:
     """The event of a row; one whose digest cannot hold when the row does not read as one, or stands in another case."""
     try:
-        event = _event(row)
-        if event.payload.get("case", "") == row.case_id:
-            return event
+        if _case_of(row) == case_id:
+            return _event(row)
     except (AttributeError, TypeError, ValueError):
         pass
     return Event(row.seq, datetime.min.replace(tzinfo=UTC), row.kind, {}, row.previous, "")

@@ -13,7 +13,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineage.chain import GENESIS, Broken, Event, Intact, link, verify_chain
+from lineage.chain import GENESIS, Broken, Event, Intact, Written, follows, link, verify_chain
 from lineage.errors import WrongUsage
 
 START = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -52,6 +52,37 @@ def test_the_digest_is_sha256_of_rfc_8785(payload: dict[str, object]) -> None:
         "seq": 1,
     }
     assert event.digest == sha256(rfc8785.dumps(fields)).hexdigest()
+
+
+def written(event: Event) -> Written:
+    """As the ledger keeps it."""
+    payload = json.dumps(event.payload, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return Written(event.seq, event.at.isoformat(), event.kind, payload, event.previous, event.digest)
+
+
+@given(st.lists(PAYLOADS, min_size=1, max_size=2), st.text(max_size=6))
+def test_kept_texts_are_believed_only_if_they_spell_the_event(payloads: list[dict[str, object]], other: str) -> None:
+    event = chain_of(payloads)[-1]
+    kept = written(event)
+    ascii_only = {"n": 1, "by": "dana", "nested": [True, None, {"a": "b"}]}
+    plain = link(event.previous, event.seq, event.at, event.kind, ascii_only)
+    assert follows(written(plain), plain.previous, plain.seq), "or every ledger is read the slow way"
+    for name, value in (("at", other), ("kind", other), ("payload", other), ("previous", other), ("digest", other)):
+        changed = kept._replace(**{name: value})
+        assert changed == kept or not follows(changed, event.previous, event.seq), name
+    assert not follows(kept, event.previous, event.seq + 1)
+    assert not follows(kept, "1" * 64, event.seq)
+
+
+def test_texts_cannot_be_cut_elsewhere() -> None:
+    """The same bytes, read as another time and another kind."""
+    event = link(GENESIS, 1, START, "step", {"a": 'x","kind":"y'})
+    kept = written(event)
+    assert follows(kept, GENESIS, 1)
+    whole = f'{kept.at}","kind":"step","payload":{kept.payload}'
+    for cut in range(1, len(whole)):
+        moved = kept._replace(at=whole[:cut], payload=whole[cut:])
+        assert not follows(moved, GENESIS, 1)
 
 
 TAMPERINGS: dict[str, Callable[[Event], Event]] = {
