@@ -66,7 +66,7 @@ class Road:
         """One a boundary. Every second one lasts, where a kind can last."""
         stride = STRIDE.get(kind, 1)
         numbers = range(1, self.boundaries[kind] + 1, stride)
-        can_last = kind not in (Kind.CRASH, Kind.STORE_LIES)
+        can_last = kind not in (Kind.CRASH, Kind.STORE_LIES, Kind.PARTY_REFUSES)
         return [Disturbance(kind, at, lasting=can_last and at // stride % 2 == 0) for at in numbers]
 
     def step_of(self, what: Disturbance) -> int:
@@ -206,6 +206,11 @@ def journal_at_the_end(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(journal, "append", late)
 
 
+def a_party_that_is_believed(patch: pytest.MonkeyPatch) -> None:
+    """Status 200 counts, whatever it says."""
+    patch.setattr("party.refusal", lambda notice_id, status, body: "" if status == 200 else str(status))
+
+
 def a_store_that_is_believed(patch: pytest.MonkeyPatch) -> None:
     """Nobody looks whether what was deleted is gone."""
     patch.setattr(
@@ -213,12 +218,13 @@ def a_store_that_is_believed(patch: pytest.MonkeyPatch) -> None:
     )
 
 
-EXECUTION, PURGE = 3, 5
+EXECUTION, PURGE, TELLING = 3, 5, 7
 MUTANTS = [
     (keys_after_the_stage, Kind.CRASH, PURGE, "purged"),
     (contained_before_it_is, Kind.CRASH, EXECUTION, "contained"),
     (journal_at_the_end, Kind.CRASH, PURGE, "destroyed in secret"),
     (a_store_that_is_believed, Kind.STORE_LIES, PURGE, "purged"),
+    (a_party_that_is_believed, Kind.PARTY_REFUSES, TELLING, "acknowledged"),
 ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from party import Party
 from sqlmodel import select
 
 from lineage import durable, journal, store
@@ -43,7 +44,7 @@ def crashing(at: int) -> Iterator[Schedule]:
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in (
             (Store, "destroy"), (KeyStore, "shred"), (Database, "compact"), (journal, "append"), (store, "write_synced"),
-            (durable, "write_synced"),
+            (durable, "write_synced"), (Party, "answer"),
         ):  # fmt: skip
             patch.setattr(owner, name, _between(schedule, getattr(owner, name)))
         patch.setattr(Database, "transaction", _transaction(schedule, Database.transaction))

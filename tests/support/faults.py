@@ -10,6 +10,7 @@
                     commit; each reading; each compaction              whether it counted
     STORE_REFUSES   each call of the store's file system               the client's error, also with half of the entry deleted
     STORE_LIES      each deletion in the store                         the store says yes and deletes nothing
+    PARTY_REFUSES   each notice that goes out                          HTTP 200 and `{"ok": false}`, and the party has done nothing
 
 What a machine does not get over by itself lasts: from that boundary on every one fails, also for whoever wants to write down
 what happened. With `lasting` unset it fails once.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -32,6 +34,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from crashes import Killed, Schedule, crashing
 from fsspec.implementations.local import LocalFileSystem
+from party import Party
 from sqlalchemy.exc import OperationalError
 
 from lineage import store
@@ -54,6 +57,7 @@ class Kind(StrEnum):
     DATABASE_GONE = "database gone"
     STORE_REFUSES = "store refuses"
     STORE_LIES = "store lies"
+    PARTY_REFUSES = "party refuses"
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ def disturbed(what: Disturbance) -> Iterator[Schedule]:
                 yield _refusing_store(patch, what)
             case Kind.STORE_LIES:
                 yield _lying_store(patch, what)
+            case Kind.PARTY_REFUSES:
+                yield _refusing_party(patch, what)
 
 
 def count_boundaries(kind: Kind, action: Callable[[], object]) -> int:
@@ -169,6 +175,18 @@ def _lying_store(patch: pytest.MonkeyPatch, what: Disturbance) -> Schedule:
             delete(self, path, **how)
 
     patch.setattr(LocalFileSystem, "rm", rm)
+    return schedule
+
+
+def _refusing_party(patch: pytest.MonkeyPatch, what: Disturbance) -> Schedule:
+    schedule, answer = _Failing(what, AssertionError), Party.answer
+
+    def refuse(party: Party, notice_id: str) -> tuple[int, bytes]:
+        if schedule.due():
+            return 200, json.dumps({"id": notice_id, "ok": False}).encode()
+        return answer(party, notice_id)
+
+    patch.setattr(Party, "answer", refuse)
     return schedule
 
 

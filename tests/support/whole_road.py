@@ -1,9 +1,11 @@
 """The whole road of one case over a base that trains in milliseconds: filed, previewed, approved, contained, rebuilt, derived
-again, judged, purged, certified and signed, by the functions and under the leases that commands and jobs use.
+again, judged, purged, certified, signed, told to a party and to the person, and closed, by the functions and under the leases
+that commands and jobs use.
 
 Whoever walks it goes by where the case stands, as a user or a sensor does, so a road that was cut off is walked on by the
-same `walk`. Clock and ids stand still (`standing_still`), so two walks differ by what happened to them alone. Two things
-are left out: the judge, whose verdict moves no weight, and the second process of the re-derivation, which works in this one.
+same `walk`. Clock and ids stand still (`standing_still`), so two walks differ by what happened to them alone. Three
+things are left out: the judge, whose verdict moves no weight; the second process of the re-derivation, which works in this
+one; and the wire to the party (`party`).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,20 +29,25 @@ from typing import Any
 
 import pytest
 from command_line import PASSPHRASE
+from party import Party
 from quick_world import PLANS, OnceProven
 from small_world import Bytes, bytes_in_service, values_of
 from stream_books import POOL, register, row_about, row_about_nobody, take_in, train, write_rows
 from thief import every_key, opens
 
-from lineage import desk, journal, languages, signing
+from lineage import desk, inventory, journal, languages, signing
 from lineage.access import Actor, Role
 from lineage.case import ROAD, CaseFile, CaseView, Stage
+from lineage.closing import Telling, tell_person
 from lineage.dossier import HALF_SIGNED
+from lineage.endpoints import seal_endpoint
 from lineage.lease import held
+from lineage.letters import Kind
+from lineage.notices import notices
 from lineage.policy import load_policy
 from lineage.verify import load_trusted_keys, verify_file
 from lineage.workspace import Workspace, open_workspace
-from pipelines import containing, deriving, erasure, ingest, judging, previewing, purging
+from pipelines import containing, deriving, erasure, ingest, judging, notifying, previewing, purging
 from pipelines.jobs import working
 from pipelines.rederive import rederive
 from pipelines.resources import WindowResource
@@ -87,6 +94,10 @@ def make_small_world(template: Path, folder: Path) -> Path:
     rows = [*own, *others, *(row_about(person, rng) for person in REST), *(row_about_nobody(rng) for _ in range(2))]
     take_in(workspace, write_rows(workspace, rows))
     train(workspace, PLANS[0])
+    endpoint = seal_endpoint(workspace, "shop", "https://shop.example/erasures")
+    with workspace.database.transaction() as session:
+        shop = inventory.Party("shop", "recipient", "Example Shop Ltd")
+        inventory.put_party(session, shop, actor=DANA, now=NOW, endpoint=endpoint)
     return folder
 
 
@@ -100,14 +111,14 @@ def case_at(workspace: Workspace) -> CaseView | None:
         return CaseFile(session, CASE).view if found else None
 
 
-def walk(folder: Path, *, until: Stage = Stage.SIGNED_OFF, before_step: Callable[[], object] = lambda: None) -> None:
-    """Take one step after the other until the certificate is signed. A step that fails raises what it raises."""
+def walk(folder: Path, *, until: Stage = Stage.CLOSED, before_step: Callable[[], object] = lambda: None) -> None:
+    """Take one step after the other until everybody was told. A step that fails raises what it raises."""
     workspace = open_workspace(folder)
     taken: Counter[str] = Counter()
     while (case := case_at(workspace)) is None or case.stage != until:
         stage = case.stage if case else "nothing"
         taken[stage] += 1
-        if taken[stage] > 2:
+        if taken[stage] > (3 if stage == Stage.NOTIFYING else 2):  # a try, another one, and the person
             raise AssertionError(f"the road does not go on from {stage}")
         before_step()
         _step(workspace, case)
@@ -134,6 +145,8 @@ def _step(workspace: Workspace, case: CaseView | None) -> None:
         case Stage.PURGED:
             read = hashlib.sha256((workspace.case_directory(CASE) / HALF_SIGNED).read_bytes()).hexdigest()
             signing.sign(workspace, CASE, digest=read, actor=DANA, now=NOW, passphrase=PASSPHRASE)
+        case Stage.NOTIFYING:
+            _tell(workspace)
         case Stage.FAILED:
             desk.retry(workspace, CASE, actor=MAX, now=NOW)
 
@@ -145,6 +158,19 @@ def _execute(workspace: Workspace) -> None:
         for verb in (erasure.contain, erasure.rebuild, deriving.rederive, judging.probe_window):
             cases = window.hold([CASE])
             verb(window.open(), *cases)
+
+
+def _tell(workspace: Workspace) -> None:
+    """The party first, a day after each try that failed; then the person."""
+    with workspace.database.reader() as session:
+        (shop,) = notices(session, CASE)
+    if shop.next_try_at is None:
+        telling = Telling(Kind.GRANTED, NOW.date(), own=True)
+        tell_person(workspace, CASE, telling, actor=INES, now=NOW)
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notifying, "deliver", Party(workspace.settings.workspace).deliver)
+        notifying.send_due(workspace, clock=lambda: NOW + timedelta(days=shop.tries))
 
 
 # --- what is so, by bytes and rows and without asking the case ----------------------------------------------------------------
@@ -197,10 +223,10 @@ def _certified(folder: Path) -> dict[str, Any]:
 
 
 def _without_failures(kinds: Iterable[str]) -> Iterator[str]:
-    """Without each failure and the retry that follows it."""
+    """Without each failure and the retry that follows it, and without the tries of a notice."""
     after_failure = False
     for kind in kinds:
-        if kind != "case.failed" and not after_failure:
+        if kind not in ("case.failed", "notice.sent", "notice.failed") and not after_failure:
             yield kind
         after_failure = kind == "case.failed"
 
@@ -269,9 +295,16 @@ def lies(folder: Path, truth: Truth) -> list[str]:
         "half certified": not half or not left - {f"case:{CASE}"},
         "certified": not whole or not left,
         "signed": Stage.SIGNED_OFF not in reached or (whole and is_valid(folder)),
+        "acknowledged": _acknowledged(folder) <= Party(folder).acknowledged,
+        "closed": Stage.CLOSED not in reached or (_acknowledged(folder) and "letter:granted" in kinds),
         "destroyed in secret": not gone or (begun and Stage.PURGE_APPROVED in reached),
     }
     return [claim for claim, so in claims.items() if not so]
+
+
+def _acknowledged(folder: Path) -> set[str]:
+    """The notices that are said to be acknowledged."""
+    return {name for (name,) in asked(folder, "SELECT id FROM notice WHERE state = 'acknowledged'")}
 
 
 def is_valid(folder: Path) -> bool:
