@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 
 from console.access import case_id_of, signed_in, workspace_of
 from console.picture import lineage_picture
-from console.reading import to_sign
+from console.reading import to_sign, to_supplement
 from console.wording import (
     BESIDE,
     DECISIONS,
@@ -31,6 +31,7 @@ from lineage.chain import Intact
 from lineage.dpo_key import dpo_key_state
 from lineage.letters import Kind, fits
 from lineage.review import REVIEWERS
+from lineage.supplementing import SUPPLEMENT
 from lineage.verify import Verification
 
 __all__ = [
@@ -126,7 +127,8 @@ def case(request: Request) -> Response:
         picture=lineage_picture(contract, forecast), dagster_url=request.app.state.dagster_url,
         steps={step.action: (step, dossier.may(browser.actor, found.case, step)) for step in found.next_steps},
         refresh_s=REFRESH_S if found.case.stage in RUNNING and not found.case.hold_reason else 0,
-        to_sign=to_sign(workspace, found),
+        to_sign=to_sign(workspace, found), to_supplement=to_supplement(workspace, found),
+        supplement=(workspace.case_directory(case_id) / SUPPLEMENT).is_file(),
         letter_kinds=[kind for kind in Kind if fits(found.case, kind) and "told_on" not in found.letters.get(kind, {})],
         may_tell=browser.actor.role in IDENTIFIERS, may_waive=browser.actor.role in dossier.DECIDERS,
         may_retry=browser.actor.role in (*IDENTIFIERS, Role.ML), today=workspace.settings.day(request.app.state.clock()),

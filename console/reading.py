@@ -13,10 +13,11 @@ from lineage.errors import LetheError, WrongUsage
 from lineage.rendering import Sheet, read_sheet
 from lineage.rendering_pages import to_html
 from lineage.rendering_pdf import to_pdf
+from lineage.supplementing import Waiting, waiting
 from lineage.trusted import load_trusted_keys
 from lineage.workspace import Workspace
 
-__all__ = ["page", "pdf", "to_sign"]
+__all__ = ["page", "pdf", "to_sign", "to_supplement"]
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 
@@ -27,6 +28,16 @@ def to_sign(workspace: Workspace, found: CaseDossier) -> Sheet | str | None:
         return None
     try:
         return _sheet(workspace, found)
+    except LetheError as error:
+        return str(error)
+
+
+def to_supplement(workspace: Workspace, found: CaseDossier) -> Waiting | str | None:
+    """The supplement that waits for a DPO, or why it cannot be shown; None if none waits."""
+    if found.case.stage != Stage.CLOSED:
+        return None
+    try:
+        return waiting(workspace, found.case.id)
     except LetheError as error:
         return str(error)
 

@@ -1,4 +1,4 @@
-"""Who has to be told: letters to the person, which are shown and not kept, and the notices to the parties."""
+"""Who has to be told: letters to the person, which are shown and not kept, the notices to the parties, and the supplement."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from console.access import case_id_of, read_form, signed_form, workspace_of
+from console.access import case_id_of, read_form, signed_form, signed_in, workspace_of
 from console.pages import render
-from lineage import closing, dossier
+from lineage import closing, dossier, supplementing
 from lineage.closing import Telling
 from lineage.errors import WrongUsage
 from lineage.letters import Kind, Language, Letter, write_letter
@@ -31,6 +31,21 @@ async def letter(request: Request) -> Response:
 async def told(request: Request) -> Response:
     """Write down that the person was told."""
     return await run_in_threadpool(_told, request, await read_form(request))
+
+
+async def supplement(request: Request) -> Response:
+    """Sign who acknowledged it."""
+    return await run_in_threadpool(_supplement, request, await read_form(request))
+
+
+def signed_supplement(request: Request) -> Response:
+    """The supplement as a file."""
+    signed_in(request)
+    case_id = case_id_of(request)
+    path = workspace_of(request).case_directory(case_id) / supplementing.SUPPLEMENT
+    if not path.is_file():
+        raise HTTPException(404, "There is no supplement to this case.")
+    return FileResponse(path, media_type="application/json", filename=f"{case_id}.supplement.json")
 
 
 async def notice(request: Request) -> Response:
@@ -75,6 +90,15 @@ def _notice(request: Request, form: FormData) -> Response:
     return RedirectResponse(f"/cases/{case_id}", 303)
 
 
+def _supplement(request: Request, form: FormData) -> Response:
+    browser, case_id = signed_form(request, form), case_id_of(request)
+    supplementing.sign(
+        workspace_of(request), case_id, digest=_text(form, "digest"), actor=browser.actor, now=request.app.state.clock(),
+        passphrase=_text(form, "passphrase") or None,
+    )  # fmt: skip
+    return RedirectResponse(f"/cases/{case_id}", 303)
+
+
 def _kind(form: FormData) -> Kind:
     try:
         return Kind(_text(form, "kind"))
@@ -98,4 +122,6 @@ ROUTES = [
     Route("/cases/{case_id}/letter", letter, methods=["POST"]),
     Route("/cases/{case_id}/told", told, methods=["POST"]),
     Route("/cases/{case_id}/notices/{notice_id}/{verb}", notice, methods=["POST"]),
+    Route("/cases/{case_id}/supplement", supplement, methods=["POST"]),
+    Route("/cases/{case_id}/supplement.json", signed_supplement),
 ]

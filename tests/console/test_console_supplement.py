@@ -112,6 +112,24 @@ def test_nothing_is_signed_that_was_not_read_or_by_whoever_may_not(world: World)
     assert not (world.workspace.case_directory(case_id) / supplementing.SUPPLEMENT).exists()
 
 
+def test_the_console_shows_it_signs_it_and_hands_it_out(world: World) -> None:
+    case_id, dpo = signed(world), world.browser("dana")
+    here = f"/cases/{case_id}"
+    close(world, case_id)
+    assert "Supplement to the certificate" not in dpo.get(here).text
+    assert dpo.get(f"{here}/supplement.json").status_code == 404
+    supplementing.prepare(world.workspace, case_id, now=LATER)
+    assert "<strong>archive</strong>, told" in dpo.get(here).text
+    assert 'action="' + here + '/supplement"' not in world.browser("axel").get(here).text
+    read = dpo.hidden_digest(case_id)
+    assert world.browser("ines").post(f"{here}/supplement", digest=read, passphrase=PASSPHRASE).status_code == 409
+    assert dpo.post(f"{here}/supplement", digest=digest("another"), passphrase=PASSPHRASE).status_code == 409
+    assert dpo.post(f"{here}/supplement", digest=read, passphrase=PASSPHRASE).status_code == 303
+    assert "Download the supplement" in dpo.get(here).text
+    whole = dpo.get(f"{here}/supplement.json")
+    assert whole.content == (world.workspace.case_directory(case_id) / supplementing.SUPPLEMENT).read_bytes()
+
+
 def test_what_was_exchanged_on_the_disk_is_no_supplement(world: World) -> None:
     case_id = signed(world)
     close(world, case_id)
