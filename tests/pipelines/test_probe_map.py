@@ -181,9 +181,10 @@ def test_the_schedule_runs_only_when_people_are_to_be_drawn(
 
 @pytest.mark.slow
 def test_a_case_fails_on_the_copy_and_names_its_shard(copied: Copied, tmp_path: Path, here: pytest.MonkeyPatch) -> None:
-    """The rebuild is honest; the copy stays. Between rebuild and purge the map has both sides."""
+    """The search sees the copy, and the DPO takes it for none. The rebuild is honest; the copy stays. Between rebuild and
+    purge the map has both sides."""
     folder = copy_workspace(copied.folder, tmp_path / "ws")
-    case_id = to_approved(folder, PLANTED)
+    case_id = to_approved(folder, PLANTED, unrelated=5)
     said = lethe_here("erase", "run", case_id, workspace=folder, code=1)
     assert "still find the person" in said.err
     with open_workspace(folder).database.reader() as session:

@@ -37,8 +37,8 @@ def case_of(folder: Path, case_id: str) -> dict:
     return lethe_here("erase", "show", case_id, "--json", workspace=folder).json()["standing"]["case"]
 
 
-def to_approved(folder: Path, person: Person) -> str:
-    """File, preview, approve; returns the case."""
+def to_approved(folder: Path, person: Person, *, unrelated: int = 0) -> str:
+    """File, preview, approve; returns the case. So many near copies are there, which the DPO takes for none."""
     filed = lethe_here(
         "erase",
         "file",
@@ -52,6 +52,12 @@ def to_approved(folder: Path, person: Person) -> str:
     )
     case_id = filed.json()["id"]
     previewed = lethe_here("erase", "preview", case_id, "--json", workspace=folder).json()
+    copies = [one["handle"] for one in previewed["contract"]["records"] if one["decision"] == "candidate"]
+    assert len(copies) == unrelated
+    for handle in copies:
+        lethe_here("erase", "decide", case_id, handle, "unrelated", "--as", "dana", workspace=folder)
+    if copies:
+        previewed = lethe_here("erase", "preview", case_id, "--json", workspace=folder).json()
     lethe_here("erase", "approve", case_id, "--as", "dana", "--digest", previewed["digest"], workspace=folder)
     return case_id
 
