@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 PEOPLE, QUICK_PEOPLE = 100_000, 500
@@ -155,8 +156,9 @@ class timed:  # noqa: N801 - reads as a verb
 
 def in_a_process(step: Callable[[str, int], dict[str, float]], folder: str, count: int) -> dict[str, float]:
     """A step in a fresh process, with its peak memory."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        found, peak = pool.apply(_with_peak, (step, folder, count))
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=fresh) as pool:  # says so if the process dies, where a `Pool` waits for ever
+        found, peak = pool.submit(_with_peak, step, folder, count).result()
     return {**found, f"{step.__name__}, peak MiB": peak}
 
 

@@ -6,14 +6,13 @@ import random
 from pathlib import Path
 
 import pytest
-import rfc8785
 from command_line import lethe_here, one_sentence
 from road import case_of, sign, to_approved, to_purge_approved
-from securesystemslib.dsse import Envelope
 from small_world import ADAPTER, placed_by, write_corpus, write_secret
 from world_making import make_world
 
 from lineage import certificate, plans
+from lineage.envelope import seal_first
 from lineage.evidence import evidence
 from lineage.keys import load_private_key, load_public_key, private_path, public_path
 from lineage.workspace import open_workspace
@@ -89,7 +88,7 @@ def test_it_is_signed_only_with_the_sentence_and_on_equal_states(silent):
         ),
     ):
         assert wrong != statement
-        half.write_bytes(signed_by_the_pipeline(wrong, key))
+        half.write_bytes(seal_first(wrong, key))  # which does not look at what it states
         said = sign(folder, case_id, code=None)
         one_sentence(said, 1, "rest")
         assert case_of(folder, case_id)["stage"] == "PURGED"
@@ -98,10 +97,3 @@ def test_it_is_signed_only_with_the_sentence_and_on_equal_states(silent):
     said = lethe_here("verify", half.with_name("certificate.json"), "--expect-case", case_id, workspace=folder)
     assert "Why the probes cannot tell: Even the old adapter" in said.out
     assert RESTS in said.out
-
-
-def signed_by_the_pipeline(statement: bytes, key) -> bytes:
-    """What a pipeline would leave that does not look at what it states."""
-    envelope = Envelope(statement, certificate.PAYLOAD_TYPE, {})
-    envelope.sign(certificate._signer(key))
-    return rfc8785.dumps(envelope.to_dict())

@@ -13,7 +13,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from jsonschema import Draft202012Validator, FormatChecker
 from quick_world import PLANS
-from road import approved_case, judged_case
+from road import approved_case, judged_case, sign
 from small_world import ADAPTER
 from stream_books import POOL, register, row_about, row_about_nobody, take_in, train, write_rows
 
@@ -62,7 +62,7 @@ def test_a_trained_release_is_exported_and_a_later_erasure_names_the_copy(worksp
     erasure.rebuild(workspace, case_id)
     judged_case(workspace, case_id)
     purge_case(workspace, case_id)
-    lethe_here("erase", "sign", case_id, "--as", "dana", workspace=folder)
+    sign(folder, case_id)
     lethe_here("export", "adapter", ADAPTER, tmp_path / "after", "--as", "max", workspace=folder)
     certificate = f"cert-{case_id.removeprefix('case-')}"
     assert certificate in (tmp_path / "after" / "README.md").read_text(encoding="utf-8")
