@@ -125,10 +125,12 @@ def told(  # noqa: PLR0913 - one option per line of the form
 @click.option("--digest", help="Sign it: SHA-256 of the half-signed supplement that was read.")
 @passphrase_file_option
 @workspace_option
-@actor_option
+@click.option(
+    "--as", "actor_name", envvar="LETHE_USER", metavar="NAME", help="With --digest: who signs; else LETHE_USER."
+)
 @json_option
 def supplement(
-    case_id: str, digest: str | None, passphrase_file: Path | None, workspace_dir: Path | None, actor_name: str,
+    case_id: str, digest: str | None, passphrase_file: Path | None, workspace_dir: Path | None, actor_name: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Read who acknowledged the notice of an erasure, and sign it as a supplement to the certificate.
@@ -146,6 +148,8 @@ def supplement(
     if digest is None:
         _show_supplement(supplementing.waiting(workspace, case_id), case_id, as_json)
         return
+    if actor_name is None:
+        raise WrongUsage("Nobody said who signs.", hint="Say so: --as NAME")
     actor = actor_of(workspace, actor_name)
     passphrase = passphrase_of(workspace, passphrase_file)
     path = supplementing.sign(

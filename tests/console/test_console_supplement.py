@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from command_line import PASSPHRASE
+from command_line import PASSPHRASE, lethe_here, one_sentence
 from desk_world import CONTRACT, NOW, PERSON, World, digest, make_world
 
 from lineage import closing, inventory, ledger, supplementing
@@ -128,6 +128,20 @@ def test_the_console_shows_it_signs_it_and_hands_it_out(world: World) -> None:
     assert "Download the supplement" in dpo.get(here).text
     whole = dpo.get(f"{here}/supplement.json")
     assert whole.content == (world.workspace.case_directory(case_id) / supplementing.SUPPLEMENT).read_bytes()
+
+
+def test_it_is_read_and_signed_by_command(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    case_id = signed(world)
+    close(world, case_id)
+    monkeypatch.delenv("LETHE_USER", raising=False)
+    here, supplement = {"workspace": world.folder}, ("erase", "supplement", case_id)
+    one_sentence(lethe_here(*supplement, code=2, **here), 2, "waits for a signature")
+    supplementing.prepare(world.workspace, case_id, now=LATER)
+    read = lethe_here(*supplement, "--json", **here).json()
+    assert [one["party"] for one in read["notices"]] == ["archive"]
+    assert "acknowledged 2026-02-20" in lethe_here(*supplement, **here).out
+    said = lethe_here(*supplement, "--digest", read["digest"], "--as", "dana", **here).out
+    assert supplementing.SUPPLEMENT in said
 
 
 def test_what_was_exchanged_on_the_disk_is_no_supplement(world: World) -> None:
