@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TypedDict
 
 from gate_texts import SMALL_TALK
 from measuring import beside_bar, write_result
@@ -142,7 +143,17 @@ def corpus_of(kind: str, count: int, seed: int) -> Corpus:
     return Corpus(kind, people, said, tuple(usual), author, rng)
 
 
-def share_of(hits: int, total: int) -> dict[str, object]:
+class Share(TypedDict):
+    """Hits of a total, their share and its interval."""
+
+    hits: int
+    of: int
+    share: float
+    low: float
+    high: float
+
+
+def share_of(hits: int, total: int) -> Share:
     """A share with its 95% Wilson interval."""
     interval = binomtest(hits, total).proportion_ci(method="wilson")
     return {"hits": hits, "of": total, "share": round(hits / total, 5), "low": round(float(interval.low), 5), "high": round(float(interval.high), 5)}  # fmt: skip
@@ -151,7 +162,7 @@ def share_of(hits: int, total: int) -> dict[str, object]:
 # --- search --------------------------------------------------------------------------------------------------------------
 
 
-def searched(corpus: Corpus, rule: NearRule, copies: Sequence[tuple[Said, Content]]) -> dict[str, object]:
+def searched(corpus: Corpus, rule: NearRule, copies: Sequence[tuple[Said, Content]]) -> dict[str, Share]:
     """Every person of a copy is searched once; the copies lie in records of other people."""
     near = Near(KEY, rule, frozenset(), {})
     words = Words(near)
@@ -174,10 +185,10 @@ def searched(corpus: Corpus, rule: NearRule, copies: Sequence[tuple[Said, Conten
     }  # fmt: skip
 
 
-def search_figures(corpus: Corpus) -> dict[str, object]:
+def search_figures(corpus: Corpus) -> dict[str, dict[str, Share]]:
     """Recall and false candidates by how a copy differs, and by the threshold."""
     firsts = corpus.said[::3]
-    figures: dict[str, object] = {}
+    figures: dict[str, dict[str, Share]] = {}
     for name, share, mask in (
         ("10% changed", 0.1, False),
         ("20% changed", 0.2, False),
@@ -199,7 +210,7 @@ def judged(workspace: Workspace, content: Content, person: str, number: str) -> 
     return Judged(raw, identify(raw, workspace.keyring), Decision("allow", "clean", (), content))
 
 
-def ingest_figures(corpus: Corpus, folder: Path, news: int) -> dict[str, dict[str, object]]:
+def ingest_figures(corpus: Corpus, folder: Path, news: int) -> dict[str, Share]:
     """Erase half of the people, and see what of later rows is stopped."""
     create_workspace(folder, controller="Benchmark")
     workspace = open_workspace(folder)
@@ -261,12 +272,10 @@ def main(quick: bool) -> int:
         with tempfile.TemporaryDirectory() as place:
             stopped = [ingest_figures(c, Path(place) / f"{n}", news // seeds + 1) for n, c in enumerate(corpora)]
         found = {name: together([one[name] for one in stopped]) for name in stopped[0]}
-        figures[kind] = {
-            "search": {name: {f: together([one[name][f] for one in search]) for f in search[0][name]} for name in search[0]},  # type: ignore[index,attr-defined]
-            "ingest": found,
-        }  # fmt: skip
-        for name, part in figures[kind]["search"].items():  # type: ignore[index]
-            print(f"{kind}, search, {name}: {part}")
+        seen = {name: {f: together([one[name][f] for one in search]) for f in search[0][name]} for name in search[0]}
+        figures[kind] = {"search": seen, "ingest": found}
+        for name, shares in seen.items():
+            print(f"{kind}, search, {name}: {shares}")
         for name, part in found.items():
             print(f"{kind}, ingest, {name}: {part}")
         at_default = f", threshold {RULE.threshold}"
@@ -278,14 +287,14 @@ def main(quick: bool) -> int:
     return 0 if met or quick else 1
 
 
-def rate(part: dict[str, object]) -> float:
+def rate(part: Share) -> float:
     """The share itself."""
-    return float(part["share"])  # type: ignore[arg-type]
+    return part["share"]
 
 
-def together(parts: Sequence[dict[str, object]]) -> dict[str, object]:
+def together(parts: Sequence[Share]) -> Share:
     """One share over several corpora."""
-    return share_of(sum(int(part["hits"]) for part in parts), sum(int(part["of"]) for part in parts))  # type: ignore[call-overload]
+    return share_of(sum(part["hits"] for part in parts), sum(part["of"] for part in parts))
 
 
 if __name__ == "__main__":

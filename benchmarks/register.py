@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 PEOPLE, QUICK_PEOPLE = 100_000, 500
@@ -140,18 +141,13 @@ def _link_seconds(link: Callable[[str], object], count: int) -> Iterator[float]:
         yield time.process_time() - start
 
 
-class timed:  # noqa: N801 - reads as a verb
+@contextmanager
+def timed(found: dict[str, float], step: str) -> Iterator[None]:
     """Seconds of a block, wall and processor."""
-
-    def __init__(self, found: dict[str, float], step: str) -> None:
-        self._found, self._step = found, step
-
-    def __enter__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def __exit__(self, *_: object) -> None:
-        self._found[f"{self._step}, s"] = round(time.perf_counter() - self._wall, 2)
-        self._found[f"{self._step}, processor s"] = round(time.process_time() - self._cpu, 2)
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    found[f"{step}, s"] = round(time.perf_counter() - wall, 2)
+    found[f"{step}, processor s"] = round(time.process_time() - cpu, 2)
 
 
 def in_a_process(step: Callable[[str, int], dict[str, float]], folder: str, count: int) -> dict[str, float]:

@@ -355,19 +355,8 @@ def _token(browser: Desk) -> str:
 # --- the DPO's passphrase ----------------------------------------------------------------------------------------------------
 
 
-def purged_case(world: World) -> tuple[Desk, str]:
-    case_id = world.browser("ines").filed(*PERSON)
-    dpo = world.browser("dana")
-    world.play_preview(case_id)
-    dpo.post(f"/cases/{case_id}/approve", digest=dpo.hidden_digest(case_id))
-    world.play_erasure(case_id)
-    dpo.post(f"/cases/{case_id}/approve_purge", digest=dpo.hidden_digest(case_id))
-    world.play_purge(case_id)
-    return dpo, case_id
-
-
 def test_a_signature_asks_for_the_passphrase_each_time(world: World) -> None:
-    dpo, case_id = purged_case(world)
+    case_id, dpo = to_sign(world)
     read = dpo.hidden_digest(case_id)
     page = dpo.get(f"/cases/{case_id}").text
     assert 'name="passphrase" type="password" required autocomplete="off"' in page
@@ -383,7 +372,7 @@ def test_a_signature_asks_for_the_passphrase_each_time(world: World) -> None:
 
 
 def test_without_a_key_or_with_a_plain_one_the_page_says_what_to_do_and_offers_no_button(world: World) -> None:
-    dpo, case_id = purged_case(world)
+    case_id, dpo = to_sign(world)
     secrets, read = world.workspace.home / "secrets", dpo.hidden_digest(case_id)
     for name in ("dpo.pem", "dpo.pub"):
         (secrets / name).unlink()
@@ -400,7 +389,7 @@ def test_without_a_key_or_with_a_plain_one_the_page_says_what_to_do_and_offers_n
 
 
 def test_the_command_line_asks_for_the_same(world: World, tmp_path: Path) -> None:
-    dpo, case_id = purged_case(world)
+    case_id, dpo = to_sign(world)
     wrong = tmp_path / "wrong"
     wrong.touch(mode=0o600)
     wrong.write_text("not the passphrase of anybody\n")
