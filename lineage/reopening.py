@@ -12,7 +12,8 @@ from datetime import datetime
 from sqlmodel import Session
 
 from lineage.case import CaseFile, CaseView
-from lineage.evidence import REOPENED, add_evidence
+from lineage.errors import RefusedByRule
+from lineage.evidence import REOPENED, add_evidence, has_evidence
 
 __all__ = ["reopen"]
 
@@ -26,6 +27,8 @@ def reopen(
         RefusedByRule: nothing is approved yet, or something is destroyed already.
     """
     case = CaseFile(session, case_id)
+    if has_evidence(session, case_id, "destroyed"):
+        raise RefusedByRule(f"The purge of case {case_id} has destroyed its records; it can only be ended.")
     before, after = case.view.attempt, case.reopen(reason, now=now)
     if after.attempt != before:
         body = {"attempt": after.attempt, "reason": reason, "records": list(found)}

@@ -137,6 +137,18 @@ def test_a_decision_during_the_execution_reopens_the_case(two) -> None:
     assert view.beside == (Beside.PARTLY_REFUSED, Beside.REOPENED)
 
 
+def test_no_decision_reopens_a_case_whose_purge_died_after_it_had_destroyed(two) -> None:
+    """It would be previewed, and could be refused, as if the records were still there."""
+    world, case_id, one, _ = two
+    approve(world, case_id)
+    begin(world, case_id, Stage.PURGE_APPROVED)
+    with world.database.transaction() as session:
+        add_evidence(session, case_id, "destroyed", {"rows": {}}, now=NOW)
+    with pytest.raises(RefusedByRule, match="has destroyed"):
+        decide(world, case_id, one)
+    assert look(world, case_id).stage == Stage.PURGE_APPROVED
+
+
 def test_no_contract_is_written_from_a_search_that_did_not_know_a_decision(two) -> None:
     """The preview job reads for seconds; a decision may fall between its search and its contract."""
     world, case_id, one, _ = two
