@@ -29,8 +29,8 @@ from lineage.pauses import days_paused
 from lineage.search_report import require_still_true
 from lineage.sought import open_supplied, person_named, provisional_key
 from lineage.subjects import load_forms
+from lineage.unredaction import adopt_redactions, end_without_erasure
 from lineage.vault import Shredded
-from lineage.withdrawal import give_back
 from lineage.workspace import Workspace
 
 __all__ = [
@@ -99,7 +99,9 @@ def file_case(workspace: Workspace, intake: Intake, *, actor: Actor, now: dateti
             due.basis,
             intake.only_consent,
         )
-        return file_request(session, filing, actor=actor, now=now)
+        filed = file_request(session, filing, actor=actor, now=now)
+        adopt_redactions(session, case_id)
+        return filed
 
 
 def approve(workspace: Workspace, case_id: str, *, actor: Actor, digest: str, now: datetime) -> CaseView:
@@ -122,17 +124,20 @@ def not_found(workspace: Workspace, case_id: str, *, actor: Actor, digest: str, 
     """
     with workspace.database.transaction() as session:
         case = CaseFile(session, case_id)
-        if case.view.stage == Stage.SEARCHED:
+        if searched := case.view.stage == Stage.SEARCHED:
             require_still_true(session, workspace, case_id)
-        return case.not_found(actor=actor, digest=digest, now=now)
+        nothing = case.not_found(actor=actor, digest=digest, now=now)
+        if searched:
+            end_without_erasure(session, workspace, case_id, now=now)
+        return nothing
 
 
 def refuse(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:
-    """Refuse the request with a reason the person can read (Art. 12(4) GDPR); what the case restricted is given back."""
+    """Refuse the request with a reason the person can read (Art. 12(4) GDPR); what the case restricted or redacted is given back."""
     sentence = reason_for(workspace, case_id, reason)
     with workspace.database.transaction() as session:
         refused = CaseFile(session, case_id).refuse(actor=actor, reason=sentence, now=now)
-        give_back(session, case_id)
+        end_without_erasure(session, workspace, case_id, now=now)
         return refused
 
 
@@ -178,11 +183,14 @@ def confirm_identity(
 
 
 def withdraw(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: datetime) -> CaseView:
-    """The person takes the request back; what the case restricted is given back. See `CaseFile.withdraw`."""
+    """The person takes the request back; what the case restricted or redacted is given back. See `CaseFile.withdraw`."""
     sentence = reason_for(workspace, case_id, reason)
     with workspace.database.transaction() as session:
-        withdrawn = CaseFile(session, case_id).withdraw(actor=actor, reason=sentence, now=now)
-        give_back(session, case_id)
+        case = CaseFile(session, case_id)
+        again = case.view.stage == Stage.WITHDRAWN
+        withdrawn = case.withdraw(actor=actor, reason=sentence, now=now)
+        if not again:
+            end_without_erasure(session, workspace, case_id, now=now)
         return withdrawn
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from sqlmodel import Session, SQLModel, col, delete, select
 
+from lineage.aftermath import forget_in_aftermaths
 from lineage.database import in_chunks
 from lineage.manifests import forget_members, manifests_holding, manifests_holding_content
 from lineage.store import Store
@@ -195,3 +196,4 @@ def _forget_in_other_records(session: Session, subject_key: str) -> None:
     for row in session.exec(select(FindingRow).where(col(FindingRow.id).in_(linked))).all():
         row.value_hmac = ""
     session.flush()
+    forget_in_aftermaths(session, subject_key)

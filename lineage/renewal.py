@@ -20,6 +20,7 @@ from sqlmodel import Session, SQLModel, col, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from lineage.admit import Decision
+from lineage.aftermath import aftermath_of
 from lineage.catalog import STATUS, GateStamp, Judged, given_id, parents_of, store_contents
 from lineage.database import in_chunks
 from lineage.holds import held_of
@@ -43,12 +44,12 @@ from lineage.tables import (
 from lineage.vault import KeyStore, record_key
 
 __all__ = [
-    "before_redaction", "declared_of", "forget_superseded", "judged_anew", "keys_left", "locked_ids", "mark_shredded",
-    "mentions_kept", "old_keys", "rectify", "redact", "renew", "standing", "superseded",
+    "before_redaction", "declared_of", "displace", "forget_superseded", "judged_anew", "keys_left", "locked_ids",
+    "mark_shredded", "mentions_kept", "old_keys", "rectify", "redact", "renew", "standing", "supersede", "superseded",
 ]  # fmt: skip
 
 Row = TypeVar("Row", bound=SQLModel)
-Why = Literal["rectified", "redacted"]
+Why = Literal["rectified", "redacted", "unredacted"]
 
 
 def standing(session: Session, identities: Sequence[Identity]) -> dict[Identity, str]:
@@ -82,18 +83,14 @@ def renew(
     """Give records that are held the contents that were judged. `stamp.ingest_id` names the ingest, or the case, that did it."""
     for judged in batch:
         row = session.get_one(RecordRow, judged.identity.record_id)
-        _remember(session, row, why=why, by=stamp.ingest_id, at=stamp.at)
-        _take_back(session, row.id)
-        _delete(
-            session, select(NearEdgeRow).where(or_(NearEdgeRow.a == row.id, NearEdgeRow.b == row.id))
-        )  # of the old text
+        supersede(session, row, why=why, by=stamp.ingest_id, at=stamp.at)
         admissible = row.status, row.trunk_eligible
         row.given_hmac = judged.identity.given_hmac
         row.content_hmac = keyring.content(canonical_bytes(judged.decision.content))
         row.status, row.trunk_eligible = STATUS[judged.decision.verdict], judged.decision.trunk_eligible
         row.version += 1
         if (row.status, row.trunk_eligible) != admissible:
-            _delete(session, select(PlacementRow).where(PlacementRow.record_id == row.id))  # the next train places it
+            displace(session, row.id)
         forget_superseded(session, [(row.id, row.content_hmac)])  # it may be what it was before
     store_contents(session, batch, stamp=stamp, keyring=keyring, keystore=keystore)
 
@@ -156,9 +153,9 @@ def before_redaction(session: Session, case_id: str, record_ids: Sequence[str]) 
     return found
 
 
-def superseded(session: Session, why: Why, *, by: str | None = None) -> tuple[tuple[str, str], ...]:
+def superseded(session: Session, *why: Why, by: str | None = None) -> tuple[tuple[str, str], ...]:
     """Pairs (record id, content digest) that records had before; with `by`, those that one ingest or case replaced."""
-    query = select(SupersededRow.record_id, SupersededRow.content_hmac).where(SupersededRow.reason == why)
+    query = select(SupersededRow.record_id, SupersededRow.content_hmac).where(col(SupersededRow.reason).in_(why))
     if by is not None:
         query = query.where(SupersededRow.by == by)
     return tuple(sorted(session.exec(query).all()))
@@ -173,19 +170,35 @@ def forget_superseded(session: Session, pairs: Iterable[tuple[str, str]]) -> Non
 
 
 def keys_left(session: Session) -> list[str]:
-    """Names of the keys of rectified texts that were not shredded yet: their ciphertext is gone already."""
-    query = select(SupersededRow.record_id, SupersededRow.version).where(
-        SupersededRow.reason == "rectified", col(SupersededRow.key_shredded).is_(False)
-    )
-    return [record_key(record_id, version) for record_id, version in session.exec(query).all()]
+    """Names of the keys of replaced texts that no case keeps and that were not shredded yet: their ciphertext is gone already."""
+    names: set[str] = set()
+    for row in _unshredded(session):
+        older = range(row.version) if row.reason == "unredacted" else ()  # the text that came back has a new key
+        names |= {record_key(row.record_id, version) for version in (row.version, *older)}
+    return sorted(names - _sealed(session, sorted({row.record_id for row in _unshredded(session)})))
 
 
 def mark_shredded(session: Session, names: Collection[str]) -> None:
     """The keys of these names are gone."""
-    query = select(SupersededRow).where(SupersededRow.reason == "rectified", col(SupersededRow.key_shredded).is_(False))
-    for row in session.exec(query).all():
+    for row in _unshredded(session):
         row.key_shredded = record_key(row.record_id, row.version) in names
     session.flush()
+
+
+def _unshredded(session: Session) -> Sequence[SupersededRow]:
+    query = select(SupersededRow).where(SupersededRow.reason != "redacted", col(SupersededRow.key_shredded).is_(False))
+    return session.exec(query.order_by(col(SupersededRow.record_id), col(SupersededRow.version))).all()
+
+
+def _sealed(session: Session, record_ids: Sequence[str]) -> set[str]:
+    """Names of the keys of what these records said before and cases keep until they end."""
+    names: set[str] = set()
+    for chunk in in_chunks(record_ids):
+        kept = select(SupersededRow.record_id, SupersededRow.version).where(
+            col(SupersededRow.record_id).in_(chunk), SupersededRow.reason == "redacted"
+        )
+        names |= {record_key(record_id, version) for record_id, version in session.exec(kept).all()}
+    return names
 
 
 def old_keys(session: Session, record_ids: Sequence[str]) -> set[str]:
@@ -197,11 +210,7 @@ def old_keys(session: Session, record_ids: Sequence[str]) -> set[str]:
     for chunk in in_chunks(record_ids):
         now = session.exec(select(RecordRow.id, RecordRow.version).where(col(RecordRow.id).in_(chunk))).all()
         names |= {record_key(record_id, older) for record_id, version in now for older in range(version)}
-        kept = select(SupersededRow.record_id, SupersededRow.version).where(
-            col(SupersededRow.record_id).in_(chunk), SupersededRow.reason == "redacted"
-        )
-        names -= {record_key(record_id, version) for record_id, version in session.exec(kept).all()}
-    return names
+    return names - _sealed(session, record_ids)
 
 
 def locked_ids(session: Session, record_ids: Sequence[str]) -> set[str]:
@@ -215,23 +224,29 @@ def locked_ids(session: Session, record_ids: Sequence[str]) -> set[str]:
     return {*session.exec(restricted).all(), *session.exec(redacted).all(), *held_of(session, record_ids)}
 
 
-def _remember(session: Session, row: RecordRow, *, why: Why, by: str, at: datetime) -> None:
-    """The content as it was. Its ciphertext stays only if it was redacted for a case, until that case is purged."""
+def supersede(session: Session, row: RecordRow, *, why: Why, by: str, at: datetime) -> None:
+    """The content that a record has is one that it had before; what followed from it is taken out of the tables.
+
+    Text and aftermath stay only if it was redacted for a case, until that case ends.
+    """
     sealed = session.get(VaultRow, row.id) if why == "redacted" else None
+    kept = aftermath_of(session, row) if why == "redacted" else None
     session.merge(
         SupersededRow(
             record_id=row.id, content_hmac=row.content_hmac, given_hmac=row.given_hmac, version=row.version, reason=why,
-            by=by, ciphertext=sealed.ciphertext if sealed else None, at=at,
+            by=by, ciphertext=sealed.ciphertext if sealed else None, aftermath=kept, at=at,
         )
     )  # fmt: skip
-
-
-def _take_back(session: Session, record_id: str) -> None:
-    """Everything that followed from the old content."""
-    findings = select(FindingRow.id).where(FindingRow.record_id == record_id)
+    findings = select(FindingRow.id).where(FindingRow.record_id == row.id)
     _delete(session, select(FindingSubjectRow).where(col(FindingSubjectRow.finding_id).in_(findings)))
     for table in (FindingRow, RecordSubjectRow, AdmissionRow, QuarantineRow, VaultRow):
-        _delete(session, select(table).where(table.record_id == record_id))
+        _delete(session, select(table).where(table.record_id == row.id))
+    _delete(session, select(NearEdgeRow).where(or_(NearEdgeRow.a == row.id, NearEdgeRow.b == row.id)))
+
+
+def displace(session: Session, record_id: str) -> None:
+    """A record that may be learnt under other rules than before has no place; the next training gives it one."""
+    _delete(session, select(PlacementRow).where(PlacementRow.record_id == record_id))
 
 
 def _delete(session: Session, query: SelectOfScalar[Row]) -> None:

@@ -234,7 +234,9 @@ class VaultRow(SQLModel, table=True):
 class SupersededRow(SQLModel, table=True):
     """A content that a record had before, until nothing that was trained on it is left. `by` replaced it.
 
-    `ciphertext` is kept only of a redacted one, until its case is purged: a legal hold may still stop the destruction.
+    `ciphertext` and `aftermath` (`lineage.aftermath`) are kept only of a redacted one, until its case is purged: a legal hold
+    may still stop the destruction, and a case that ends without it takes its redactions back. What was redacted is then
+    itself a content that the record had before (`unredacted`).
     """
 
     __tablename__ = "superseded"
@@ -242,9 +244,10 @@ class SupersededRow(SQLModel, table=True):
     content_hmac: str = Field(primary_key=True)
     given_hmac: str
     version: int
-    reason: str = Field(index=True)  # rectified | redacted
+    reason: str = Field(index=True)  # rectified | redacted | unredacted
     by: str = Field(index=True)  # the ingest, or the case
     ciphertext: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    aftermath: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     key_shredded: bool = False
     at: datetime = Field(sa_type=UtcDateTime)
 

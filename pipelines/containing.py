@@ -13,10 +13,11 @@ from lineage.closure import CHANGING
 from lineage.database import in_chunks
 from lineage.errors import RefusedByRule
 from lineage.evidence import add_evidence, contract, digest_of, evidence, has_evidence, last_filed
-from lineage.holds import require_spared
+from lineage.holds import held_of, require_spared
 from lineage.renewal import superseded
 from lineage.store import Store
 from lineage.tables import RecordRow
+from lineage.unredaction import take_back
 from lineage.withdrawal import give_back, restricted_for
 from lineage.workspace import Workspace
 from pipelines import releasing
@@ -149,6 +150,8 @@ def _restrict(workspace: Workspace, case_id: str) -> None:
         CaseFile(session, case_id).require(Stage.APPROVED, to="restrict records")
         require_spared(session, case_id, decided_ids(session, case_id, *CHANGING))
         give_back(session, case_id)  # a reopened case may decide otherwise about a record
+        kept = decided_ids(session, case_id, "keep")
+        take_back(session, workspace, case_id, only=set(kept) - held_of(session, kept), now=utc_now())
         for chunk in in_chunks(decided_ids(session, case_id, "erase")):
             for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all():
                 row.restricted_by = case_id

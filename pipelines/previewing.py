@@ -22,6 +22,7 @@ from lineage.scanned import scanned_by, summary
 from lineage.search_report import search_report
 from lineage.sightings import find_sightings, sighting_bodies
 from lineage.sought import open_supplied, person_named, provisional_key, searched_forms, subject_forms
+from lineage.unredaction import adopt_redactions
 from lineage.withdrawal import withdrawn_closure
 from lineage.workspace import Workspace
 from pipelines.chains import drifted_shards
@@ -99,6 +100,7 @@ def _recognise(workspace: Workspace, case_id: str) -> None:
         if key := person_named(session, identifiers, workspace):
             unknown = provisional_key(workspace.keyring, case_id)
             CaseFile(session, case_id).recognise(key, instead_of=unknown, now=utc_now())
+            adopt_redactions(session, case_id)
 
 
 def search_closure(workspace: Workspace, case_id: str) -> Closure:

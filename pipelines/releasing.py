@@ -134,7 +134,7 @@ def put_in_service(
         digest = _newest_composed(workspace, adapter)
     with workspace.database.transaction() as session:
         now = utc_now()
-        old = [*renewal.superseded(session, "redacted"), *renewal.superseded(session, "rectified")]
+        old = renewal.superseded(session, "redacted", "rectified")
         require_clean(session, digest, restricted_ids(session), superseded=old)
         changed = builds.release(session, adapter=adapter, composed_digest=digest, reason=reason, now=now)
         if changed:

@@ -3,7 +3,8 @@
 Rectification (Art. 16 GDPR) means that wrong data must not stay in use. The old text's key is shredded when the ingest
 that replaced it ends. The old weights go as soon as no release rests on them, which is when the retrained adapter is in
 service. While an erasure is between approval and purge they wait: its probes ask the old adapter, and its own purge
-destroys what it must; the next training or purge catches up.
+destroys what it must; the next training or purge catches up. What a redaction had made of a record goes the same way, once the case has taken it back
+(`lineage.unredaction`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ BEFORE_APPROVAL = {Stage.RECEIVED, Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVI
 
 
 def shred_old_texts(workspace: Workspace) -> int:
-    """Shred the keys of rectified texts; returns how many there were. Safe to repeat after a crash."""
+    """Shred the keys of replaced texts that no case keeps; returns how many there were. Safe to repeat after a crash."""
     with workspace.database.reader() as session:
         names = renewal.keys_left(session)
     if names:
@@ -35,9 +36,9 @@ def shred_old_texts(workspace: Workspace) -> int:
 
 
 def destroy_old_weights(workspace: Workspace, *, now: datetime) -> dict[str, int]:
-    """Destroy every state and adapter that was trained on a rectified content, unless one of them is still needed."""
+    """Destroy every state and adapter that was trained on a replaced content that no case keeps, unless one is still needed."""
     with workspace.database.reader() as session:
-        pairs = renewal.superseded(session, "rectified")
+        pairs = renewal.superseded(session, "rectified", "unredacted")
         doomed = purge.tainted(session, (), superseded=pairs)
         if not pairs or _needed(session, doomed):
             return {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import lethe_here
-from road import approved_case, case_of, to_approved, to_purge_approved
+from road import approve_anew, approved_case, case_of, to_approved, to_purge_approved
 from small_world import (
     ADAPTER,
     CORPUS,
@@ -171,6 +171,39 @@ def test_the_purge_destroys_old_texts_keys_and_weights_and_the_text_cannot_come_
         assert {proof["absent"] for proof in ancestor["proofs"] if len(proof["absent"]) == 64} == entries
         assert sum(len(proof["absent"]) == 32 for proof in ancestor["proofs"]) == 4
     assert FORGOTTEN not in told["limits"]
+
+
+def test_a_case_that_is_withdrawn_serves_what_served_before(late, tmp_path):
+    """Its redactions are taken back, and what was trained on the old texts is still in the store."""
+    folder = copy_workspace(late, tmp_path / "ws")
+    workspace = open_workspace(folder)
+    case_id = approved_case(workspace, PLANTED)
+    erasure.contain(workspace, case_id)
+    assert bytes_in_service(folder) != bytes_in_service(late), "the control"
+    states = {state.recipe_digest for state in live_states(workspace)}
+    lethe_here("erase", "withdraw", case_id, "--as", "ines", "--reason", "Told us by telephone.", workspace=folder)
+    lethe_here("train", ADAPTER, workspace=folder)
+    assert bytes_in_service(folder) == bytes_in_service(late), (
+        "LAW the next training learns what the records said before"
+    )
+    assert {state.recipe_digest for state in live_states(workspace)} <= states, "LAW nothing was trained again"
+
+
+def test_records_that_a_case_keeps_after_it_redacted_them_say_again_what_they_said(late, tmp_path):
+    folder = copy_workspace(late, tmp_path / "ws")
+    workspace = open_workspace(folder)
+    case_id = approved_case(workspace, PLANTED)
+    erasure.contain(workspace, case_id)
+    with workspace.database.reader() as session:
+        handles = [workspace.keyring.handle(case_id, line.record_id) for line in case_records(session, case_id)]
+    for handle in handles:
+        keep = ("--exception", "b", "--reason", "Tax law.", "--as", "dana")
+        lethe_here("erase", "decide", case_id, handle, "keep", *keep, workspace=folder)
+    approve_anew(workspace, case_id)
+    erasure.contain(workspace, case_id)
+    erasure.rebuild(workspace, case_id)
+    assert bytes_in_service(folder) == bytes_in_service(late)
+    assert not redacted_by(workspace, case_id)
 
 
 def test_a_containment_that_crashed_after_the_redaction_goes_on(late, given_without, tmp_path):
