@@ -18,6 +18,7 @@ from lineage import desk, dossier
 from lineage.access import BrowserSession
 from lineage.decisions import AS_FOUND, EXCEPTIONS, Choice, decisions_of
 from lineage.errors import WrongUsage
+from lineage.holds import LEAVE_OUT
 from lineage.viewing import ListedRecord
 
 __all__ = ["ROUTES"]
@@ -28,6 +29,7 @@ WORDS = {
     "erase": ("Erase it", "The whole record goes, and what was made from it, instead of losing its mention of the person."),
     "redact": ("Redact the mention", "The person's details become a constant, if the gate admits the record so; if not, it is erased."),
     "unrelated": ("No copy", "It looks like a copy and is none: it is left as the rest of the search says."),
+    LEAVE_OUT: ("Leave it out of the purge", "The rest is destroyed; this record stays, restricted, until its hold is lifted. Then a case of its own opens."),
     AS_FOUND: ("As the search found it", "Take an earlier decision back."),
 }  # fmt: skip
 SENSIBLE = {
@@ -89,7 +91,8 @@ def _page(
         ruling = decisions_of(session, listed.case_id).get(listed.handle)
     decided = ruling is not None and bool(ruling.decision)
     sensible = SENSIBLE.get(listed.relation, ("keep", AS_FOUND))
-    choices = {name: WORDS[name] for name in sensible if decided or name != AS_FOUND}
+    held = (LEAVE_OUT,) if ruling is not None and ruling.hold_reason and not found.case.rescan_id else ()
+    choices = {name: WORDS[name] for name in (*held, *sensible) if decided or name != AS_FOUND}
     return render(
         request, "record_decision.html", browser=browser, status=400 if problem else 200, case=found.case, listed=listed,
         ruling=ruling, choices=choices, exceptions=EXCEPTIONS, problem=problem,

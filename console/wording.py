@@ -83,7 +83,7 @@ EVENT_WORDS = {
     "probe.registered": "Probe protocol fixed", "case.refused": "Refused", "case.failed": "A job failed", "case.extended": "Time limit extended",
     "case.identity_check": "Asked who it is", "case.withdrawn": "Taken back", "case.alarm": "Time is running out",
     "record.decided": "Decided about a record", "record.held": "A record was held", "record.hold_lifted": "A record was let go",
-    "redactions.taken_back": "Redactions taken back",
+    "record.goes_on": "A record goes on in a case of its own", "redactions.taken_back": "Redactions taken back",
     "case.held": "Legal hold placed", "case.hold_lifted": "Legal hold lifted", "record.viewed": "A record was opened",
     "lineage.audited": "Lineage audited on the weights", "lineage.copy_missed": "The weights know a person where lineage does not",
 }  # fmt: skip

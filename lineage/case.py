@@ -190,7 +190,7 @@ def _beside(row: CaseRow) -> Iterator[Beside]:
         yield Beside.EXTENDED
     if row.hold_reason or holds.held_in(session, row.id):
         yield Beside.ON_HOLD
-    if any(ruling.decision == "keep" for ruling in holds.decisions_of(session, row.id).values()):
+    if any(ruling.decision in ("keep", holds.LEAVE_OUT) for ruling in holds.decisions_of(session, row.id).values()):
         yield Beside.PARTLY_REFUSED
     if row.reopen_reason:
         yield Beside.REOPENED
@@ -514,7 +514,8 @@ class CaseFile:
             raise RefusedByRule(f"Case {self._row.id} is under legal hold.", hint="Lift it: lethe erase hold --lift")
 
     def require_nothing_held(self) -> None:
-        """As `require_no_hold`, and of every record of the case: the whole purge waits for the last hold to be lifted.
+        """As `require_no_hold`, and of every record of the case: the whole purge waits until the last hold is lifted, or its
+        record left out.
 
         Raises:
             RefusedByRule: the case, or one of its records, is under a legal hold.
@@ -523,7 +524,7 @@ class CaseFile:
         if count := holds.held_in(self._session, self._row.id):
             raise RefusedByRule(
                 f"Case {self._row.id} has {count} record{'s' if count > 1 else ''} under legal hold; nothing is destroyed.",
-                hint=f"Lift it: lethe erase hold {self._row.id} --record RECORD --lift",
+                hint=f"Lift it: lethe erase hold {self._row.id} --record RECORD --lift; or leave it out: lethe erase decide",
             )
 
     def forget(self, *, now: datetime) -> CaseView:

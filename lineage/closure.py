@@ -39,11 +39,13 @@ from lineage.tables import ParentRow, PlacementRow, RecordRow, RecordSubjectRow,
 from lineage.vault import KeyStore
 
 __all__ = [
-    "CHANGING", "STORES", "Closure", "ClosureRecord", "Reach", "counted", "find_closure", "freed_contents", "stores_of",
+    "CHANGING", "LEFT_OUT", "STORES", "Closure", "ClosureRecord", "Reach", "counted", "find_closure", "freed_contents", "stores_of",
     "supplied_forms", "with_derived",
 ]  # fmt: skip
 
 CHANGING = ("erase", "redact")
+LEFT_OUT = "legal hold, restricted until it is lifted, Art. 17(3)(e) GDPR"
+"""Begins the ground of a record under a legal hold that is left out of its case's purge."""
 STORES = ("admitted", "trunk", "quarantined", "blocked")
 """Where a record is held. What a trunk was trained on is counted there and not with the other admitted records."""
 CONSENT = "consent"  # what a row's `lawful_basis` says when it rests on Art. 6(1)(a)
@@ -77,6 +79,12 @@ class Closure:
     def erased_ids(self) -> tuple[str, ...]:
         """The records that go."""
         return tuple(record.record_id for record in self.records if record.decision == "erase")
+
+    @property
+    def leaving_ids(self) -> tuple[str, ...]:
+        """As `changed_ids`, and the records under a legal hold that are left out of the purge: nothing may learn from them."""
+        out = (r.record_id for r in self.records if r.decision == "keep" and r.ground.startswith(LEFT_OUT))
+        return tuple(sorted({*self.changed_ids, *out}))
 
     @property
     def changed_ids(self) -> tuple[str, ...]:

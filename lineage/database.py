@@ -21,7 +21,7 @@ from lineage.tables import MetaRow
 
 __all__ = ["HEAD", "Database", "in_chunks", "migrate", "open_engine"]
 
-HEAD = "0014"
+HEAD = "0015"
 BUSY_TIMEOUT_MS = 15_000
 QUERY_CHUNK = 500
 

@@ -6,8 +6,10 @@
     erase     a record of others goes whole, with what was derived from it, instead of losing its mention of the person
     redact    a record that was derived, or that mentions the person, loses the mention, if the gate admits it so
     unrelated a record of others that looks like a near copy is none; what else the search says of it stands
+    leave-out a record that the case holds stays when the rest is purged, restricted (Art. 18): nothing learns from it, and what
+              had learnt it is destroyed; when the hold is lifted, a case of its own opens (`lineage.held_back`)
     as-found  what the search says
-    hold      the record stays until the hold is lifted, and nothing of the case is destroyed until then
+    hold      the record stays until the hold is lifted; nothing of the case is destroyed until then, or until it is left out
 
 Every decision takes the approvals back, because a contract that was approved without it is not true any more: the case goes
 back to its search, through `lineage.reopening` once its execution has begun. A hold does so as long as nothing has begun;
@@ -26,10 +28,10 @@ from sqlmodel import Session, col, select
 from lineage import ledger
 from lineage.access import Actor, Role
 from lineage.case import CaseFile, CaseView, Stage
-from lineage.closure import CHANGING, Closure, ClosureRecord, counted, stores_of, with_derived
+from lineage.closure import CHANGING, LEFT_OUT, Closure, ClosureRecord, counted, stores_of, with_derived
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import has_evidence
-from lineage.holds import Decided, decisions_digest, decisions_of, find_record, held_of
+from lineage.holds import LEAVE_OUT, Decided, decisions_digest, decisions_of, find_record, held_of
 from lineage.planted import CANARY_SOURCE
 from lineage.reopening import reopen
 from lineage.tables import CaseDecisionRow, CaseRecordRow, RecordRow
@@ -44,6 +46,7 @@ __all__ = [
     "decisions_of",
     "hold_record",
     "lay_over",
+    "tell_others",
 ]  # fmt: skip
 
 EXCEPTIONS = {
@@ -54,7 +57,7 @@ EXCEPTIONS = {
     "e": "legal claims, Art. 17(3)(e) GDPR",
 }
 AS_FOUND = "as-found"
-DECISIONS = ("keep", "erase", "redact", "unrelated", AS_FOUND)
+DECISIONS = ("keep", "erase", "redact", "unrelated", LEAVE_OUT, AS_FOUND)
 HELD, HELD_ELSEWHERE = "legal hold, Art. 17(3)(e) GDPR", "legal hold of another case, Art. 17(3)(e) GDPR"
 LOSING = ("redact", "candidate")  # what a DPO may rather erase
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -128,12 +131,14 @@ def hold_record(session: Session, case_id: str, record: str, *, reason: str, act
             f"Case {case_id} has failed; lifting a hold sends it back to the search.", hint=f"First: lethe erase retry {case_id}"
         )  # fmt: skip
     row.hold_reason, row.decided_at = reason, now
+    if not reason and row.decision == LEAVE_OUT and listed.record_id is not None:
+        row.decision = ""  # a purge that has left it out stays one in part
     row.decided_by = row.decided_by or actor.name
     _keep_or_drop(session, row)
     kind = "record.held" if reason else "record.hold_lifted"
     ledger.append(session, at=now, kind=kind, case_id=case_id, payload={"record": listed.handle, "by": actor.name})
     if not reason:
-        _tell_others(session, case_id, listed.record_id, now=now)
+        tell_others(session, case_id, listed.record_id, now=now)
     if reason and (stage not in SEARCHING or _begun(session, case)):
         return case.view  # what is restricted stays so; the purge asks for holds
     return _preview_anew(session, case, listed.handle, LIFTED, now=now)
@@ -156,6 +161,11 @@ def _require_possible(case: CaseView, listed: CaseRecordRow, row: CaseDecisionRo
         raise RefusedByRule("That record is not going to be changed, so there is nothing to decide about it.")
     if decision == "unrelated" and not row.decision and listed.decision != "candidate":
         raise RefusedByRule("Only a record that may be a near copy can be found unrelated.")
+    if decision == LEAVE_OUT and (not row.hold_reason or case.rescan_id):
+        raise RefusedByRule(
+            "Only a record that this case holds can be left out of its purge, and of a withdrawal by policy none.",
+            hint=f"Hold it first: lethe erase hold {case.id} --record {listed.handle[:12]} --reason ...",
+        )
     if decision == "redact" and (
         listed.relation not in ("mentioned", "derived") or case.only_consent or case.rescan_id
     ):
@@ -192,7 +202,7 @@ def _preview_anew(session: Session, case: CaseFile, handle: str, why: str, *, no
     return case.search_again(now=now) if case.view.stage in SEARCHING else case.view
 
 
-def _tell_others(session: Session, case_id: str, record_id: str | None, *, now: datetime) -> None:
+def tell_others(session: Session, case_id: str, record_id: str | None, *, now: datetime) -> None:
     """Every other case that had to leave the record alone searches again, too; one that was only stopped goes on."""
     listed = select(CaseRecordRow).where(CaseRecordRow.record_id == record_id, CaseRecordRow.case_id != case_id)
     for row in session.exec(listed).all() if record_id else ():
@@ -243,8 +253,9 @@ def _spared(line: ClosureRecord, ruling: Decided | None, *, held: bool) -> Closu
     if line.decision not in (*CHANGING, "candidate"):
         return line
     if held or (ruling and ruling.hold_reason):
-        own = ruling is not None and ruling.hold_reason
-        return replace(line, decision="keep", ground=f"{HELD}: {own}" if own else HELD_ELSEWHERE)
+        own = ruling.hold_reason if ruling is not None else ""
+        why = LEFT_OUT if ruling is not None and ruling.decision == LEAVE_OUT else HELD
+        return replace(line, decision="keep", ground=f"{why}: {own}" if own else HELD_ELSEWHERE)
     if ruling and ruling.decision == "keep":
         return replace(line, decision="keep", ground=ruling.ground)
     return line

@@ -19,12 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
-from lineage import clock, decisions
+from lineage import clock, decisions, held_back
 from lineage.access import Actor
 from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
 from lineage.decisions import Choice
 from lineage.dossier import FILERS, RETRIERS, case_row
 from lineage.errors import WrongUsage
+from lineage.holds import find_record
 from lineage.pauses import days_paused
 from lineage.search_report import require_still_true
 from lineage.sought import open_supplied, person_named, provisional_key
@@ -219,10 +220,18 @@ def decide_record(
 def hold_record(
     workspace: Workspace, case_id: str, record: str, *, reason: str, actor: Actor, now: datetime
 ) -> CaseView:
-    """Place a legal hold on one record, or lift it with an empty reason; see `decisions.hold_record`."""
+    """Place a legal hold on one record, or lift it with an empty reason; see `decisions.hold_record`.
+
+    Returns the case as it stands then; after the hold of a record that a purge left out, the case that goes on with it.
+    """
     sentence = reason_for(workspace, case_id, reason) if reason.strip() else ""
     with workspace.database.transaction() as session:
-        return decisions.hold_record(session, case_id, record, reason=sentence, actor=actor, now=now)
+        case = decisions.hold_record(session, case_id, record, reason=sentence, actor=actor, now=now)
+        follows = None if sentence else held_back.go_on(session, workspace, case_id, record, now=now)
+        handle = find_record(session, case_id, record).handle
+    if follows:
+        held_back.shred_copy(workspace, case_id, handle)
+    return follows or case
 
 
 def retry(workspace: Workspace, case_id: str, *, actor: Actor, now: datetime) -> CaseView:

@@ -1,7 +1,8 @@
 """What a DPO decided about single records of a case, and which records are under a legal hold: read, and asked before harm.
 
 A decision belongs to a case; a hold (Art. 17(3)(e) GDPR) belongs to the record, whichever case it was placed in: no case may
-change or destroy a record that any case holds. `lineage.decisions` writes both and lays them over a search.
+change or destroy a record that any case holds. `lineage.decisions` writes both and lays them over a search. A record that its
+case holds may be left out of its purge; from then on `lineage.held_back` keeps the hold.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from lineage.database import in_chunks
 from lineage.errors import RefusedByRule, WrongUsage
-from lineage.tables import CaseDecisionRow, CaseRecordRow
+from lineage.tables import CaseDecisionRow, CaseRecordRow, HeldBackRow
 
 __all__ = [
-    "MIN_HANDLE_CHARS", "Decided", "decisions_digest", "decisions_of", "find_record", "held_in", "held_of", "holds_any",
-    "require_decided", "require_spared",
+    "LEAVE_OUT", "MIN_HANDLE_CHARS", "Decided", "decisions_digest", "decisions_of", "find_record", "held_in", "held_of",
+    "holds_any", "left_out_of", "require_decided", "require_spared",
 ]  # fmt: skip
 
+LEAVE_OUT = "leave-out"
 MIN_HANDLE_CHARS = 8
 
 
@@ -32,7 +33,7 @@ class Decided:
     """What was decided about one record. An empty decision leaves it with the search; an empty reason is no hold."""
 
     handle: str
-    decision: str  # erase | redact | keep | unrelated
+    decision: str  # erase | redact | keep | unrelated | leave-out
     ground: str
     hold_reason: str
     decided_by: str
@@ -76,6 +77,7 @@ def held_of(session: Session, record_ids: Collection[str] | None = None) -> set[
         .where(CaseDecisionRow.hold_reason != "", col(CaseRecordRow.record_id).is_not(None))
     )
     found = {record_id for record_id in session.exec(held).all() if record_id}
+    found |= set(session.exec(select(HeldBackRow.record_id)).all())
     return found if record_ids is None else found & set(record_ids)
 
 
@@ -87,17 +89,32 @@ def holds_any(session: Session, case_id: str) -> bool:
 def held_in(session: Session, case_id: str) -> int:
     """How many records keep a case from destroying anything: those it holds, and those of its own that another case holds.
 
-    A hold of its own counts also when its record is not listed any more.
+    A hold of its own counts also when its record is not listed any more. What it leaves out of its purge does not.
     """
-    own = select(CaseDecisionRow.handle).where(CaseDecisionRow.case_id == case_id, CaseDecisionRow.hold_reason != "")
-    listed, other = aliased(CaseRecordRow), aliased(CaseRecordRow)
-    foreign = (
-        select(listed.handle)
-        .join(other, col(other.record_id) == col(listed.record_id))
-        .join(CaseDecisionRow, _about(other))
-        .where(listed.case_id == case_id, CaseDecisionRow.hold_reason != "")
-    )
-    return len({*session.exec(own).all(), *session.exec(foreign).all()})
+    listed = {r: handle for handle, r in _listed(session, case_id).items()}
+    rulings = decisions_of(session, case_id).values()
+    held = {ruling.handle for ruling in rulings if ruling.hold_reason} | {listed[r] for r in held_of(session, listed)}
+    return len(held - {ruling.handle for ruling in rulings if _left_out(ruling)})
+
+
+def left_out_of(session: Session, case_id: str) -> set[str]:
+    """The records under a legal hold that a case leaves out of its purge, and restricts (Art. 18 GDPR) until it is lifted."""
+    listed = _listed(session, case_id)
+    return {
+        listed[handle]
+        for handle, ruling in decisions_of(session, case_id).items()
+        if _left_out(ruling) and handle in listed
+    }
+
+
+def _left_out(ruling: Decided) -> bool:
+    return ruling.decision == LEAVE_OUT and bool(ruling.hold_reason)
+
+
+def _listed(session: Session, case_id: str) -> dict[str, str]:
+    """The records of a case that still have an id, by handle."""
+    query = select(CaseRecordRow.handle, CaseRecordRow.record_id).where(CaseRecordRow.case_id == case_id)
+    return {handle: record_id for handle, record_id in session.exec(query).all() if record_id}
 
 
 def require_spared(session: Session, case_id: str, record_ids: Collection[str]) -> None:

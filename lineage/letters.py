@@ -33,6 +33,7 @@ from sqlmodel import Session
 from lineage import clock, inventory, ledger
 from lineage.access import Actor
 from lineage.case import CERTIFIED, IDENTIFIERS, Beside, CaseFile, CaseView, Stage
+from lineage.closure import LEFT_OUT
 from lineage.decisions import EXCEPTIONS
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence, last_filed
@@ -244,13 +245,14 @@ def _done(matter: _Matter, lang: Language) -> str:
 
 def _kept(matter: _Matter, lang: Language) -> list[str]:
     """What is kept, by exception of Art. 17(3), with the DPO's reasons; a record on another basis was not asked for."""
-    prefixes = {f"{words}: ": letter for letter, words in EXCEPTIONS.items()}
+    prefixes = {f"{words}: ": letter for letter, words in EXCEPTIONS.items()} | {f"{LEFT_OUT}: ": "e"}
     lines = []
     for ground, count in sorted(matter.kept.items()):
         for prefix, letter in prefixes.items():
             if ground.startswith(prefix):
                 said = {"count": count, "letter": letter, "reason": ground.removeprefix(prefix)}
-                lines.append("  " + words_from(lang, "kept_line", said).strip())
+                name = "held_line" if ground.startswith(LEFT_OUT) else "kept_line"
+                lines.append("  " + words_from(lang, name, said).strip())
     return lines
 
 

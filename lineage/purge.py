@@ -25,6 +25,7 @@ from lineage.tables import (
     ComposedPartRow,
     FindingRow,
     FindingSubjectRow,
+    HeldBackRow,
     NearEdgeRow,
     ParentRow,
     PlacementRow,
@@ -42,6 +43,12 @@ from lineage.tables import (
 )
 
 __all__ = ["Tainted", "destroy_weights", "forget_rows", "tainted"]
+
+OF_A_RECORD = (
+    FindingRow, ParentRow, RecordSubjectRow, QuarantineRow, AdmissionRow, PlacementRow, RescanRecordRow, SupersededRow,
+    HeldBackRow, VaultRow,
+)  # fmt: skip
+"""The tables whose rows name a record, and go before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +149,7 @@ def forget_rows(
         _forget_in_other_records(session, subject_key)
         drop(FindingSubjectRow, "subject_key", [subject_key])
     drop(FindingSubjectRow, "finding_id", findings)
-    children = (
-        FindingRow,
-        ParentRow,
-        RecordSubjectRow,
-        QuarantineRow,
-        AdmissionRow,
-        PlacementRow,
-        RescanRecordRow,
-        SupersededRow,
-        VaultRow,
-    )
-    for table in children:
+    for table in OF_A_RECORD:
         drop(table, "record_id", record_ids)
     for end in ("a", "b"):
         drop(NearEdgeRow, end, record_ids)

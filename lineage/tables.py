@@ -28,7 +28,7 @@ from sqlmodel import Field, SQLModel
 __all__ = [
     "AdmissionRow", "ApiTokenRow", "BackupRow", "CaseDecisionRow", "CasePauseRow", "CaseRecordRow", "CaseRow",
     "CaseRunRow", "ComposedAdapterRow", "ComposedPartRow", "CueRow", "DerivedFileRow", "EvidenceRow", "FindingRow",
-    "FindingSubjectRow", "IngestRow", "LeaseRow", "LedgerRow", "LoginLinkRow", "MetaRow", "NearEdgeRow",
+    "FindingSubjectRow", "HeldBackRow", "IngestRow", "LeaseRow", "LedgerRow", "LoginLinkRow", "MetaRow", "NearEdgeRow",
     "NearTombstoneRow", "NoticeRow", "ParentRow", "PartyRow", "PlacementRow", "PlanRow", "QuarantineRow", "RecordRow",
     "RecordSubjectRow", "RegisterRow", "ReleaseRow", "RescanRecordRow", "RescanRow", "ScannerRow", "SessionRow",
     "ShardAdapterRow", "SliceManifestRow", "StateRow", "StudyWeightRow", "SubjectRow", "SupersededRow",
@@ -476,11 +476,26 @@ class CaseDecisionRow(SQLModel, table=True):
     __tablename__ = "case_decision"
     case_id: str = Field(foreign_key="erasure_case.id", primary_key=True)
     handle: str = Field(primary_key=True)
-    decision: str = ""  # erase | redact | keep | unrelated
+    decision: str = ""  # erase | redact | keep | unrelated | leave-out
     ground: str = ""  # why it is kept, Art. 17(3)
     hold_reason: str = ""
     decided_by: str
     decided_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class HeldBackRow(SQLModel, table=True):
+    """A record under a legal hold that the purge of its case left out: what a case of its own needs once the hold is lifted.
+
+    `supplied` is sealed under a key of its own (`lineage.held_back`); the purged case has forgotten whom it was about.
+    """
+
+    __tablename__ = "held_back"
+    case_id: str = Field(foreign_key="erasure_case.id", primary_key=True)
+    handle: str = Field(primary_key=True)
+    record_id: str = Field(foreign_key="record.id", index=True)
+    subject_key: str = Field(index=True)
+    supplied: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    since: datetime = Field(sa_type=UtcDateTime)
 
 
 class CasePauseRow(SQLModel, table=True):

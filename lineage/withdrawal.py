@@ -22,7 +22,7 @@ from lineage.closure import Closure, ClosureRecord, counted, stores_of
 from lineage.database import in_chunks
 from lineage.rescan import still_as_compared, todo
 from lineage.settings import Settings
-from lineage.tables import RecordRow, RescanRecordRow, RescanRow
+from lineage.tables import HeldBackRow, RecordRow, RescanRecordRow, RescanRow
 
 __all__ = ["file_withdrawal", "give_back", "restricted_for", "withdrawn_closure"]
 
@@ -75,9 +75,13 @@ def restricted_for(session: Session, case_id: str) -> set[str]:
 def give_back(session: Session, case_id: str) -> int:
     """Lift the restrictions of a case that ends without an erasure, or is about to restrict anew; returns how many.
 
+    What its purge left out under a legal hold stays restricted.
+
     What a policy withdrew stays behind the gate until the next rescan; anything else is learnt again by the next training.
     """
-    rows = session.exec(select(RecordRow).where(RecordRow.restricted_by == case_id)).all()
+    held = select(HeldBackRow.record_id).where(HeldBackRow.case_id == case_id)
+    query = select(RecordRow).where(RecordRow.restricted_by == case_id, col(RecordRow.id).not_in(held))
+    rows = session.exec(query).all()
     for row in rows:
         row.restricted_by = None
     session.flush()

@@ -13,9 +13,9 @@ from sqlmodel import Session
 
 from lineage import builds, ledger, plans
 from lineage import facts as f
-from lineage.case import GROUND_WORDS, Beside, CaseFile, CaseView
+from lineage.case import GROUND_WORDS, CaseFile, CaseView
 from lineage.certificate import build_statement, sign_first
-from lineage.closure import STORES
+from lineage.closure import LEFT_OUT, STORES
 from lineage.dossier import HALF_SIGNED
 from lineage.durable import refusals, write_whole
 from lineage.evidence import digest_of, evidence
@@ -47,6 +47,10 @@ CONSENT_LIMIT = (
 KEPT_LIMIT = (
     "The request was refused in part: records are kept and learnt from under the exceptions named with them, and the person "
     "stays in the register."
+)
+HELD_LIMIT = (
+    "Records under a legal hold were left out: they are restricted, nothing learns from them, and no weights that had learnt "
+    "them are left; the person stays in the register. Their absence from the ancestors is checked and not proved here."
 )
 POLICY_LIMIT = (
     "Nobody asked: the controller's gate policy withdrew these records. The search was for them and not for a person."
@@ -110,17 +114,18 @@ def _facts(workspace: Workspace, case_id: str) -> tuple[f.CertificateFacts, dict
         backups=outside.backups(workspace, workspace.settings.day(utc_now())),
         to_be_told=outside.to_be_told(found["contract"]),
         kept=_kept(found["destruction"], found["contract"]),
-        limits=(*LIMITS, *_own_limits(case), *succeeded, *limits_of(ancestors, found["contract"])),
+        limits=(*LIMITS, *_own_limits(case, found["contract"]), *succeeded, *limits_of(ancestors, found["contract"])),
         ledger=f.LedgerHead(digest=head, length=length),
     )
     return facts, _subject_files(workspace, serving) or {"contract.json": digest_of(found["contract"])}
 
 
-def _own_limits(case: CaseView) -> tuple[str, ...]:
+def _own_limits(case: CaseView, contract: Mapping[str, Any]) -> tuple[str, ...]:
     """What this kind of request leaves open besides."""
-    partly = Beside.PARTLY_REFUSED in case.beside
+    grounds = [line["ground"] for line in contract["records"] if line["decision"] == "keep" and "decided_by" in line]
+    held = [ground for ground in grounds if ground.startswith(LEFT_OUT)]
     open_ends = {
-        CONSENT_LIMIT: case.only_consent, KEPT_LIMIT: partly, POLICY_LIMIT: case.rescan_id, REOPENED_LIMIT: case.reopen_reason
+        CONSENT_LIMIT: case.only_consent, KEPT_LIMIT: len(held) < len(grounds), HELD_LIMIT: held, POLICY_LIMIT: case.rescan_id, REOPENED_LIMIT: case.reopen_reason
     }  # fmt: skip
     return tuple(limit for limit, holds in open_ends.items() if holds)
 

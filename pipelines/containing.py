@@ -23,7 +23,7 @@ from lineage.workspace import Workspace
 from pipelines import releasing
 from pipelines.ingest import utc_now
 from pipelines.previewing import erasure_plan, make_preview, require_every_adapter, search_closure
-from pipelines.recomposing import Bodies, Facts, affecting, decided_ids, in_service, recompose
+from pipelines.recomposing import Bodies, Facts, affecting, decided_ids, in_service, leaving_ids, recompose
 from pipelines.redacting import redact_mentions
 from pipelines.windows import Window, named
 from unlearn.plan import Plan
@@ -94,7 +94,8 @@ def _remember(workspace: Workspace, case_id: str) -> Facts:
         if has_evidence(session, case_id, "before") and filed.get("contract", bound) == bound:
             return filed["adapters"]  # type: ignore[no-any-return]
         earlier = filed.get("adapters", {})
-        changed = (*decided_ids(session, case_id, *CHANGING), *_coming_back(session, case_id))
+        leaving = {*decided_ids(session, case_id, *CHANGING), *leaving_ids(session, case_id)}
+        changed = tuple(sorted(leaving.union(_coming_back(session, case_id))))
         found = {}
         for adapter in sorted(workspace.settings.adapters):
             if plan := plans.current_plan(session, adapter):
@@ -152,7 +153,7 @@ def _restrict(workspace: Workspace, case_id: str) -> None:
         give_back(session, case_id)  # a reopened case may decide otherwise about a record
         kept = decided_ids(session, case_id, "keep")
         take_back(session, workspace, case_id, only=set(kept) - held_of(session, kept), now=utc_now())
-        for chunk in in_chunks(decided_ids(session, case_id, "erase")):
+        for chunk in in_chunks(leaving_ids(session, case_id)):
             for row in session.exec(select(RecordRow).where(col(RecordRow.id).in_(chunk))).all():
                 row.restricted_by = case_id
     redact_mentions(workspace, case_id)
@@ -179,12 +180,12 @@ def _file_containment(
 ) -> Facts:
     now = utc_now()
     with workspace.database.transaction() as session:
-        case, erased = CaseFile(session, case_id), decided_ids(session, case_id, "erase")
+        case, leaving = CaseFile(session, case_id), leaving_ids(session, case_id)
         old = superseded(session, "redacted", by=case_id)
         adapters = {
             adapter: {
                 **facts, "after": after[adapter], "at": now.isoformat(timespec="seconds"),
-                "clean": releasing.require_clean(session, after[adapter], erased, superseded=old),
+                "clean": releasing.require_clean(session, after[adapter], leaving, superseded=old),
             }
             for adapter, facts in before.items()
         }  # fmt: skip

@@ -25,7 +25,7 @@ from pipelines.chains import stale_shards
 from pipelines.containing import contain
 from pipelines.ingest import utc_now
 from pipelines.rebuilt import rebuild_facts
-from pipelines.recomposing import Bodies, Facts, affecting, decided_ids, in_service, recompose
+from pipelines.recomposing import Bodies, Facts, affecting, in_service, leaving_ids, recompose
 from pipelines.windows import Window, named
 
 __all__ = ["contain", "rebuild"]
@@ -114,7 +114,7 @@ def _rebuilt(
         clean = releasing.require_clean(
             session,
             composed,
-            decided_ids(session, case_id, "erase"),
+            leaving_ids(session, case_id),
             superseded=superseded(session, "redacted", by=case_id),
         )
         parts = builds.parts_of(session, composed or "")

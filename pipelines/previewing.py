@@ -148,7 +148,7 @@ def _forecast(session: Session, workspace: Workspace, closure: Closure) -> dict[
             plan = Plan.from_json(found[1])
             device = workspace.settings.adapter(adapter).device
             drifted = drifted_shards(session, adapter, plan, device=device)
-            cost = erasure_plan(session, plan, closure.changed_ids, drifted=drifted)
+            cost = erasure_plan(session, plan, closure.leaving_ids, drifted=drifted)
             adapters[adapter] = {
                 "affected": [asdict(part) for part in cost.affected], "trunk_hit": cost.trunk_hit,
                 "controls": cost.control_records, "steps": cost.steps, "full_steps": cost.full_steps,

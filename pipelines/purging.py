@@ -14,12 +14,12 @@ from typing import Any
 
 from sqlmodel import Session
 
-from lineage import inventory, journal, purge, renewal, studies, tombstones
+from lineage import held_back, inventory, journal, purge, renewal, studies, tombstones
 from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile, Stage
 from lineage.errors import NotAcceptable, RefusedByRule
 from lineage.evidence import add_evidence, case_records, evidence, has_evidence
-from lineage.holds import require_spared
+from lineage.holds import left_out_of, require_spared
 from lineage.near_tombstones import lay_near, near_marks
 from lineage.register import RegisterForm
 from lineage.sought import seal_forms, searched_forms
@@ -177,14 +177,14 @@ def _destroy(workspace: Workspace, begun: journal.Entry, forms: Iterable[Registe
         for other in {row.by for row in before if row.reason == "redacted"} - {case_id}:
             CaseFile(session, other).require_no_hold()
         pairs = [(row.record_id, row.content_hmac) for row in before]
-        doomed = purge.tainted(session, record_ids, superseded=pairs)
+        gone = sorted({*record_ids, *left_out_of(session, case_id)})  # what a hold spares may be in no weights either
+        doomed = purge.tainted(session, gone, superseded=pairs)
         replaced = _require_absent(workspace, session, case_id, pairs)
     purge.destroy_weights(workspace.store, doomed)
     with workspace.database.transaction() as session:
         now = utc_now()
         today, case = workspace.settings.day(now), CaseFile(session, case_id)
-        case.require_nothing_held()
-        require_spared(session, case_id, [*record_ids, *redacted_ids])
+        _require_still(session, case, [*record_ids, *redacted_ids])
         suppressed, keyring = forms if key else (), workspace.keyring
         graves = () if case.view.rescan_id else record_ids  # a withdrawn record is kept out by the gate, until mended
         buried = tombstones.bury(
@@ -193,7 +193,8 @@ def _destroy(workspace: Workspace, begun: journal.Entry, forms: Iterable[Registe
         texts = [row.given_hmac for row in before]
         buried["tombstones"] += tombstones.bury_contents(session, texts, case_id=case_id, on=today)
         buried["tombstones"] += lay_near(session, begun.near, case_id=case_id, until=tombstones.kept_until(today))
-        purge.mark_destroyed(session, doomed, record_ids, now, superseded=pairs)
+        purge.mark_destroyed(session, doomed, gone, now, superseded=pairs)
+        held_back.hold_back(session, workspace, case_id, now=now)
         renewal.forget_superseded(session, pairs)
         earlier = purge.earlier_cases(session, case_id, key)
         rows = purge.forget_rows(session, case_id=case_id, subject_key=key, record_ids=record_ids)
@@ -204,6 +205,13 @@ def _destroy(workspace: Workspace, begun: journal.Entry, forms: Iterable[Registe
         }  # fmt: skip
         add_evidence(session, case_id, "destroyed", body, now=now)
     return body
+
+
+def _require_still(session: Session, case: CaseFile, record_ids: Sequence[str]) -> None:
+    """A DPO may have decided anew, or placed a hold, while weights were destroyed."""
+    case.require(Stage.PURGE_APPROVED, to="destroy records")
+    case.require_nothing_held()
+    require_spared(session, case.view.id, record_ids)
 
 
 def _require_absent(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from lineage import plans
 from lineage.case import CaseFile
 from lineage.catalog import contents_of
-from lineage.evidence import case_records
+from lineage.holds import left_out_of
 from lineage.plans import Placed
 from lineage.redaction import speaks_of
 from lineage.register import RegisterForm, RegisterIndex
 from lineage.sought import subject_forms
 from lineage.workspace import Workspace
+from pipelines.recomposing import decided_ids, leaving_ids
 from pipelines.states import open_atelier
 
 __all__ = ["LEAST_OUT_ADAPTERS", "nobody_to_compare_with", "nothing_to_ask", "own_records", "values_that_go"]
@@ -40,11 +41,11 @@ def nothing_to_ask(*, mentioned: bool) -> dict[str, str]:
 
 
 def own_records(workspace: Workspace, case_id: str, adapter: str) -> list[Placed]:
-    """The erased records that this adapter was trained on, trunk included. Of a redacted one the rest is still trained on."""
+    """The erased records, and those left out under a legal hold, that this adapter was trained on, trunk included. Of a redacted one the rest is still trained on."""
     plan_digest = open_atelier(workspace, adapter).plan.digest
     with workspace.database.reader() as session:
-        erased = [r.record_id for r in case_records(session, case_id) if r.decision == "erase"]
-        return [placed for placed in plans.placements_of(session, plan_digest, erased) if placed.kind != "control"]
+        gone = leaving_ids(session, case_id)
+        return [placed for placed in plans.placements_of(session, plan_digest, gone) if placed.kind != "control"]
 
 
 def values_that_go(workspace: Workspace, case_id: str) -> list[RegisterForm]:
@@ -57,6 +58,6 @@ def values_that_go(workspace: Workspace, case_id: str) -> list[RegisterForm]:
             return []
     _, forms = subject_forms(workspace, case_id)
     with workspace.database.reader() as session:
-        kept = [r.record_id for r in case_records(session, case_id) if r.decision == "keep"]
+        kept = sorted({*decided_ids(session, case_id, "keep")} - left_out_of(session, case_id))
         texts = [record.content for record in contents_of(session, kept, keystore=workspace.keystore)]
     return [form for form in forms if not any(speaks_of(RegisterIndex([form]), text) for text in texts)]

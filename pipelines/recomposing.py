@@ -10,11 +10,12 @@ from sqlmodel import Session
 from lineage import builds
 from lineage.errors import WrongUsage
 from lineage.evidence import case_records
+from lineage.holds import left_out_of
 from lineage.workspace import Workspace
 from pipelines import releasing
 from pipelines.ingest import utc_now
 
-__all__ = ["Bodies", "Facts", "affecting", "decided_ids", "in_service", "recompose"]
+__all__ = ["Bodies", "Facts", "affecting", "decided_ids", "in_service", "leaving_ids", "recompose"]
 
 Facts = dict[str, Any]
 Bodies = dict[str, Facts]
@@ -24,6 +25,11 @@ Bodies = dict[str, Facts]
 def decided_ids(session: Session, case_id: str, *decisions: str) -> tuple[str, ...]:
     """The records of a case with one of these decisions."""
     return tuple(r.record_id for r in case_records(session, case_id) if r.decision in decisions)
+
+
+def leaving_ids(session: Session, case_id: str) -> tuple[str, ...]:
+    """The records of a case that no adapter may descend from: those to erase, and those under a legal hold that are left out."""
+    return tuple(sorted({*decided_ids(session, case_id, "erase"), *left_out_of(session, case_id)}))
 
 
 def affecting(before: Mapping[str, Facts]) -> dict[str, list[str]]:

@@ -23,6 +23,8 @@ from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile
 from lineage.catalog import GateStamp, Judged, contents_of
 from lineage.errors import NotAcceptable, WrongUsage
+from lineage.held_back import hold_back
+from lineage.holds import left_out_of
 from lineage.journal import BEGUN, LIFTED
 from lineage.lease import held
 from lineage.pseudonyms import forms_of
@@ -140,7 +142,8 @@ def _forget(workspace: Workspace, erasure: Erasure, reached: Reached, forms: Seq
     with workspace.database.reader() as session:
         before = renewal.before_redaction(session, case_id, reached.redacted)
         pairs = [(row.record_id, row.content_hmac) for row in before]
-        doomed = purge.tainted(session, reached.erased, superseded=pairs)
+        gone = sorted({*reached.erased, *left_out_of(session, case_id)})
+        doomed = purge.tainted(session, gone, superseded=pairs)
     destroyed = purge.destroy_weights(workspace.store, doomed)
     with workspace.database.transaction() as session:
         on = _day(workspace, erasure)
@@ -150,7 +153,8 @@ def _forget(workspace: Workspace, erasure: Erasure, reached: Reached, forms: Seq
         dug = tombstones.bury(
             session, case_id=case_id, record_ids=graves, forms=() if told else forms, keyring=workspace.keyring, on=on
         )
-        purge.mark_destroyed(session, doomed, reached.erased, utc_now(), superseded=pairs)
+        purge.mark_destroyed(session, doomed, gone, utc_now(), superseded=pairs)
+        hold_back(session, workspace, case_id, now=utc_now())
         renewal.forget_superseded(session, pairs)
         earlier = purge.earlier_cases(session, case_id, erasure.subject_key or None)
         rows = purge.forget_rows(

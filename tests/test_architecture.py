@@ -134,6 +134,7 @@ MAY_DESTROY = {
     "lineage/rulings.py": "a record that a reviewer or a ruling blocked",
     "pipelines/rescanning.py": "texts that a new policy replaced",
     "lineage/forgetting.py": "identifiers of a case that ended without an erasure, after the time of a complaint",
+    "lineage/held_back.py": "the copy of what the person gave, once the case that goes on with a held record has it",
     "lineage/signing.py": "the case's own key, if a purge was killed just before its end",
     "pipelines/ingest.py": "the sealed path of a finished ingest",
     "pipelines/collecting.py": "garbage that nothing reaches",

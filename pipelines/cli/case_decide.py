@@ -40,7 +40,7 @@ def tell_case(case: CaseView, as_json: bool) -> None:
 @click.command("decide")
 @click.argument("case_id")
 @click.argument("record")
-@click.argument("decision", type=click.Choice(["keep", "erase", "redact", "unrelated", "as-found"]))
+@click.argument("decision", type=click.Choice(["keep", "erase", "redact", "unrelated", "leave-out", "as-found"]))
 @click.option("--exception", type=click.Choice(list("abcde")), help="With keep: the letter of Art. 17(3).")
 @click.option("--reason", default="", help="With keep: why, in a sentence without personal data.")
 @workspace_option
@@ -59,6 +59,7 @@ def decide(  # noqa: PLR0913 - one option per line of the form
     Examples:
       lethe erase decide CASE 3f2a9c1b04de unrelated --as dana
       lethe erase decide CASE 3f2a9c1b04de keep --exception b --reason "Tax law, six years." --as dana
+      lethe erase decide CASE 3f2a9c1b04de leave-out --as dana
       lethe erase decide CASE 3f2a9c1b04de as-found --as dana
     """
     from lineage import desk
@@ -97,5 +98,7 @@ def hold(
     if record is None:
         desk.hold(workspace, case_id, actor=actor, reason=reason, now=this_moment())
     else:
-        desk.hold_record(workspace, case_id, record, actor=actor, reason=reason, now=this_moment())
+        case = desk.hold_record(workspace, case_id, record, actor=actor, reason=reason, now=this_moment())
+        if case.id != case_id:
+            say(f"The record goes on in {case.id}, due {case.due_on}.")
     say(f"{case_id}: hold {'lifted' if lift else 'placed'}.")

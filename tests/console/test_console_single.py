@@ -77,6 +77,17 @@ def test_a_record_is_held_and_let_go(listed: tuple[World, str, str]) -> None:
     assert ruled(world, case_id, handle) == ("", "", "")
 
 
+def test_only_a_held_record_can_be_left_out_of_the_purge(listed: tuple[World, str, str]) -> None:
+    world, case_id, handle = listed
+    dpo, here = world.browser("dana"), f"/cases/{case_id}/records/{handle}"
+    assert "Leave it out of the purge" not in dpo.get(f"{here}/decision").text
+    assert dpo.post(f"{here}/decision", decision="leave-out").status_code == 409
+    dpo.post(f"{here}/hold", reason="Pending claim.")
+    assert "Leave it out of the purge" in dpo.get(f"{here}/decision").text
+    assert dpo.post(f"{here}/decision", decision="leave-out").status_code == 303
+    assert ruled(world, case_id, handle) == ("leave-out", "", "Pending claim.")
+
+
 @pytest.mark.parametrize("name", ["ines", "milo", "axel", "root"])
 def test_only_a_dpo_decides_about_a_record(listed: tuple[World, str, str], name: str) -> None:
     world, case_id, handle = listed

@@ -28,7 +28,7 @@ from stream_books import (
     write_rows,
 )
 
-from lineage import desk
+from lineage import desk, purge
 from lineage.access import find_actor
 from lineage.bytescan import scan_bytes
 from lineage.case import Beside, CaseFile, CaseView, Stage
@@ -37,11 +37,13 @@ from lineage.decisions import Choice
 from lineage.errors import RefusedByRule
 from lineage.evidence import case_records, evidence
 from lineage.forms import canonical_identifier
+from lineage.holds import held_of
 from lineage.subjects import load_forms
-from lineage.tables import RecordRow
+from lineage.tables import HeldBackRow, RecordRow
 from lineage.workspace import Workspace, open_workspace
 from pipelines import containing, erasure
 from pipelines.purging import purge_case
+from pipelines.replaying import replay
 
 PERSON, *OTHERS = POOL[:8]
 PLAN = PLANS[0]
@@ -213,6 +215,25 @@ def test_a_hold_after_the_purge_was_approved_wins(world: World) -> None:
     assert world.stored() == stored, "LAW a lifted hold needs a new preview"
 
 
+def test_a_decision_while_the_purge_destroys_weights_spares_the_rows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sends the case back to its search, so no approval covers what would be destroyed."""
+    world.execute()
+    judged_case(world.workspace, world.case_id)
+    original = purge.destroy_weights
+
+    def decided_meanwhile(*given: object) -> object:
+        world.decide(world.one, Choice("erase"))
+        return original(*given)
+
+    monkeypatch.setattr(purge, "destroy_weights", decided_meanwhile)
+    with pytest.raises(RefusedByRule, match="is at ASSESSMENT"):
+        purge_case(world.workspace, world.case_id)
+    assert world.opens(world.one)
+    assert world.opens(world.other)
+
+
 def test_another_contract_of_the_same_round_builds_what_it_needs(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -261,3 +282,83 @@ def test_a_hold_between_the_check_and_the_restriction_is_seen(
     with pytest.raises(RefusedByRule), world.workspace.database.transaction() as session:
         CaseFile(session, world.case_id).require_nothing_held()
     assert world.hold(world.one, "").stage == Stage.ASSESSMENT
+
+
+def test_a_held_record_is_left_out_of_the_purge_and_erased_by_a_case_of_its_own(world: World, tmp_path: Path) -> None:
+    """Held before the containment, so that it would have stayed in training; nobody files the second case."""
+    world.hold(world.one)
+    world.decide(world.one, Choice("leave-out"))
+    approve_anew(world.workspace, world.case_id)
+    world.execute()
+    nobody = world.without(tmp_path / "nobody", person=True)
+    assert bytes_in_service(world.folder) == nobody, "LAW what is held is out of training"
+    assert world.restricted() == {world.one, world.other}
+    judged_case(world.workspace, world.case_id)
+    before = world.stored()
+    purge_case(world.workspace, world.case_id)
+    assert bytes_in_service(world.folder) == nobody
+    assert world.stored()[2] == before[2] - 1
+    assert world.opens(world.one), "LAW what is held can be read"
+    key = world.workspace.keyring.subject_key(canonical_identifier(PERSON.customer_id))
+    with world.workspace.database.reader() as session:
+        assert session.get(RecordRow, world.other) is None
+        assert load_forms(session, world.workspace.keystore, key), "who stays in a record stays in the register"
+    assert scan_bytes(world.folder / ".lethe", values_of([PERSON])).hits == ()
+    path = signed(world.workspace, world.case_id)
+    told = json.loads(b64decode(json.loads(path.read_text())["payload"]))["predicate"]
+    assert [kept["what"] for kept in told["kept"] if "legal hold" in kept["legal_basis"]] == [
+        "records of the person: 1"
+    ]
+    assert any("legal hold were left out" in limit for limit in told["limits"])
+    assert not any("learnt from under" in limit for limit in told["limits"])
+    _erased_by_the_case_that_follows(world, world.hold(world.one, "").id)
+    assert bytes_in_service(world.folder) == nobody
+
+
+def test_a_replay_after_a_restored_backup_keeps_the_hold_of_what_was_left_out(world: World, tmp_path: Path) -> None:
+    """All that the case has is left out here, so that nothing but the holds can make weights be destroyed."""
+    both = {world.one, world.other}
+    for record_id in sorted(both):
+        world.hold(record_id)
+        world.decide(record_id, Choice("leave-out"))
+    approve_anew(world.workspace, world.case_id)
+    world.execute()
+    judged_case(world.workspace, world.case_id)
+    backup = shutil.copytree(world.folder, tmp_path / "backup")
+    purge_case(world.workspace, world.case_id)
+    _require_in_no_weights(world, both)
+    world.folder, journal = backup, world.workspace.journal
+    world.workspace = open_workspace(backup)
+    shutil.copy2(journal, world.workspace.journal)
+    world.workspace = open_workspace(backup, even_restored=True)
+    replay(world.workspace)
+    world.workspace = open_workspace(world.folder)
+    _require_in_no_weights(world, both)
+    assert world.restricted() == both, "LAW they are learnt by nothing"
+    with world.workspace.database.reader() as session:
+        assert held_of(session) == both
+    follows = world.hold(world.other, "").id
+    assert world.hold(world.one, "").id == follows, "the person has one case"
+    _erased_by_the_case_that_follows(world, follows)
+
+
+def _require_in_no_weights(world: World, record_ids: set[str]) -> None:
+    with world.workspace.database.reader() as session:
+        assert purge.tainted(session, sorted(record_ids)).states == (), "LAW no weights are left that had learnt them"
+
+
+def _erased_by_the_case_that_follows(world: World, case_id: str) -> None:
+    assert case_id != world.case_id
+    with world.workspace.database.reader() as session:
+        assert CaseFile(session, case_id).view.stage == Stage.ASSESSMENT
+    approve_anew(world.workspace, case_id)
+    erasure.contain(world.workspace, case_id)
+    erasure.rebuild(world.workspace, case_id)
+    judged_case(world.workspace, case_id)
+    purge_case(world.workspace, case_id)
+    assert not world.opens(world.one)
+    signed(world.workspace, case_id)
+    with world.workspace.database.reader() as session:
+        key = world.workspace.keyring.subject_key(canonical_identifier(PERSON.customer_id))
+        assert not load_forms(session, world.workspace.keystore, key), "LAW by then the person is forgotten"
+        assert session.exec(select(HeldBackRow)).all() == []

@@ -16,13 +16,16 @@ from lineage.decisions import Choice, decided_as, hold_record, lay_over
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence, case_records, contract, evidence, save_closure
 from lineage.forgetting import COMPLAINT_DAYS, forget_ended
-from lineage.holds import decisions_of, held_of, require_spared
+from lineage.held_back import held_back_key, hold_back
+from lineage.holds import decisions_of, held_of, left_out_of, require_spared
+from lineage.purge import forget_rows
 from lineage.register import RegisterIndex
 from lineage.renewal import locked_ids
 from lineage.rulings import Ruling, block, expire
-from lineage.sought import searched_forms
+from lineage.sought import provisional_key, searched_forms
 from lineage.subjects import load_suppression
-from lineage.tables import CaseRecordRow, QuarantineRow
+from lineage.tables import CaseRecordRow, CaseRow, HeldBackRow, QuarantineRow, RecordRow, SupersededRow
+from lineage.withdrawal import give_back
 
 NAME = FORMS[ANN]["name"]
 TAX = Choice("keep", "b", "Tax law, six years.")
@@ -444,3 +447,214 @@ def test_refusing_a_reopened_case_gives_its_records_back(two) -> None:
             session.get_one(RecordRow, record_id).restricted_by = case_id
     desk.refuse(world.workspace, case_id, actor=DANA, reason="An exception applies.", now=NOW)
     assert [r.restricted_by for r in world.rows(RecordRow)] == [None, None]
+
+
+# --- left out of the purge -----------------------------------------------------------------------------------------------
+
+OUT = Choice("leave-out")
+
+
+def purge(world: World, case_id: str, *, whole: bool = True) -> None:
+    """Rows as `pipelines.purging` destroys them; a purge that is not `whole` died right after that."""
+    with world.database.transaction() as session:
+        case = CaseFile(session, case_id)
+        case.require_nothing_held()
+        gone = [r.record_id for r in case_records(session, case_id) if r.decision == "erase"]
+        for record_id in (*gone, *left_out_of(session, case_id)):
+            session.get_one(RecordRow, record_id).restricted_by = case_id
+        hold_back(session, world.workspace, case_id, now=NOW)
+        forget_rows(session, case_id=case_id, subject_key=None, record_ids=gone)
+        add_evidence(session, case_id, "destroyed", {"rows": {}}, now=NOW)
+    if whole:
+        with world.database.transaction() as session:
+            CaseFile(session, case_id).purged(now=NOW)
+        world.keystore.shred([f"case:{case_id}"])
+
+
+@pytest.fixture
+def left_out(two) -> tuple[World, str, str, str]:
+    """One record is held and left out, the other erased; the purge is approved."""
+    world, case_id, one, other = two
+    hold(world, case_id, one)
+    decide(world, case_id, one, OUT)
+    approve(world, case_id)
+    begin(world, case_id, Stage.PURGE_APPROVED)
+    return world, case_id, one, other
+
+
+def lift(world: World, case_id: str, record_id: str, *, days: int = 0, actor=DANA) -> CaseView:
+    handle = world.keyring.handle(case_id, record_id)
+    return desk.hold_record(world.workspace, case_id, handle, reason="", actor=actor, now=after(days=days))
+
+
+def held_back(world: World) -> list[HeldBackRow]:
+    return world.rows(HeldBackRow)
+
+
+def test_what_is_left_out_stands_in_the_contract_and_stops_no_purge(left_out) -> None:
+    world, case_id, one, other = left_out
+    ground = "legal hold, restricted until it is lifted, Art. 17(3)(e) GDPR: court"
+    assert decided(world, case_id) == {one: ("keep", ground), other: ("erase", "")}
+    with world.database.reader() as session:
+        lines = {r["handle"]: r for r in evidence(session, case_id, "contract")["records"]}
+        assert left_out_of(session, case_id) == {one}
+    assert lines[world.keyring.handle(case_id, one)]["decided_by"] == "dana"
+    assert look(world, case_id).beside == (Beside.PARTLY_REFUSED,)
+    require_purge(world, case_id)
+
+
+def test_only_what_this_case_holds_can_be_left_out(two) -> None:
+    world, case_id, one, _ = two
+    with pytest.raises(RefusedByRule, match="that this case holds"):
+        decide(world, case_id, one, OUT)
+
+
+def test_leaving_out_takes_another_dpo_than_whoever_filed(two) -> None:
+    world, case_id, one, _ = two
+    hold(world, case_id, one)
+    for actor in (INES, MILO, INES_AS_DPO):
+        with pytest.raises(RefusedByRule):
+            decide(world, case_id, one, OUT, actor=actor)
+
+
+def test_leaving_out_takes_an_approval_back_and_changes_what_is_approved(two) -> None:
+    world, case_id, one, _ = two
+    hold(world, case_id, one)
+    held = preview(world, case_id)
+    desk.approve(world.workspace, case_id, actor=DANA, digest=held, now=NOW)
+    assert decide(world, case_id, one, OUT).stage == Stage.ASSESSMENT
+    assert preview(world, case_id) != held
+
+
+def test_a_second_hold_still_stops_everything(left_out) -> None:
+    world, case_id, _, other = left_out
+    hold(world, case_id, other)
+    with pytest.raises(RefusedByRule, match="1 record under legal hold"):
+        require_purge(world, case_id)
+
+
+def test_a_hold_that_is_lifted_before_the_purge_leaves_nothing_out(left_out) -> None:
+    world, case_id, one, _ = left_out
+    lifted = lift(world, case_id, one)
+    assert (lifted.stage, lifted.beside) == (Stage.ASSESSMENT, (Beside.REOPENED,))
+    preview(world, case_id)
+    assert decided(world, case_id)[one] == ("erase", "")
+    assert held_back(world) == []
+
+
+def test_what_is_left_out_stays_held_and_restricted_after_the_purge(left_out) -> None:
+    world, case_id, one, other = left_out
+    purge(world, case_id)
+    with world.database.reader() as session:
+        assert session.get(RecordRow, other) is None
+        assert session.get_one(RecordRow, one).restricted_by == case_id
+        assert (held_of(session), locked_ids(session, [one])) == ({one}, {one})
+        with pytest.raises(RefusedByRule, match="keeps or holds"):
+            require_spared(session, "case-x", [one])
+    assert world.keystore.holding([f"case:{case_id}"]) == set(), "the purged case has forgotten whom it was about"
+
+
+def test_a_hold_that_is_lifted_after_the_purge_opens_a_case_of_its_own(left_out) -> None:
+    world, case_id, one, _ = left_out
+    purge(world, case_id)
+    follows = lift(world, case_id, one, days=100)
+    assert (follows.stage, follows.filed_by, follows.ground) == (Stage.ASSESSMENT, "ines", "b")
+    assert (follows.received_on, follows.due_on) == (date(2026, 5, 11), date(2026, 6, 11)), "a month from the lifting"
+    assert case_id in follows.due_basis
+    with world.database.reader() as session:
+        assert session.get_one(RecordRow, one).restricted_by == follows.id, "LAW it is learnt by nothing meanwhile"
+        kinds = [event.kind for event in ledger.events_of_case(session, case_id)]
+        assert held_of(session) == set()
+    assert kinds[-2:] == ["record.hold_lifted", "record.goes_on"]
+    assert look(world, case_id).beside == (Beside.PARTLY_REFUSED,), "the person has been told so"
+    assert held_back(world) == []
+    assert not [name for name in keys_of(world) if name.startswith("held:")]
+    preview(world, follows.id)
+    assert decided(world, follows.id) == {one: ("erase", "")}
+    with pytest.raises(RefusedByRule, match="Whoever filed"):
+        desk.approve(world.workspace, follows.id, actor=INES_AS_DPO, digest=preview(world, follows.id), now=NOW)
+
+
+def keys_of(world: World) -> list[str]:
+    names = [held_back_key(row.case_id, row.handle) for row in world.rows(CaseRecordRow)]
+    return sorted(world.keystore.holding(names))
+
+
+def test_what_was_redacted_before_it_was_held_goes_on_with_the_record(left_out) -> None:
+    world, case_id, one, _ = left_out
+    with world.database.transaction() as session:
+        session.add(
+            SupersededRow(
+                record_id=one, content_hmac="c", given_hmac="g", version=0, reason="redacted", by=case_id, at=NOW
+            )
+        )
+    purge(world, case_id)
+    follows = lift(world, case_id, one)
+    assert [row.by for row in world.rows(SupersededRow)] == [follows.id]
+
+
+def test_a_replay_keeps_the_hold_although_the_key_of_the_case_is_lost(left_out) -> None:
+    world, case_id, one, _ = left_out
+    world.keystore.shred([f"case:{case_id}"])
+    with world.database.transaction() as session:
+        assert hold_back(session, world.workspace, case_id, now=NOW) == 1
+        give_back(session, case_id)
+        assert session.get_one(RecordRow, one).restricted_by == case_id
+        CaseFile(session, case_id).replayed("e1", now=NOW)
+    follows = lift(world, case_id, one)
+    preview(world, follows.id)
+    assert one in decided(world, follows.id), "by what the register knows"
+
+
+def test_lifted_twice_opens_one_case(left_out) -> None:
+    world, case_id, one, _ = left_out
+    purge(world, case_id)
+    lift(world, case_id, one)
+    lift(world, case_id, one)
+    assert len(dossier.inbox(world.workspace, now=NOW)) == 2
+
+
+def test_a_record_goes_on_in_the_case_that_the_person_has_by_then(left_out) -> None:
+    world, case_id, one, _ = left_out
+    purge(world, case_id)
+    again = filed(world)
+    preview(world, again)
+    assert decided(world, again) == {one: ("keep", "legal hold of another case, Art. 17(3)(e) GDPR")}
+    with pytest.raises(RefusedByRule, match="under legal hold"):
+        require_purge(world, again)
+    assert lift(world, case_id, one).id == again
+    assert look(world, again).stage == Stage.ASSESSMENT
+    preview(world, again)
+    assert decided(world, again) == {one: ("erase", "")}
+
+
+def test_somebody_in_no_register_is_found_by_what_they_gave_the_first_time(world: World) -> None:
+    (one,) = world.ingest(row(f"The lamp of {NAME}.", BOB))
+    case_id = filed(world, NAME)
+    preview(world, case_id)
+    hold(world, case_id, one)
+    decide(world, case_id, one, OUT)
+    approve(world, case_id)
+    begin(world, case_id, Stage.PURGE_APPROVED)
+    purge(world, case_id)
+    follows = lift(world, case_id, one)
+    preview(world, follows.id)
+    assert set(decided(world, follows.id)) == {one}
+    with world.database.reader() as session:
+        assert session.get_one(CaseRow, follows.id).subject_key == provisional_key(world.keyring, follows.id)
+
+
+def test_only_a_dpo_lifts_what_a_purge_left_out(left_out) -> None:
+    world, case_id, one, _ = left_out
+    purge(world, case_id)
+    with pytest.raises(RefusedByRule):
+        lift(world, case_id, one, actor=MILO)
+    assert len(held_back(world)) == 1
+
+
+def test_a_hold_is_not_lifted_while_the_purge_that_left_it_out_is_unfinished(left_out) -> None:
+    world, case_id, one, _ = left_out
+    purge(world, case_id, whole=False)
+    with pytest.raises(RefusedByRule, match="has destroyed"):
+        lift(world, case_id, one)
+    assert len(held_back(world)) == 1

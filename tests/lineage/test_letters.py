@@ -21,6 +21,7 @@ from lineage.alarms import raise_alarms
 from lineage.case import POLICY_GROUND, Beside, Filing, Stage, file_request
 from lineage.clock import AlarmLevel
 from lineage.closing import Telling, tell_person
+from lineage.closure import LEFT_OUT
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.letters import Kind, Letter, write_letter
 from lineage.tables import EvidenceRow, LedgerRow
@@ -86,6 +87,16 @@ def test_a_case_that_keeps_records_gets_the_letter_that_says_so_with_each_reason
     assert "2 under Article 17(3)(b) GDPR: Tax law, six years." in text
     assert "records erased: 2 records from which your details were taken out: 1 records in which" in text
     assert "2 nach Artikel 17 Absatz 3 Buchstabe b DSGVO: Tax law, six years." in write(office, case_id, Kind.PARTLY, language="de")  # fmt: skip
+
+
+def test_whoever_has_records_under_a_legal_hold_reads_how_many_and_why(office: World) -> None:
+    held = {"handle": "h1", "relation": "declared", "decision": "keep", "ground": f"{LEFT_OUT}: A claim is pending."}
+    gone = {"handle": "h2", "relation": "declared", "decision": "erase"}
+    case_id = stand(office, filed(office), Stage.SIGNED_OFF, more={"records": [held, gone]})
+    text = write(office, case_id, Kind.PARTLY)
+    assert "1 under a legal hold, Article 17(3)(e) GDPR, locked and not used until it is lifted" in text
+    assert "A claim is pending." in text
+    assert "gesperrt und ungenutzt, bis dieser Grund entfällt" in write(office, case_id, Kind.PARTLY, language="de")
 
 
 def test_consent_alone_and_a_test_that_could_not_tell_are_said(office: World) -> None:
