@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, and_, bindparam
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
@@ -43,12 +43,26 @@ def _about(listed: type[CaseRecordRow]) -> ColumnElement[bool]:
     return and_(col(CaseDecisionRow.case_id) == col(listed.case_id), col(CaseDecisionRow.handle) == col(listed.handle))
 
 
+_LISTED, _ELSEWHERE = aliased(CaseRecordRow), aliased(CaseRecordRow)
+# Asked whenever a case is looked at, so written once: to build them takes longer than to ask.
+_RULINGS = (
+    select(CaseDecisionRow)
+    .where(col(CaseDecisionRow.case_id) == bindparam("case_id"))
+    .order_by(col(CaseDecisionRow.handle))
+)
+_HELD = (
+    select(_LISTED.handle)
+    .join(_ELSEWHERE, col(_ELSEWHERE.record_id) == col(_LISTED.record_id))
+    .join(CaseDecisionRow, _about(_ELSEWHERE))
+    .where(col(_LISTED.case_id) == bindparam("case_id"), CaseDecisionRow.hold_reason != "")
+)
+
+
 def decisions_of(session: Session, case_id: str) -> dict[str, Decided]:
     """The rulings of a case, by handle."""
-    query = select(CaseDecisionRow).where(CaseDecisionRow.case_id == case_id).order_by(col(CaseDecisionRow.handle))
     return {
         row.handle: Decided(row.handle, row.decision, row.ground, row.hold_reason, row.decided_by)
-        for row in session.exec(query).all()
+        for row in session.exec(_RULINGS, params={"case_id": case_id}).all()
     }
 
 
@@ -89,15 +103,8 @@ def held_in(session: Session, case_id: str) -> int:
 
     A hold of its own counts also when its record is not listed any more.
     """
-    own = select(CaseDecisionRow.handle).where(CaseDecisionRow.case_id == case_id, CaseDecisionRow.hold_reason != "")
-    listed, other = aliased(CaseRecordRow), aliased(CaseRecordRow)
-    foreign = (
-        select(listed.handle)
-        .join(other, col(other.record_id) == col(listed.record_id))
-        .join(CaseDecisionRow, _about(other))
-        .where(listed.case_id == case_id, CaseDecisionRow.hold_reason != "")
-    )
-    return len({*session.exec(own).all(), *session.exec(foreign).all()})
+    own = {ruling.handle for ruling in decisions_of(session, case_id).values() if ruling.hold_reason}
+    return len(own.union(session.exec(_HELD, params={"case_id": case_id}).all()))
 
 
 def require_spared(session: Session, case_id: str, record_ids: Collection[str]) -> None:
