@@ -207,7 +207,7 @@ def _run_facets(run: Run) -> dict[str, object]:
 
 
 def _job_type(run: Run) -> dict[str, object]:
-    url = f"{SPEC}/facets/2-0-3/JobTypeJobFacet.json#/$defs/JobTypeJobFacet"
+    url = f"{SPEC}/facets/2-0-4/JobTypeJobFacet.json#/$defs/JobTypeJobFacet"
     return {
         **_base(url),
         "processingType": "BATCH",
