@@ -202,8 +202,7 @@ def _delete(folder: int, name: str, seen: _Seen) -> None:
         if _same(os.stat(last, dir_fd=inner, follow_symlinks=False)) != seen.same:
             raise Spared("changed")
         (_rmdir if seen.entry.size_bytes is None else _unlink)(last, inner)
-        if _stands(inner, last):  # looked up, not believed
-            raise Spared("left")
+        _require_gone(inner, last)
 
 
 @contextmanager
@@ -235,6 +234,12 @@ def _unlink(name: str, folder: int) -> None:
 
 def _rmdir(name: str, folder: int) -> None:
     os.rmdir(name, dir_fd=folder)
+
+
+def _require_gone(folder: int, name: str) -> None:
+    """Looked up, not believed."""
+    if _stands(folder, name):
+        raise Spared("left")
 
 
 def _stands(folder: int, name: str) -> bool:
