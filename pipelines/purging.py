@@ -9,7 +9,7 @@ hold is asked for before each destructive step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlmodel import Session
@@ -57,12 +57,7 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     begun = _write_journal(workspace, case_id, key, (record_ids, redacted_ids), forms)
     destroyed = _destroy(workspace, begun, forms)
     journal.append(workspace.journal, journal.Entry(case_id, begun.purge_digest, _at(), kind=journal.DESTROYED))
-    with workspace.database.reader() as session:
-        redacted = renewal.old_keys(session, redacted_ids)
-    workspace.keystore.shred_records(record_ids)
-    earlier = [f"case:{earlier}" for earlier in destroyed["earlier_cases"]]
-    places = [f"derived:{one['file']}" for one in destroyed.get("derived_files", ()) if one["result"] == "deleted"]
-    workspace.keystore.shred([*redacted, *earlier, *places, *([f"subject:{key}"] if key else [])])
+    _shred(workspace, begun, destroyed)
     workspace.database.compact()
     scan = scan_bytes(workspace.home, [form.value for form in forms], extra=token_patterns(workspace, forms))
     if not scan.clean:
@@ -203,10 +198,20 @@ def _destroy(workspace: Workspace, begun: journal.Entry, forms: Iterable[Registe
             "states": list(doomed.states), "shard_adapters": list(doomed.shard_adapters),
             "composed_adapters": list(doomed.composed_adapters), "rows": rows, "earlier_cases": earlier,
             "redacted_texts": sum(row.ciphertext is not None for row in before), "old_contents": replaced, **buried,
-            **({"derived_files": files} if files else {}),
-        }  # fmt: skip
+        } | ({"derived_files": files} if files else {})  # fmt: skip
         add_evidence(session, case_id, "destroyed", body, now=now)
     return body
+
+
+def _shred(workspace: Workspace, begun: journal.Entry, destroyed: Mapping[str, Any]) -> None:
+    """The keys of the records, of old texts, of the person's earlier cases, of where a deleted file lay, and the person's."""
+    with workspace.database.reader() as session:
+        redacted = renewal.old_keys(session, begun.redacted_ids)
+    workspace.keystore.shred_records(begun.record_ids)
+    earlier = [f"case:{earlier}" for earlier in destroyed["earlier_cases"]]
+    places = [f"derived:{one['file']}" for one in destroyed.get("derived_files", ()) if one["result"] == "deleted"]
+    person = [f"subject:{begun.subject_key}"] if begun.subject_key else []
+    workspace.keystore.shred([*redacted, *earlier, *places, *person])
 
 
 def _require_absent(

@@ -6,11 +6,27 @@ from pathlib import Path
 
 import pytest
 from exported import allow
-from lineage_world import ANN, BOB, DANA, INES, MILO, NOW, World, after, composed, open_world, record_training, row
+from lineage_world import (
+    ANN,
+    BOB,
+    DANA,
+    INES,
+    MILO,
+    NOW,
+    PLAN,
+    World,
+    after,
+    composed,
+    open_world,
+    recipe,
+    record_training,
+    row,
+)
 from sqlmodel import select
 
-from lineage import inventory
+from lineage import builds, inventory
 from lineage.access import Actor, Role
+from lineage.builds import ComposedFacts
 from lineage.closure import find_closure
 from lineage.derived import forget_place, seal_place
 from lineage.errors import LetheError, RefusedByRule, WrongUsage
@@ -20,6 +36,7 @@ from lineage.plans import TRUNK
 from lineage.subjects import load_forms
 from lineage.tables import DerivedFileRow, LedgerRow
 
+EARLY = composed("early")
 SECRET = "anneliese-token-77"
 """A word of a path that must stand nowhere."""
 
@@ -33,14 +50,16 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def trained(world: World, root: Path) -> World:
-    """Ann is in shard 0, Bob in none; the purge may delete under `root`."""
+    """Ann is in shard 0, Bob in shard 1, and an early adapter was made of shard 0 alone; a purge may delete under `root`."""
     world.register(ANN, BOB)
     ids = world.ingest(
         row("The lamp is broken.", ANN, given_id="1"),
         row("A quiet day.", given_id="2"),
         row("A chair.", BOB, given_id="3"),
     )
-    record_training(world, {(TRUNK, 0): [ids[1]], (0, 0): [ids[0]]})
+    record_training(world, {(TRUNK, 0): [ids[1]], (0, 0): [ids[0]], (1, 0): [ids[2]]})
+    with world.database.transaction() as session:
+        builds.save_composed(session, ComposedFacts(EARLY, "support", PLAN, "full", {0: recipe(0, 0)}), NOW)
     allow(world.settings.workspace, root)
     return open_world(world.settings.workspace)
 
@@ -70,14 +89,15 @@ def test_a_contract_says_of_each_file_whether_the_machine_deletes_it(trained: Wo
     assert phone["content"] != lines(trained, case_id="case-00000002")[1]["content"], "a handle of this case alone"
 
 
-def test_a_file_of_an_adapter_that_never_saw_the_person_is_not_deleted(trained: World, root: Path) -> None:
-    """LAW forget is minimal. One that was made from records is nobody's and everybody's."""
-    put(trained, root / SECRET)
-    put(trained, root / SECRET, "cache", of=None)
-    assert [one.get("deleted_by_machine") for one in lines(trained, BOB)] == [True], (
-        "Bob is in no adapter: phone not listed"
-    )
-    assert [one.get("deleted_by_machine") for one in lines(trained)] == [True, True]
+def test_a_file_of_an_adapter_that_never_saw_the_person_is_listed_and_not_deleted(trained: World, root: Path) -> None:
+    """LAW forget is minimal. Whom a file was made of that was made from records, nobody knows."""
+    for name, of in (("all", composed()), ("cache", None), ("early", EARLY)):
+        put(trained, root / SECRET, name, of=of)
+    deleted = {
+        person: [one["file"] for one in lines(trained, person) if "deleted_by_machine" in one] for person in (ANN, BOB)
+    }
+    assert deleted == {ANN: ["all", "cache", "early"], BOB: ["all", "cache"]}
+    assert [one["file"] for one in lines(trained, BOB)] == ["all", "cache", "early"]
 
 
 def test_an_approval_binds_the_content_and_not_the_place(trained: World, root: Path) -> None:
