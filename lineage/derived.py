@@ -50,7 +50,7 @@ def seal_place(workspace: Workspace, name: str, path: Path) -> bytes:
             f"A purge could not delete this: {REASONS[spared.why]}.",
             hint="Without --location somebody withdraws it and says so: lethe inventory retire file",
         ) from None
-    what = bytes.fromhex(workspace.keyring.mac("derived", name, place.digest))
+    what = _what(workspace, name, place)
     with workspace.database.reader() as session:
         row = session.get(DerivedFileRow, name)
     with suppress(Spared):  # what nobody can read is sealed anew
@@ -125,12 +125,19 @@ def _approved(workspace: Workspace, case_id: str, line: Mapping[str, str], row: 
 
 
 def _open(workspace: Workspace, row: DerivedFileRow) -> Place:
-    """Where a file lies and what stood there.
+    """Where a file lies and what stood there, both halves of the field about the same.
 
     Raises:
-        Spared: nobody can read it.
+        Spared: nobody can read it, or somebody has joined halves of two.
     """
     try:
-        return Place.from_bytes(workspace.keystore.open([(f"derived:{row.name}", located.sealed_place(row))])[0])
+        place = Place.from_bytes(workspace.keystore.open([(f"derived:{row.name}", located.sealed_place(row))])[0])
     except (Shredded, NotAcceptable):
         raise Spared("unreadable") from None
+    if _what(workspace, row.name, place).hex() != located.what_stands(row):
+        raise Spared("changed")
+    return place
+
+
+def _what(workspace: Workspace, name: str, place: Place) -> bytes:
+    return bytes.fromhex(workspace.keyring.mac("derived", name, place.digest))

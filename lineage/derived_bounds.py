@@ -41,7 +41,8 @@ MOUNTS = Path("/proc/self/mountinfo")  # Linux; elsewhere only the device number
 
 
 class Spared(Exception):
-    """A place is left alone; `why` is a key of `REASONS`. Says nothing of the path, which may hold a name or a token."""
+    """A place is left alone; `why` is a key of `REASONS`. It says nothing of the path, which may hold a name or a token, and
+    goes no further than `lineage.derived`, which makes a result of it."""
 
     def __init__(self, why: Why) -> None:
         super().__init__(REASONS[why])

@@ -1,9 +1,10 @@
 """The inventory: what Lethe does not reach and must name all the same.
 
 *Backups* with the day on which they end, or the days each is kept; *files* that were made from an adapter or from records
-outside the store, of which a purge deletes those that lie at a known place of this machine (`lineage.derived`); *parties*, who received an adapter's releases (Art. 19 GDPR) or from whose system a source came. The
-contract of a case names the files and parties that it concerns, its certificate the backups too. A backup of which nobody
-says when it ends lets no purge begin: a certificate would have to be silent about it.
+outside the store, of which a purge deletes those that lie at a known place of this machine (`lineage.derived`); *parties*,
+who received an adapter's releases (Art. 19 GDPR) or from whose system a source came. The contract of a case names the files
+and parties that it concerns, its certificate the backups too. A backup of which nobody says when it ends lets no purge
+begin: a certificate would have to be silent about it.
 
 Names are handles that stand on certificates and in the ledger; `whom` is an organisation or a system, never a person.
 """

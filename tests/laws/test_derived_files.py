@@ -34,6 +34,8 @@ from lineage.case import CaseFile, Stage
 from lineage.derived import seal_place
 from lineage.errors import RefusedByRule
 from lineage.evidence import evidence
+from lineage.located import WHAT_BYTES
+from lineage.tables import DerivedFileRow
 from lineage.workspace import open_workspace
 
 VALUES = values_of([WHO])
@@ -115,6 +117,16 @@ def another_file_registered(folder: Path) -> None:
         inventory.put_file(session, file, actor=MAX, now=NOW, location=location)
 
 
+def halves_joined(folder: Path) -> None:
+    """In the table: what was approved, with the place of another file that was registered under the same name."""
+    workspace = open_workspace(folder)
+    with workspace.database.transaction() as session:
+        row = session.get_one(DerivedFileRow, NAME)
+        row.location = (
+            row.location[:WHAT_BYTES] + seal_place(workspace, NAME, exports_of(folder) / "another")[WHAT_BYTES:]
+        )
+
+
 def no_place_any_more(folder: Path) -> None:
     workspace = open_workspace(folder)
     with workspace.database.transaction() as session:
@@ -130,7 +142,8 @@ CHANGES: list[tuple[Callable[[Path], None], str, str]] = [
     (weights_changed, "changed", "not what was registered"), (moved_away, "missing", "nothing stands there"),
     (linked_twice, "linked", "second name"), (by_a_link, "link", "symbolic link"),
     (no_root_any_more, "outside", "derived_roots"), (another_file_registered, "changed", "not what was registered"),
-    (no_place_any_more, "changed", "not what was registered"), (key_lost, "unreadable", "the key is gone"),
+    (no_place_any_more, "changed", "not what was registered"), (halves_joined, "changed", "not what was registered"),
+    (key_lost, "unreadable", "the key is gone"),
 ]  # fmt: skip
 
 
