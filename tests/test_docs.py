@@ -122,6 +122,7 @@ def settings_fields() -> Iterator[str]:
         GateSettings,
         ProbeSettings,
         ProcessingSettings,
+        PurgeSettings,
         RowSettings,
         Settings,
         StaffSettings,
@@ -138,6 +139,7 @@ def settings_fields() -> Iterator[str]:
         ProbeSettings,
         DecodingSettings,
         AuditSettings,
+        PurgeSettings,
         StaffSettings,
         AdapterSettings,
     ):
@@ -149,14 +151,14 @@ def settings_fields() -> Iterator[str]:
     "name",
     sorted(
         {*settings_fields()}
-        - {"gate", "rows", "console", "contact", "processing", "staff", "audit", "adapters", "workspace"}
+        - {"gate", "rows", "console", "contact", "processing", "staff", "audit", "purge", "adapters", "workspace"}
     ),
 )
 def test_every_setting_is_described(name: str) -> None:
     assert f"| `{name}` |" in page("configuration.md")
 
 
-@pytest.mark.parametrize("name", ["gate", "rows", "console", "contact", "processing", "audit", "adapters"])
+@pytest.mark.parametrize("name", ["gate", "rows", "console", "contact", "processing", "audit", "purge", "adapters"])
 def test_every_section_of_the_settings_is_described(name: str) -> None:
     assert f"## `[{name}" in page("configuration.md")
 
