@@ -184,7 +184,9 @@ def _matter(session: Session, case: CaseView, settings: Settings, today: date) -
             hint="Write it yourself from the certificate; then: lethe erase told --own-letter",
         )
     records, probed = contract.get("records", ()), last_filed(session, case.id, "probe")
-    purged = [settings.day(event.at) for event in ledger.events_of_case(session, case.id) if event.kind == "case.purged"]
+    purged = [
+        settings.day(event.at) for event in ledger.events_of_case(session, case.id) if event.kind == "case.purged"
+    ]
     ends = [backup.gone_after(max(purged, default=today)) for backup in inventory.everything(session).backups]
     return _Matter(
         case=case,

@@ -190,7 +190,9 @@ def test_a_refusal_is_in_time_in_the_first_month_only_even_of_a_request_that_was
 
 
 def test_the_end_of_the_backups_is_counted_from_the_day_of_the_purge_where_the_controller_is(office: World) -> None:
-    far = replace(office.workspace, settings=office.settings.model_copy(update={"zone": "Pacific/Kiritimati"}))  # UTC+14
+    far = replace(
+        office.workspace, settings=office.settings.model_copy(update={"zone": "Pacific/Kiritimati"})
+    )  # UTC+14
     case_id = stand(office, filed(office), Stage.SIGNED_OFF)
     with office.database.transaction() as session:
         inventory.put_backup(session, inventory.Backup("nightly", "disk", "keys", keep_days=30), actor=DANA, now=NOW)
