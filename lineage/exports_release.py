@@ -18,7 +18,7 @@ from lineage import builds, ledger, plans
 from lineage.case import CERTIFIED
 from lineage.certificate import read_statement
 from lineage.errors import WrongUsage
-from lineage.exports_labels import Labels, labels_of
+from lineage.exports_labels import Labels, base_label, labels_of
 from lineage.manifests import manifest_facts
 from lineage.planted import CANARY_SOURCE
 from lineage.scanned import scanned_by, summary
@@ -111,7 +111,7 @@ def read_release(workspace: Workspace, adapter: str) -> ReleaseFacts:
             digest=row.digest,
             kind=row.kind,
             released_at=release.at,
-            base_model=str(config.get("base_model_name_or_path") or settings.base_model.rstrip("/").rpartition("/")[2]),
+            base_model=str(config.get("base_model_name_or_path") or base_label(settings.base_model)),
             revision=str(config.get("revision") or settings.revision),
             plan_digest=row.plan_digest,
             plan=json.loads(plan.body),
