@@ -30,7 +30,7 @@ from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence, has_evidence
 from lineage.keys import load_private_key, load_public_key, private_path, public_path
 from lineage.notices import State, acknowledgements
-from lineage.rendering import verified_statement
+from lineage.rendering import signed_statement
 from lineage.supplement import Acknowledged, Supplement, build_supplement, countersign, read_supplement, sign_first
 from lineage.tables import CaseRow, EvidenceRow, NoticeRow
 from lineage.verify import load_trusted_keys
@@ -77,7 +77,7 @@ def prepare(workspace: Workspace, case_id: str, *, now: datetime) -> Path:
             return folder / HALF
         raw = _certificate(folder, case_id)
         trusted = load_trusted_keys(keys=workspace.home / "secrets")
-        facts, _ = read_statement(verified_statement(raw, trusted=trusted)[1])
+        facts, _ = read_statement(signed_statement(raw, trusted=trusted))
         told = sorted(acknowledgements(session, case_id), key=lambda one: one.id)
         said = Supplement(
             certificate=facts.certificate, case=case_id, issued=now,

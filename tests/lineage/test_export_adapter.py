@@ -10,6 +10,7 @@ from pathlib import Path
 import certificate_world
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from letter_world import filed, stand
 from lineage_world import (
     ANN,
@@ -30,9 +31,10 @@ from lineage_world import (
 
 from lineage import builds, inventory
 from lineage.attested import adapter_difference
+from lineage.authentic import open_envelope
 from lineage.builds import ComposedFacts
 from lineage.case import Stage
-from lineage.certificate import build_statement, sign
+from lineage.certificate import build_statement, sign, sign_first
 from lineage.errors import Fault, NotAcceptable, RefusedByRule, WrongUsage
 from lineage.exports_adapter import Exported, export_adapter
 from lineage.exports_card import model_card
@@ -143,15 +145,17 @@ def test_the_card_says_what_the_adapter_is_made_of(trained: World) -> None:
         assert words in text, words
 
 
-def certify(world: World, adapter: str) -> None:
-    """A case that is signed off, with a certificate that names the adapter."""
+def certify(world: World, adapter: str, *, dpo: Ed25519PrivateKey = certificate_world.DPO) -> Path:
+    """A case that is signed off, with a certificate that names the adapter; returns where it lies."""
     case_id = stand(world, filed(world, BOB), Stage.SIGNED_OFF)
     facts = replace(certificate_world.FACTS, certificate="cert-0815")
     statement = build_statement(facts, certificate_world.SUBJECT_FILES, forbidden=())
     statement = statement.replace(b'"support"', json.dumps(adapter).encode())
     path = world.workspace.case_directory(case_id) / "certificate.json"
     path.parent.mkdir(parents=True)
-    path.write_bytes(sign(statement, certificate_world.PIPELINE, certificate_world.DPO))
+    path.write_bytes(sign(statement, certificate_world.PIPELINE, dpo))
+    certificate_world.write_keys(world.home / "secrets")
+    return path
 
 
 @pytest.mark.parametrize(("adapter", "named"), [("support", True), ("sales", False)])
@@ -160,6 +164,18 @@ def test_the_card_names_the_certificates_that_affect_the_adapter(trained: World,
     text = card(trained)
     assert ("| cert-0815 | " in text) == named
     assert (certificate_world.FACTS.adapters[0].new_digest in text) == named
+
+
+@pytest.mark.parametrize("spoilt", ["another key", "half of one", "a byte less", "no JSON"])
+def test_a_card_names_no_certificate_that_does_not_verify(trained: World, spoilt: str) -> None:
+    """Whoever can write into the folder of a case must not be able to have an erasure told that nobody signed."""
+    stranger = certificate_world.STRANGER if spoilt == "another key" else certificate_world.DPO
+    path = certify(trained, "support", dpo=stranger)
+    whole = path.read_bytes()
+    half = sign_first(open_envelope(whole)[0], certificate_world.PIPELINE)
+    path.write_bytes({"another key": whole, "half of one": half, "a byte less": whole[:-1], "no JSON": b"{"}[spoilt])
+    with pytest.raises(NotAcceptable):
+        card(trained)
 
 
 def test_a_contained_release_says_that_it_is_one(trained: World) -> None:
