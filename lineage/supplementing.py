@@ -22,7 +22,7 @@ from lineage import ledger
 from lineage.access import Actor
 from lineage.case import CaseFile, Stage
 from lineage.certificate import read_statement
-from lineage.dossier import DECIDERS
+from lineage.dossier import DECIDERS, case_row
 from lineage.dpo_key import open_dpo_key
 from lineage.durable import refusals, write_whole
 from lineage.envelope import open_first
@@ -95,13 +95,17 @@ def prepare(workspace: Workspace, case_id: str, *, now: datetime) -> Path:
 
 
 def waiting(workspace: Workspace, case_id: str) -> Waiting | None:
-    """The supplement that waits for the DPO; None if none does.
+    """The supplement that waits for the DPO; None if none does. One that a crash left signed and not written down waits.
 
     Raises:
         NotAcceptable: what lies there is not the pipeline's supplement to this case's certificate.
+        WrongUsage: no such case.
     """
     folder = workspace.case_directory(case_id)
-    if not (folder / HALF).is_file() or (folder / SUPPLEMENT).is_file():
+    with workspace.database.reader() as session:
+        case_row(session, case_id)
+        is_signed = _is_signed(session, case_id)
+    if not (folder / HALF).is_file() or (is_signed and (folder / SUPPLEMENT).is_file()):
         return None
     half = (folder / HALF).read_bytes()
     return Waiting(folder / HALF, hashlib.sha256(half).hexdigest(), _own(workspace, case_id, half).notices)

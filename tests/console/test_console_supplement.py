@@ -112,6 +112,36 @@ def test_nothing_is_signed_that_was_not_read_or_by_whoever_may_not(world: World)
     assert not (world.workspace.case_directory(case_id) / supplementing.SUPPLEMENT).exists()
 
 
+def test_a_crash_between_file_and_ledger_leaves_it_waiting_until_it_is_written_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case_id = signed(world)
+    close(world, case_id)
+    supplementing.prepare(world.workspace, case_id, now=LATER)
+    waits = supplementing.waiting(world.workspace, case_id)
+    assert waits is not None
+
+    def killed(path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crash, pytest.raises(KeyboardInterrupt):
+        crash.setattr(supplementing, "write_whole", killed)
+        sign(world, case_id, waits.digest)
+    assert supplementing.waiting(world.workspace, case_id) == waits
+    whole = sign(world, case_id, waits.digest).read_bytes()
+    assert sign(world, case_id, waits.digest).read_bytes() == whole
+    assert supplementing.waiting(world.workspace, case_id) is None
+    with world.workspace.database.reader() as session:
+        kinds = [event.kind for event in ledger.events_of_case(session, case_id)]
+    assert kinds.count("supplement.signed") == 1
+
+
+def test_a_case_that_is_not_there_has_no_supplement(world: World) -> None:
+    with pytest.raises(WrongUsage, match="There is no case"):
+        supplementing.waiting(world.workspace, "../secrets")
+
+
 def test_the_console_shows_it_signs_it_and_hands_it_out(world: World) -> None:
     case_id, dpo = signed(world), world.browser("dana")
     here = f"/cases/{case_id}"
