@@ -207,12 +207,12 @@ def _own(session: Session) -> tuple[Activity, ...]:
         Activity("Requests for erasure", "carrying out requests and proving it", "Art. 6(1)(c), 5(2) GDPR",
                  {"people who asked, one for each case": asked}, {"cases": asked}, (), {},
                  f"identifiers of the request until the purge, or {COMPLAINT_DAYS} days after an end without one, or longer "
-                 "under a legal hold; decisions and certificates as proof"),
+                 "under a legal hold; decisions and certificates as proof, as long as the workspace"),
         Activity("Keeping erased people out", "stopping erased records and people from coming in again",
                  "Art. 17(3)(b), 6(1)(c) GDPR", {"people who were erased": _erased(session)}, marks,
                  (), {}, f"{RETENTION_YEARS} years"),
         Activity("Staff", "roles, logins and who decided what", TO_BE_SAID, {"members of staff": _count(session, UserRow)},
-                 {"handle and role": _count(session, UserRow), **secrets}, (), {}, "as long as the ledger"),
+                 {"handle and role": _count(session, UserRow), **secrets}, (), {}, "as long as the workspace"),
     )  # fmt: skip
 
 
