@@ -15,7 +15,7 @@ from lineage.access import Actor, Role
 from lineage.closing import Telling
 from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
 from lineage.letters import Kind
-from lineage.notices import notices
+from lineage.notices import OPEN, notices
 from lineage.verify import load_trusted_keys, verify_file
 
 DANA, INES, LATER = Actor("dana", Role.DPO), Actor("ines", Role.INTAKE), NOW + timedelta(days=1)
@@ -46,9 +46,9 @@ def signed(world: World) -> str:
 
 
 def close(world: World, case_id: str, *, waive: int = 1) -> None:
-    """The first parties acknowledge, the last `waive` are waived, and the person was told."""
+    """The first parties that are waited for acknowledge, the last `waive` are waived, and the person was told."""
     with world.workspace.database.reader() as session:
-        told = notices(session, case_id)
+        told = [notice for notice in notices(session, case_id) if notice.state in OPEN]
     kept = len(told) - waive
     for notice in told[:kept]:
         closing.acknowledge_by_hand(world.workspace, notice.id, actor=INES, on=NOW.date(), now=LATER)
@@ -73,6 +73,10 @@ def test_who_acknowledged_is_signed_twice_and_verified(world: World) -> None:
     case_id = signed(world)
     with pytest.raises(RefusedByRule, match="is at NOTIFYING"):
         supplementing.prepare(world.workspace, case_id, now=LATER)
+    with world.workspace.database.reader() as session:
+        first = notices(session, case_id)[0].id
+    closing.acknowledge_by_hand(world.workspace, first, actor=INES, on=NOW.date(), now=LATER)
+    assert wanted(world) == [], "somebody is waited for yet"
     close(world, case_id)
     assert wanted(world) == [case_id]
     half = supplementing.prepare(world.workspace, case_id, now=LATER).read_bytes()

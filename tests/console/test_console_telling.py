@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from command_line import PASSPHRASE
-from desk_world import CONTRACT, NOW, PERSON, World
+from desk_world import CONTRACT, NOW, OTHER, PERSON, World
 
 from lineage import inventory
 from lineage.access import Actor, Role
@@ -110,6 +110,8 @@ def test_a_signed_case_closes_when_parties_and_person_were_told(signed: tuple[Wo
     here = f"/cases/{case_id}/notices"
     assert dpo.post(f"{here}/notice-0000/ack", day=TODAY).status_code == 404
     assert dpo.post(f"{here}/{archive.id}/burn").status_code == 404
+    another = intake.filed(*OTHER)
+    assert intake.post(f"/cases/{another}/notices/{archive.id}/ack", day=TODAY).status_code == 404
     assert world.browser("axel").post(f"{here}/{archive.id}/ack", day=TODAY).status_code == 409
     assert intake.post(f"{here}/{archive.id}/ack", day=TODAY).status_code == 303
     assert intake.post(f"{here}/{partner.id}/waive", reason="Dissolved.").status_code == 409  # no DPO

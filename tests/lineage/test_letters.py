@@ -19,7 +19,7 @@ from sqlmodel import select
 from lineage import clock, desk, dossier, inventory, ledger, letters
 from lineage.access import Actor, Role
 from lineage.alarms import raise_alarms
-from lineage.case import POLICY_GROUND, Beside, Filing, Stage, file_request
+from lineage.case import POLICY_GROUND, Beside, CaseFile, Filing, Stage, file_request
 from lineage.clock import AlarmLevel
 from lineage.closing import Telling, tell_person
 from lineage.errors import RefusedByRule, WrongUsage
@@ -113,6 +113,9 @@ def test_nobody_is_written_to_about_a_withdrawal_by_policy(office: World) -> Non
         with pytest.raises(RefusedByRule, match="not one for case"):
             write(office, "case-0000cafe", kind)
     assert standing(office, "case-0000cafe").letter is None
+    with office.database.reader() as session:
+        done = replace(CaseFile(session, "case-0000cafe").view, stage=Stage.SIGNED_OFF)
+        assert letters.owed(session, done, office.settings) is None, "it would wait for ever"
 
 
 def test_a_case_that_lost_its_evidence_claims_no_zeros(office: World) -> None:
@@ -184,9 +187,11 @@ def test_an_extension_says_why_and_until_when_and_is_told_in_the_first_month_onl
 
 def test_a_refusal_is_in_time_in_the_first_month_only_even_of_a_request_that_was_extended(office: World) -> None:
     """Art. 12(4) GDPR knows of no extension: whoever does not act says so within one month of receipt."""
-    case_id = stand(office, extended(office, filed(office)), Stage.REFUSED)
-    assert standing(office, case_id).letter == letters.Owed(Kind.REFUSED, clock.due(RECEIVED, "DE").date)
-    assert standing(office, case_id).case.due_on > clock.due(RECEIVED, "DE").date
+    case_id, first = stand(office, extended(office, filed(office)), Stage.REFUSED), clock.due(RECEIVED, "DE").date
+    found = standing(office, case_id, at(first + timedelta(days=1)))
+    assert found.letter == letters.Owed(Kind.REFUSED, first)
+    assert (found.alarm, found.days_left) == (AlarmLevel.OVERDUE, -1)
+    assert found.case.due_on > first
 
 
 def test_the_end_of_the_backups_is_counted_from_the_day_of_the_purge_where_the_controller_is(office: World) -> None:

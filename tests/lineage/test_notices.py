@@ -330,6 +330,19 @@ def test_nobody_acknowledges_for_a_party_that_the_machine_is_telling(office: Wor
     assert ack(office, notice).state == State.ACKNOWLEDGED, "by telephone, after eight tries"
 
 
+def test_whoever_was_told_by_hand_after_the_machine_gave_up_was_sent_nothing_later_than_that(office: World) -> None:
+    """Else a supplement would say that it was acknowledged before it was sent, and could not be made."""
+    put(office, SHOP, "https://shop.example/hook")
+    case_id = signed(office, SHOP)
+    with office.database.transaction() as session:
+        change(session, begin_try(notices(session, case_id)[0], NOW), "sent", now=NOW)
+    settle(office, case_id, State.DEAD)
+    ack(office, of(office, case_id)["shop"])
+    with office.database.reader() as session:
+        (done,) = acknowledgements(session, case_id)
+    assert done.sent == done.acknowledged == datetime(2026, 3, 2, tzinfo=UTC)
+
+
 def test_a_party_without_a_webhook_cannot_be_retried_until_it_has_one(office: World) -> None:
     put(office, SHOP)
     case_id = signed(office, SHOP)
