@@ -382,6 +382,7 @@ def test_the_page_stands_alone_and_escapes(world: World) -> None:
     assert page.count("<li>") == 7  # a record, since when, no model, nobody, two of retention, transfers
     whole = letter_page("<u>", "<b>in a paragraph\n\n  <i>in a list", language="en")
     assert not [tag for tag in ("<u>", "<b>", "<i>") if tag in whole]
+    assert '<html lang="en"><head><meta charset="utf-8"><title>&lt;u&gt;</title>' in whole
 
 
 def test_days_are_those_of_the_controller(world: World, fed: dict[str, str]) -> None:

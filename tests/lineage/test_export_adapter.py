@@ -231,6 +231,9 @@ def test_nothing_is_overwritten_and_nothing_lies_in_the_workspace(trained: World
         export(trained, tmp_path / "there")
     with pytest.raises(WrongUsage, match="outside the workspace"):
         export(trained, trained.workspace.settings.workspace / "out")
+    (tmp_path / "link").symlink_to(trained.workspace.settings.workspace)
+    with pytest.raises(WrongUsage, match="outside the workspace"):
+        export(trained, tmp_path / "link" / "out")
     assert trained.rows(DerivedFileRow) == []
 
 

@@ -18,8 +18,10 @@ from lineage.exports_labels import WITHHELD
 from lineage.exports_page import tables_csv, tables_page
 from lineage.forgetting import COMPLAINT_DAYS
 from lineage.planted import CANARY_BASIS, CANARY_PURPOSE, CANARY_SOURCE
+from lineage.register import RegisterForm
 from lineage.tables import CueRow, NearTombstoneRow, SuppressionRow, TombstoneRow, UserRow
 from lineage.tokens import Scope, new_token
+from lineage.tombstones import bury
 
 SETTINGS = """
 [contact]
@@ -152,6 +154,16 @@ def test_a_purpose_that_names_somebody_is_withheld(world: World) -> None:
     found = read_register(world.workspace, now=NOW)
     assert WITHHELD in {activity.purpose for activity in found.activities}
     assert all(FORMS[ANN]["email"] not in text for text in forms(found).values())
+
+
+def test_a_source_that_names_somebody_erased_is_withheld(world: World) -> None:
+    """Nobody in the register is called so any more."""
+    world.ingest(row("Hello.", BOB, source=f"mail of {FORMS[ANN]['email']}"))
+    forms_of_ann = [RegisterForm(world.key(ANN), kind, value) for kind, value in FORMS[ANN].items()]
+    with world.database.transaction() as session:
+        bury(session, case_id="case-1", record_ids=[], forms=forms_of_ann, keyring=world.keyring, on=NOW.date())
+    (learning,) = [a for a in read_register(world.workspace, now=NOW).activities if a.name.startswith("Training")]
+    assert learning.sources == (WITHHELD,)
 
 
 def test_the_same_workspace_gives_the_same_bytes(world: World, register: Register) -> None:
