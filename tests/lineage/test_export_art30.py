@@ -171,6 +171,17 @@ def test_the_same_workspace_gives_the_same_bytes(world: World, register: Registe
     assert forms(again) == forms(register)
 
 
+def test_no_label_writes_a_tag_into_the_page(world: World) -> None:
+    tag = "<img src=x onerror=alert(1)>"
+    world.ingest(dataclasses.replace(row("Hello.", ANN, source=tag), purpose=tag, lawful_basis=tag))
+    with world.database.transaction() as session:
+        inventory.put_party(session, inventory.Party("shop", "recipient", tag, tag), actor=DANA, now=NOW)
+        inventory.put_backup(session, inventory.Backup("nightly", tag, tag, keep_days=30), actor=DANA, now=NOW)
+    page = forms(read_register(world.workspace, now=NOW))["html"]
+    assert "<img" not in page
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") == 7
+
+
 def test_no_cell_of_the_csv_is_a_formula(world: World) -> None:
     world.ingest(dataclasses.replace(row("Hello.", ANN), purpose="=HYPERLINK(1)"))
     rows = list(csv.reader(io.StringIO(forms(read_register(world.workspace, now=NOW))["csv"])))

@@ -65,7 +65,7 @@ def test_the_right_password_opens_a_session_of_its_owner(desk: World) -> None:
     ("name", "password"),
     [
         ("dana", WRONG), ("dana", ""), ("dana", PASSWORD + " "), ("dana", PASSWORD * 10), ("ines", PASSWORD), ("ines", ""),
-        ("mallory", PASSWORD), ("", ""), ("DANA", PASSWORD), ("d" * 10_000, PASSWORD), ("dana\0", PASSWORD),
+        ("mallory", PASSWORD), ("", ""), ("DANA", PASSWORD), ("d" * 10_000, PASSWORD), ("dana\0", PASSWORD), ("dana\ud800", PASSWORD),
     ],
 )  # fmt: skip
 def test_anything_else_opens_none(desk: World, name: str, password: str) -> None:
