@@ -2,7 +2,8 @@
 
 The letter has a blank for name and address, and like every letter it needs `[contact]`; it needs `retention` and
 `transfers` of `[processing]` too, which nobody but the controller knows. What the ledger keeps is who answered, in which
-form, about how many records, and the digest of the answer: nothing that says who asked.
+form, about how many records, and the digest of the answer. That names nobody; but whoever holds the workspace and answers
+everybody again finds out whose digest it is, as long as nothing has changed.
 """
 
 from __future__ import annotations
