@@ -28,6 +28,7 @@ from lineage_world import (
     record_training,
     row,
 )
+from sqlmodel import select
 
 from lineage import builds, inventory
 from lineage.attested import adapter_difference
@@ -40,7 +41,7 @@ from lineage.exports_adapter import Exported, export_adapter
 from lineage.exports_card import model_card
 from lineage.exports_release import read_release
 from lineage.plans import TRUNK
-from lineage.tables import DerivedFileRow, LedgerRow
+from lineage.tables import DerivedFileRow, LedgerRow, ReleaseRow
 
 CONFIG = {"base_model_name_or_path": "acme/small-base", "revision": "abc", "r": 4}
 WEIGHTS = b"\x08\x00\x00\x00weights"
@@ -223,6 +224,14 @@ def test_an_unknown_adapter_or_one_without_a_release_is_one_sentence(world: Worl
     with pytest.raises(WrongUsage, match="no release in service"):
         export(world, tmp_path / "out")
     assert nothing_left(world, tmp_path)
+
+
+def test_a_release_that_was_withdrawn_is_not_in_service(trained: World, tmp_path: Path) -> None:
+    with trained.database.transaction() as session:
+        for release in session.exec(select(ReleaseRow)).all():
+            release.withdrawn_at = NOW
+    with pytest.raises(WrongUsage, match="no release in service"):
+        export(trained, tmp_path / "out")
 
 
 def test_nothing_is_overwritten_and_nothing_lies_in_the_workspace(trained: World, tmp_path: Path) -> None:
