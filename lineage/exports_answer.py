@@ -93,12 +93,17 @@ def _letter(found: Access, settings: Settings, language: Language) -> str:
         "controller": found.controller, "address": contact.address.strip(), "dpo": contact.dpo.strip(),
         "addressee": words_from(language, "addressee", {}).rstrip(), "day": day_in_words(found.answered_on, language),
         "complaint": words_from(language, "complaint", {"authority": contact.authority.strip()}),
-        "retention": found.retention, "transfers": found.transfers, "records": found.records or say("nothing"),
+        "retention": _indented(found.retention), "transfers": _indented(found.transfers), "records": found.records or say("nothing"),
         "held": "\n".join(_held(found, say)), "register": " ".join(_known(found, say)),
         "fed": "\n".join(f"  {line}" for fed in found.fed for line in _fed(fed, say)) or f"  {say('not_fed')}",
         "parties": "\n".join(f"  {line}" for line in _parties(found, say)), "backups": f"  {_backups(found, say)}",
     }  # fmt: skip
     return re.sub(r"\n{3,}", "\n\n", words_from(language, "access", words))
+
+
+def _indented(said: str) -> str:
+    """What the controller wrote, every line of it an item of its list."""
+    return "\n  ".join(line.strip() for line in said.splitlines() if line.strip())
 
 
 class _Words:

@@ -385,6 +385,16 @@ def test_the_page_stands_alone_and_escapes(world: World) -> None:
     assert '<html lang="en"><head><meta charset="utf-8"><title>&lt;u&gt;</title>' in whole
 
 
+def test_what_the_controller_wrote_in_several_lines_stays_in_its_place(world: World) -> None:
+    world.register(ANN)
+    found = dataclasses.replace(
+        read(world), retention="Tickets: one year.\n\nInvoices: ten.", transfers="None.\nSo far."
+    )
+    text = access_letter(found, world.workspace.settings, language="en")
+    assert "GDPR):\n  Tickets: one year.\n  Invoices: ten.\n  No backup is on our list.\n" in text
+    assert "GDPR):\n  None.\n  So far.\n" in text
+
+
 def test_days_are_those_of_the_controller(world: World, fed: dict[str, str]) -> None:
     far = world.workspace.settings.model_copy(update={"zone": "Pacific/Kiritimati"})  # UTC+14
     late = dataclasses.replace(read(world), held_since=after(hours=2))
