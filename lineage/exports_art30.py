@@ -29,6 +29,7 @@ from lineage.tables import (
     CueRow,
     FindingRow,
     NearTombstoneRow,
+    PartyRow,
     RecordRow,
     RecordSubjectRow,
     RegisterRow,
@@ -93,22 +94,32 @@ def read_register(workspace: Workspace, *, now: datetime) -> Register:
     settings = workspace.settings
     contact, processing = settings.contact, settings.processing
     with workspace.database.reader() as session:
-        labels, outside = labels_of(session, workspace), inventory.everything(session)
+        labels, backups = labels_of(session, workspace), inventory.everything(session).backups
         return Register(
             made_on=settings.day(now),
             controller=settings.controller,
             address=contact.address.strip(),
             dpo=contact.dpo.strip(),
             activities=(*_learning(session, labels, processing.retention.strip()), *_own(session)),
-            recipients=tuple(sorted((p.kind, labels(p.whom), labels(p.scope) or "all") for p in outside.parties)),
+            recipients=_recipients(session, settings, labels),
             transfers=processing.transfers.strip(),
-            backups=tuple((labels(b.store), labels(b.holds), _ends(b)) for b in outside.backups),
+            backups=tuple((labels(b.store), labels(b.holds), _ends(b)) for b in backups),
             adapters=tuple(
                 (name, _base(settings, name)) for name in sorted({*settings.adapters, *builds.adapters_in_use(session)})
             ),
             measures=(*OWN_MEASURES, *_gate(session, settings), *processing.measures),
             missing=_missing(settings),
         )
+
+
+def _recipients(session: Session, settings: Settings, labels: Labels) -> tuple[tuple[str, str, str], ...]:
+    """Whoever got the data or gave them; those who were retired too, to whom they *have been* disclosed (Art. 30(1)(d))."""
+    return tuple(
+        sorted(
+            (row.kind, labels(row.whom), (labels(row.scope) or "all") + (f", until {settings.day(row.removed_at)}" if row.removed_at else ""))
+            for row in session.exec(select(PartyRow)).all()
+        )
+    )  # fmt: skip
 
 
 def _missing(settings: Settings) -> tuple[str, ...]:

@@ -127,6 +127,15 @@ def test_it_names_controller_recipients_transfers_limits_and_measures(register: 
         assert words in text, words
 
 
+def test_whoever_was_retired_is_a_recipient_until_that_day(world: World, register: Register) -> None:
+    """Art. 30(1)(d) GDPR: to whom the data *have been* or will be disclosed."""
+    with world.database.transaction() as session:
+        inventory.retire(session, "party", "shop", actor=DANA, now=NOW)
+    assert register.recipients == (("recipient", "Example Shop Ltd", "support"),)
+    again = read_register(world.workspace, now=NOW).recipients
+    assert again == (("recipient", "Example Shop Ltd", f"support, until {NOW.date()}"),)
+
+
 def test_what_the_controller_has_not_said_is_missing_by_name(world: World) -> None:
     found = read_register(world.workspace, now=NOW)
     assert found.missing == ("contact.address", "contact.dpo", "processing.retention", "processing.transfers")
