@@ -16,13 +16,15 @@ from console.access import case_id_of, day_of, read_form, signed_form, text_of, 
 from console.pages import file_page, verify_page
 from lineage import desk, dossier, signing
 from lineage.access import Actor
-from lineage.case import IDENTIFIERS
 from lineage.desk import Intake
-from lineage.errors import LetheError, RefusedByRule, WrongUsage
+from lineage.errors import LetheError, RefusedByRule, WrongPerson, WrongUsage
 from lineage.verify import load_trusted_keys, verify_bytes
 from lineage.workspace import Workspace
 
 __all__ = ["decide", "file", "verify"]
+
+FOUR_EYES = ("approve", "approve_purge", "not_found", "sign")
+"""What whoever filed the request may never do, so that it is the wrong person who tries (403), not the wrong time (409)."""
 
 
 async def file(request: Request) -> Response:
@@ -75,8 +77,8 @@ def _decide(request: Request, form: FormData) -> Response:
     try:
         _act(workspace, case_id, action, actor=browser.actor, now=now, form=form)
     except RefusedByRule as refusal:
-        refused_person = not _may_ever(action, browser.actor, filed_by=case.filed_by)
-        raise HTTPException(403 if refused_person else 409, _said(refusal)) from None
+        own = action in FOUR_EYES and browser.actor.name == case.filed_by
+        raise HTTPException(403 if own or isinstance(refusal, WrongPerson) else 409, _said(refusal)) from None
     return RedirectResponse(f"/cases/{case_id}", 303)
 
 
@@ -100,14 +102,6 @@ def _act(workspace: Workspace, case_id: str, action: str, *, actor: Actor, now: 
     if action not in acts:
         raise HTTPException(404)
     acts[action]()
-
-
-def _may_ever(action: str, actor: Actor, *, filed_by: str) -> bool:
-    """Whether the refusal is about the step (409) and not about the person (403)."""
-    speaking = dict.fromkeys(("doubt", "confirm", "withdraw"), IDENTIFIERS)
-    roles = {"retry": dossier.RETRIERS, **speaking}.get(action, dossier.DECIDERS)
-    own = action in ("approve", "approve_purge", "not_found", "sign") and actor.name == filed_by
-    return actor.role in roles and not own
 
 
 def _verify(request: Request, form: FormData, content: bytes) -> Response:

@@ -16,7 +16,7 @@ from console.access import case_id_of, read_form, signed_form, signed_in, text_o
 from console.pages import render
 from lineage import dossier
 from lineage.access import BrowserSession
-from lineage.errors import RefusedByRule, WrongUsage
+from lineage.errors import RefusedByRule, WrongPerson, WrongUsage
 from lineage.viewing import ListedRecord, OpenedRecord, listed_record, open_record
 
 __all__ = ["ask", "listed_of", "show"]
@@ -42,9 +42,9 @@ def _show(request: Request, form: FormData) -> Response:
             workspace_of(request), case_id_of(request), request.path_params["handle"], actor=browser.actor,
             reason=text_of(form, "reason"), now=request.app.state.clock(),
         )  # fmt: skip
-    except RefusedByRule as refusal:
-        if browser.actor.role not in dossier.DECIDERS:
-            raise HTTPException(403, str(refusal)) from None
+    except WrongPerson:
+        raise
+    except RefusedByRule:
         listed_of(request)  # a record that is not there is an address that is not there
         raise
     except WrongUsage as problem:

@@ -157,7 +157,7 @@ def test_the_console_shows_it_signs_it_and_hands_it_out(world: World) -> None:
     assert "<strong>archive</strong>, told" in dpo.get(here).text
     assert 'action="' + here + '/supplement"' not in world.browser("axel").get(here).text
     read = dpo.hidden_digest(case_id)
-    assert world.browser("ines").post(f"{here}/supplement", digest=read, passphrase=PASSPHRASE).status_code == 409
+    assert world.browser("ines").post(f"{here}/supplement", digest=read, passphrase=PASSPHRASE).status_code == 403
     assert dpo.post(f"{here}/supplement", digest=digest("another"), passphrase=PASSPHRASE).status_code == 409
     assert dpo.post(f"{here}/supplement", digest=read, passphrase=PASSPHRASE).status_code == 303
     assert "Download the supplement" in dpo.get(here).text
