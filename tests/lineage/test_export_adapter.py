@@ -167,6 +167,11 @@ def test_the_card_names_the_certificates_that_affect_the_adapter(trained: World,
     assert (certificate_world.FACTS.adapters[0].new_digest in text) == named
 
 
+def test_a_certificate_that_is_not_in_the_workspace_any_more_is_not_named(trained: World) -> None:
+    certify(trained, "support").unlink()
+    assert "None that is certified." in card(trained)
+
+
 @pytest.mark.parametrize("spoilt", ["another key", "half of one", "a byte less", "no JSON"])
 def test_a_card_names_no_certificate_that_does_not_verify(trained: World, spoilt: str) -> None:
     """Whoever can write into the folder of a case must not be able to have an erasure told that nobody signed."""

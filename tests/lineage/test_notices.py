@@ -23,6 +23,7 @@ from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence
 from lineage.inventory import Party
 from lineage.letters import Kind
+from lineage.notice_words import said_to
 from lineage.notices import (
     MAX_TRIES,
     WAITS,
@@ -260,18 +261,29 @@ def test_a_notice_says_what_to_withdraw_and_nothing_of_the_person(office: World)
     named = [{"name": party.name, "kind": party.kind, "whom": party.whom} for party in (SHOP, CRM)]
     case_id = stand(office, filed(office), Stage.PURGED, more={"parties_to_be_told": named})
     with office.database.transaction() as session:
+        contained = {"adapters": {"support": {"before": old}, "quiet": {"before": None}}}
+        add_evidence(session, case_id, "containment", contained, now=NOW)
         add_evidence(session, case_id, "destruction", {"composed_adapters": [old, kept], "shard_adapters": []}, now=NOW)
     step(office, case_id, "signed_off", actor=DANA, certificate="c" * 64)
     carry_on(office, case_id)
     shop, crm = (json.loads(of(office, case_id)[name].body) for name in ("shop", "crm"))
     assert shop["data"]["adapters"] == [{"adapter": "support", "withdraw": [old], "serving": ""}], "only their scope"
     assert (shop["type"], shop["data"]["case"], shop["data"]["certificate"]) == ("lethe.erasure", case_id, "c" * 64)
+    everything = said_of(office, case_id, Party("all", "recipient", "Everybody Ltd"))
+    assert {one["adapter"]: one["withdraw"] for one in everything} == {"quiet": [], "sales": [kept], "support": [old]}
     assert crm["data"]["sources"] == ["tickets"]
     assert "adapters" not in crm["data"]
     said = json.dumps([shop, crm]) + "".join(row.payload for row in office.rows(LedgerRow))
     assert [value for value in (ANN, *FORMS[ANN].values()) if value in said] == []
     assert "s3cret" not in said
     assert all(b"s3cret" not in row.endpoint for row in office.rows(PartyRow) if row.endpoint)
+
+
+def said_of(world: World, case_id: str, party: Party) -> list[dict]:
+    """What a party without a scope would be told to withdraw."""
+    put(world, party)
+    with world.database.reader() as session:
+        return said_to(session, case_id, session.get_one(PartyRow, party.name))["adapters"]
 
 
 def test_notices_are_made_once(office: World) -> None:
