@@ -11,11 +11,11 @@ import json
 import re
 from collections.abc import Iterator
 
+from lineage.exports_labels import HUB_ID
 from lineage.exports_release import ReleaseFacts
 
 __all__ = ["model_card"]
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 LANGUAGE = re.compile(r"[a-z]{2,3}")
 PLAN_NUMBERS = ("slices", "controls", "epochs", "lora_r", "lora_alpha", "lr_peak", "max_length", "optimizer", "dtype")
 

@@ -13,6 +13,7 @@ from typing import get_args
 
 import click
 import pytest
+from command_line import command_tree
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -31,24 +32,7 @@ def page(name: str) -> str:
     return (path if path.exists() else ROOT / name).read_text(encoding="utf-8")
 
 
-def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every leaf of the command tree, by its words."""
-    from pipelines.cli import cli
-
-    def walk(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
-        if not isinstance(command, click.Group):
-            yield " ".join(words), command
-            return
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
-            assert child is not None
-            yield from walk(child, (*words, name))
-
-    return walk(cli, ("lethe",))
-
-
-TREE = dict(commands())
+TREE = dict(command_tree())
 
 
 def options(command: click.Command) -> set[str]:

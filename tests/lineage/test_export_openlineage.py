@@ -241,6 +241,12 @@ def test_a_source_that_names_somebody_is_withheld(world: World) -> None:
     assert FORMS[ANN]["email"] not in json.dumps(events(world))
 
 
+def test_planted_canaries_were_never_ingested_from_anywhere(world: World) -> None:
+    with world.database.transaction() as session:
+        session.add(IngestRow(id="planted", source=CANARY_SOURCE, generation=0, status="finished", requested_at=NOW, ended_at=NOW))  # fmt: skip
+    assert events(world) == []
+
+
 def test_an_empty_workspace_has_no_events(world: World) -> None:
     assert events(world) == []
 
