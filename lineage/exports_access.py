@@ -19,7 +19,7 @@ from lineage import inventory
 from lineage.closure import Closure, ClosureRecord, Reach, find_closure, supplied_forms
 from lineage.database import in_chunks
 from lineage.errors import WrongUsage
-from lineage.exports_labels import Labels, labels_of
+from lineage.labels import Labels, labels_of
 from lineage.manifests import manifests_holding, members_of
 from lineage.plans import planted_subjects
 from lineage.pseudonyms import forms_of

@@ -15,9 +15,9 @@ from datetime import date, datetime
 from sqlmodel import Session, SQLModel, col, func, select
 
 from lineage import builds, inventory, ledger
-from lineage.exports_labels import Labels, base_label, labels_of
 from lineage.exports_page import Table
 from lineage.forgetting import COMPLAINT_DAYS
+from lineage.labels import Labels, base_label, labels_of
 from lineage.plans import planted_subjects
 from lineage.planted import CANARY_SOURCE
 from lineage.policy import load_gate_policy

@@ -11,8 +11,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from lineage.exports_labels import HUB_ID
 from lineage.exports_release import ReleaseFacts
+from lineage.labels import HUB_ID
 
 __all__ = ["model_card"]
 

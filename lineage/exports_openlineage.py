@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from sqlmodel import Session, col, select
 
 from lineage.evidence import last_filed
-from lineage.exports_labels import Labels, labels_of
+from lineage.labels import Labels, labels_of
 from lineage.plans import TRUNK
 from lineage.planted import CANARY_SOURCE
 from lineage.tables import (

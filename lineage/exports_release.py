@@ -17,7 +17,7 @@ from lineage import builds, ledger, plans
 from lineage.case import CERTIFIED
 from lineage.certificate import read_statement
 from lineage.errors import WrongUsage
-from lineage.exports_labels import Labels, base_label, labels_of
+from lineage.labels import Labels, base_label, labels_of
 from lineage.manifests import manifest_facts
 from lineage.planted import CANARY_SOURCE
 from lineage.rendering import signed_statement

@@ -44,8 +44,8 @@ from lineage.catalog import GateStamp
 from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
 from lineage.exports_access import Access, Held, Person, read_access
 from lineage.exports_answer import Asked, access_letter, answer_access
-from lineage.exports_labels import WITHHELD
 from lineage.exports_page import letter_page
+from lineage.labels import WITHHELD
 from lineage.plans import TRUNK
 from lineage.planted import CANARY_SOURCE
 from lineage.records import canonical_bytes

@@ -14,9 +14,9 @@ from lineage import inventory
 from lineage.access import Role, add_staff
 from lineage.case import POLICY_GROUND, Filing, file_request
 from lineage.exports_art30 import TITLE, Register, read_register, register_tables, register_text
-from lineage.exports_labels import WITHHELD
 from lineage.exports_page import tables_csv, tables_page
 from lineage.forgetting import COMPLAINT_DAYS
+from lineage.labels import WITHHELD
 from lineage.planted import CANARY_BASIS, CANARY_PURPOSE, CANARY_SOURCE
 from lineage.register import RegisterForm
 from lineage.tables import CueRow, NearTombstoneRow, SuppressionRow, TombstoneRow, UserRow
