@@ -38,7 +38,7 @@ bench: $(STAMP)  ## benchmarks; results as dated files in benchmarks/results
 	for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || failed=1; done; exit $${failed:-0}
 
 bench-probes: $(STAMP)  ## those of the probes with their bars (hours; QUICK=--quick: minutes, nothing kept)
-	for name in probe_scores probe_extraction self_prompt canaries probe_power false_alarms; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(QUICK) || failed=1; done; exit $${failed:-0}
+	for name in probe_scores probe_extraction self_prompt canaries probe_power probe_faults false_alarms; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(QUICK) || failed=1; done; exit $${failed:-0}
 
 constraints: $(STAMP)  ## renew the pins from what is installed
 	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt

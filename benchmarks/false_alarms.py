@@ -274,6 +274,17 @@ def retrained(world: World, person: Person, changed: Changed) -> State:
     return world.chain(home.shard, start=start, first=home.slice, changed=changed)[-1]
 
 
+def neighbours(world: World, number: int) -> list[Person]:
+    """People in a shard with at least two records and a neighbour in their slice, in a random order."""
+    places = Counter(world.where.values())
+    fit = [
+        person
+        for person, placed in world.where.items()
+        if placed.kind == "shard" and places[placed] > 1 and len(world.records[person]) > 1
+    ]
+    return random.Random(f"power {number}").sample(fit, len(fit))
+
+
 def panel_of(world: World, person: Person, new: Path) -> Panel:
     """The person's shard before, this adapter after, all other shards as they are."""
     home = world.where[person].shard

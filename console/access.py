@@ -5,7 +5,7 @@ Roles are decided in `lineage`; here a request only becomes an `Actor`, or is se
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from secrets import compare_digest
 
 from starlette.datastructures import FormData
@@ -16,13 +16,13 @@ from starlette.responses import Response
 from lineage import access
 from lineage.access import Actor, BrowserSession
 from lineage.dossier import has_case
-from lineage.errors import RefusedByRule
+from lineage.errors import RefusedByRule, WrongUsage
 from lineage.tokens import Scope, bearer
 from lineage.workspace import Workspace
 
 __all__ = [
-    "case_id_of", "clock_of", "enter", "log_out", "read_form", "reader", "redeem_link", "require_own_page", "signed_form", "signed_in",
-    "workspace_of",
+    "case_id_of", "clock_of", "day_of", "enter", "log_out", "read_form", "reader", "redeem_link", "require_own_page", "signed_form",
+    "signed_in", "text_of", "workspace_of",
 ]  # fmt: skip
 
 COOKIE = "lethe_session"
@@ -98,6 +98,24 @@ async def read_form(request: Request, *, max_files: int = 0) -> FormData:
     if not length.isdigit() or int(length) > MAX_FORM_BYTES:
         raise HTTPException(413)
     return await request.form(max_files=max_files, max_fields=20)
+
+
+def text_of(form: FormData, name: str) -> str:
+    """A field of a form as it was typed; empty if it is not there."""
+    value = form.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def day_of(form: FormData, name: str, problem: str = "A day is needed.") -> date:
+    """A day of a form.
+
+    Raises:
+        WrongUsage: `problem`, because there is none, or it is malformed.
+    """
+    try:
+        return date.fromisoformat(text_of(form, name))
+    except ValueError:
+        raise WrongUsage(problem, hint="Write it as 2026-01-31.") from None
 
 
 def signed_form(request: Request, form: FormData) -> BrowserSession:

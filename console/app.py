@@ -24,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console import api, decisions, login, pages, reading, records, review, single, telling
-from lineage.errors import Fault, GateClosed, LetheError, RefusedByRule
+from lineage.errors import Fault, GateClosed, LetheError, RefusedByRule, WrongPerson
 from lineage.vault import Shredded
 from lineage.workspace import open_workspace
 
@@ -103,6 +103,8 @@ def _deliberate(request: Request, error: Exception) -> Response:
             status = 503
         case Shredded():
             status = 410
+        case WrongPerson():
+            status = 403
         case RefusedByRule() | GateClosed():
             status = 403 if request.url.path.startswith("/login/") else 409
         case _:

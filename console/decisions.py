@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,17 +12,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from console.access import case_id_of, read_form, signed_form, workspace_of
+from console.access import case_id_of, day_of, read_form, signed_form, text_of, workspace_of
 from console.pages import file_page, verify_page
 from lineage import desk, dossier, signing
 from lineage.access import Actor
-from lineage.case import IDENTIFIERS
 from lineage.desk import Intake
-from lineage.errors import LetheError, RefusedByRule, WrongUsage
+from lineage.errors import LetheError, RefusedByRule, WrongPerson, WrongUsage
 from lineage.verify import load_trusted_keys, verify_bytes
 from lineage.workspace import Workspace
 
 __all__ = ["decide", "file", "verify"]
+
+FOUR_EYES = ("approve", "approve_purge", "not_found", "sign")
+"""What whoever filed the request may never do, so that it is the wrong person who tries (403), not the wrong time (409)."""
 
 
 async def file(request: Request) -> Response:
@@ -49,14 +51,15 @@ async def verify(request: Request) -> Response:
 def _file(request: Request, form: FormData) -> Response:
     browser = signed_form(request, form)
     typed = {
-        name: _text(form, name) for name in ("identifiers", "ground", "identity_method", "received_on", "only_consent")
+        name: text_of(form, name)
+        for name in ("identifiers", "ground", "identity_method", "received_on", "only_consent")
     }
     try:
         intake = Intake(
             typed["identifiers"].splitlines(),
             typed["ground"],
             typed["identity_method"],
-            _day(form, "received_on", "The date of receipt is missing or malformed."),
+            day_of(form, "received_on", "The date of receipt is missing or malformed."),
             typed["only_consent"] == "yes",
         )
         case = desk.file_case(workspace_of(request), intake, actor=browser.actor, now=request.app.state.clock())
@@ -64,13 +67,6 @@ def _file(request: Request, form: FormData) -> Response:
         status = 409 if isinstance(problem, RefusedByRule) else 400
         return file_page(request, browser, typed=typed, problem=problem, status=status)
     return RedirectResponse(f"/cases/{case.id}", 303)
-
-
-def _day(form: FormData, name: str, problem: str = "A day is needed.") -> date:
-    try:
-        return date.fromisoformat(_text(form, name))
-    except ValueError:
-        raise WrongUsage(problem, hint="Write it as 2026-01-31.") from None
 
 
 def _decide(request: Request, form: FormData) -> Response:
@@ -81,25 +77,25 @@ def _decide(request: Request, form: FormData) -> Response:
     try:
         _act(workspace, case_id, action, actor=browser.actor, now=now, form=form)
     except RefusedByRule as refusal:
-        refused_person = not _may_ever(action, browser.actor, filed_by=case.filed_by)
-        raise HTTPException(403 if refused_person else 409, _said(refusal)) from None
+        own = action in FOUR_EYES and browser.actor.name == case.filed_by
+        raise HTTPException(403 if own or isinstance(refusal, WrongPerson) else 409, _said(refusal)) from None
     return RedirectResponse(f"/cases/{case_id}", 303)
 
 
 def _act(workspace: Workspace, case_id: str, action: str, *, actor: Actor, now: datetime, form: FormData) -> None:
     which: tuple[Workspace, str] = workspace, case_id
     who: dict[str, Any] = {"actor": actor, "now": now}
-    digest, reason = _text(form, "digest"), _text(form, "reason")
+    digest, reason = text_of(form, "digest"), text_of(form, "reason")
     acts: dict[str, Callable[[], object]] = {
         "approve": lambda: desk.approve(*which, digest=digest, **who),
         "approve_purge": lambda: desk.approve_purge(*which, digest=digest, **who),
         "not_found": lambda: desk.not_found(*which, digest=digest, **who),
-        "sign": lambda: signing.sign(*which, digest=digest, passphrase=_text(form, "passphrase") or None, **who),
+        "sign": lambda: signing.sign(*which, digest=digest, passphrase=text_of(form, "passphrase") or None, **who),
         "refuse": lambda: desk.refuse(*which, reason=reason, **who),
         "extend": lambda: desk.extend(*which, reason=reason, **who),
         "hold": lambda: desk.hold(*which, reason=reason, **who),
-        "doubt": lambda: desk.doubt_identity(*which, asked_on=_day(form, "day"), **who),
-        "confirm": lambda: desk.confirm_identity(*which, answered_on=_day(form, "day"), method=reason, **who),
+        "doubt": lambda: desk.doubt_identity(*which, asked_on=day_of(form, "day"), **who),
+        "confirm": lambda: desk.confirm_identity(*which, answered_on=day_of(form, "day"), method=reason, **who),
         "withdraw": lambda: desk.withdraw(*which, reason=reason, **who),
         "retry": lambda: desk.retry(*which, **who),
     }
@@ -108,17 +104,9 @@ def _act(workspace: Workspace, case_id: str, action: str, *, actor: Actor, now: 
     acts[action]()
 
 
-def _may_ever(action: str, actor: Actor, *, filed_by: str) -> bool:
-    """Whether the refusal is about the step (409) and not about the person (403)."""
-    speaking = dict.fromkeys(("doubt", "confirm", "withdraw"), IDENTIFIERS)
-    roles = {"retry": dossier.RETRIERS, **speaking}.get(action, dossier.DECIDERS)
-    own = action in ("approve", "approve_purge", "not_found", "sign") and actor.name == filed_by
-    return actor.role in roles and not own
-
-
 def _verify(request: Request, form: FormData, content: bytes) -> Response:
     browser = signed_form(request, form)
-    workspace, case_id = workspace_of(request), _text(form, "case")
+    workspace, case_id = workspace_of(request), text_of(form, "case")
     if not content and case_id:
         path = workspace.case_directory(case_id) / "certificate.json" if dossier.has_case(workspace, case_id) else None
         content = path.read_bytes() if path and path.is_file() else b""
@@ -126,11 +114,6 @@ def _verify(request: Request, form: FormData, content: bytes) -> Response:
         raise WrongUsage("Choose a certificate file, or a case that has one.")
     trusted = load_trusted_keys(keys=workspace.home / "secrets")
     return verify_page(request, browser, result=verify_bytes(content, trusted=trusted, expect_case=case_id or None))
-
-
-def _text(form: FormData, name: str) -> str:
-    value = form.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _said(error: LetheError) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -18,6 +17,7 @@ from console.access import (
     require_own_page,
     signed_form,
     signed_in,
+    text_of,
     workspace_of,
 )
 from console.pages import render
@@ -43,7 +43,7 @@ async def log_in(request: Request) -> Response:
 
 
 def _log_in(request: Request, form: FormData) -> Response:
-    name, password = _text(form, "name").strip(), _text(form, "password", raw=True)
+    name, password = text_of(form, "name").strip(), text_of(form, "password")
     cookie = passwords.log_in(workspace_of(request).database, name, password, now=clock_of(request))
     if cookie is None:
         return render(request, "login.html", status=403, problem=WRONG)
@@ -87,11 +87,11 @@ async def set_password(request: Request) -> Response:
 def _set_password(request: Request, form: FormData) -> Response:
     browser = signed_form(request, form)
     database, me, now = workspace_of(request).database, browser.actor, clock_of(request)
-    new, again = (_text(form, name, raw=True) for name in ("new", "again"))
+    new, again = (text_of(form, name) for name in ("new", "again"))
     try:
         if new != again:
             raise WrongUsage("The two new passwords are not the same.")
-        current = _text(form, "current", raw=True)
+        current = text_of(form, "current")
         if _has_one(request, browser) and not passwords.is_password(database, me.name, current, now=now):
             raise RefusedByRule(NOT_THE_CURRENT)
         passwords.set_password(database, me, password=new, now=now)
@@ -109,14 +109,6 @@ def _password_page(request: Request, browser: BrowserSession, *, problem: LetheE
 def _has_one(request: Request, browser: BrowserSession) -> bool:
     with workspace_of(request).database.reader() as session:
         return passwords.has_password(session, browser.actor.name)
-
-
-def _text(form: FormData, name: str, *, raw: bool = False) -> str:
-    """A field of a form; a password keeps its spaces."""
-    value = form.get(name, "")
-    if not isinstance(value, str):
-        raise HTTPException(400)
-    return value if raw else value.strip()
 
 
 ROUTES = [

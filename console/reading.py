@@ -64,7 +64,7 @@ def _asked_for(request: Request) -> Sheet:
 
 
 def _sheet(workspace: Workspace, found: CaseDossier) -> Sheet:
-    path = found.certificate or (found.half_signed and found.half_signed.path)
+    path = found.certificate or (found.half_signed.path if found.half_signed else None)
     if path is None:
         raise WrongUsage("The purge has left no certificate.", hint="Run the purge job again.")
     return read_sheet(path.read_bytes(), trusted=load_trusted_keys(keys=workspace.home / "secrets"))

@@ -12,11 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from console.access import read_form, signed_form, signed_in, workspace_of
-from console.pages import case_id_of, render
+from console.access import case_id_of, read_form, signed_form, signed_in, text_of, workspace_of
+from console.pages import render
 from lineage import dossier
 from lineage.access import BrowserSession
-from lineage.errors import RefusedByRule, WrongUsage
+from lineage.errors import RefusedByRule, WrongPerson, WrongUsage
 from lineage.viewing import ListedRecord, OpenedRecord, listed_record, open_record
 
 __all__ = ["ask", "listed_of", "show"]
@@ -37,15 +37,14 @@ async def show(request: Request) -> Response:
 
 def _show(request: Request, form: FormData) -> Response:
     browser = signed_form(request, form)
-    reason = form.get("reason")
     try:
         opened = open_record(
             workspace_of(request), case_id_of(request), request.path_params["handle"], actor=browser.actor,
-            reason=reason if isinstance(reason, str) else "", now=request.app.state.clock(),
+            reason=text_of(form, "reason"), now=request.app.state.clock(),
         )  # fmt: skip
-    except RefusedByRule as refusal:
-        if browser.actor.role not in dossier.DECIDERS:
-            raise HTTPException(403, str(refusal)) from None
+    except WrongPerson:
+        raise
+    except RefusedByRule:
         listed_of(request)  # a record that is not there is an address that is not there
         raise
     except WrongUsage as problem:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from console.access import case_id_of, read_form, signed_form, signed_in, workspace_of
+from console.access import case_id_of, read_form, signed_form, signed_in, text_of, workspace_of
 from console.pages import render
 from console.records import listed_of
 from lineage import desk, dossier
@@ -56,23 +56,26 @@ async def hold(request: Request) -> Response:
 
 
 def _decide(request: Request, form: FormData) -> Response:
-    choice = Choice(_text(form, "decision"), _text(form, "exception"), _text(form, "reason"))
+    choice = Choice(text_of(form, "decision"), text_of(form, "exception"), text_of(form, "reason"))
     if choice.decision != "keep":
         choice = Choice(choice.decision)  # what was typed for another choice
-    return _decided(request, form, desk.decide_record, choice)
+    return _decided(request, _decider(request, form), desk.decide_record, choice)
 
 
 def _hold(request: Request, form: FormData) -> Response:
-    if not (reason := _text(form, "reason").strip()) and form.get("lift") != "yes":
-        return _page(
-            request, signed_form(request, form), listed_of(request), problem=WrongUsage("A hold takes a reason.")
-        )
-    return _decided(request, form, desk.hold_record, reason=reason)
+    browser, reason = _decider(request, form), text_of(form, "reason").strip()
+    if not reason and text_of(form, "lift") != "yes":
+        return _page(request, browser, listed_of(request), problem=WrongUsage("A hold takes a reason."))
+    return _decided(request, browser, desk.hold_record, reason=reason)
 
 
-def _decided(request: Request, form: FormData, act: Any, *given: Any, **named: Any) -> Response:
+def _decider(request: Request, form: FormData) -> BrowserSession:
     browser = signed_form(request, form)
     _require_decider(browser)
+    return browser
+
+
+def _decided(request: Request, browser: BrowserSession, act: Any, *given: Any, **named: Any) -> Response:
     listed = listed_of(request)
     now = request.app.state.clock()
     try:
@@ -103,11 +106,6 @@ def _page(
 def _require_decider(browser: BrowserSession) -> None:
     if browser.actor.role not in dossier.DECIDERS:
         raise HTTPException(403, f"Only the role {' or '.join(dossier.DECIDERS)} may decide about a record.")
-
-
-def _text(form: FormData, name: str) -> str:
-    value = form.get(name)
-    return value if isinstance(value, str) else ""
 
 
 ROUTES = [

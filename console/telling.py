@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import cast, get_args
 
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from console.access import case_id_of, read_form, signed_form, signed_in, workspace_of
+from console.access import case_id_of, day_of, read_form, signed_form, signed_in, text_of, workspace_of
 from console.pages import render
 from lineage import closing, dossier, supplementing
 from lineage.closing import Telling
@@ -65,7 +64,7 @@ def _letter(request: Request, form: FormData) -> Response:
 
 def _told(request: Request, form: FormData) -> Response:
     browser, case_id = signed_form(request, form), case_id_of(request)
-    telling = Telling(_kind(form), _day(form), form.get("own") == "yes")
+    telling = Telling(_kind(form), day_of(form, "day"), form.get("own") == "yes")
     closing.tell_person(
         workspace_of(request), case_id, telling, actor=browser.actor, now=request.app.state.clock()
     )  # fmt: skip
@@ -80,9 +79,9 @@ def _notice(request: Request, form: FormData) -> Response:
             raise HTTPException(404, "That notice is not one of this case.")
     match request.path_params["verb"]:
         case "ack":
-            closing.acknowledge_by_hand(workspace, notice_id, actor=browser.actor, on=_day(form), now=now)
+            closing.acknowledge_by_hand(workspace, notice_id, actor=browser.actor, on=day_of(form, "day"), now=now)
         case "waive":
-            closing.waive_notice(workspace, notice_id, actor=browser.actor, reason=_text(form, "reason"), now=now)
+            closing.waive_notice(workspace, notice_id, actor=browser.actor, reason=text_of(form, "reason"), now=now)
         case "retry":
             closing.retry_notice(workspace, notice_id, actor=browser.actor, now=now)
         case _:
@@ -93,29 +92,17 @@ def _notice(request: Request, form: FormData) -> Response:
 def _supplement(request: Request, form: FormData) -> Response:
     browser, case_id = signed_form(request, form), case_id_of(request)
     supplementing.sign(
-        workspace_of(request), case_id, digest=_text(form, "digest"), actor=browser.actor, now=request.app.state.clock(),
-        passphrase=_text(form, "passphrase") or None,
+        workspace_of(request), case_id, digest=text_of(form, "digest"), actor=browser.actor, now=request.app.state.clock(),
+        passphrase=text_of(form, "passphrase") or None,
     )  # fmt: skip
     return RedirectResponse(f"/cases/{case_id}", 303)
 
 
 def _kind(form: FormData) -> Kind:
     try:
-        return Kind(_text(form, "kind"))
+        return Kind(text_of(form, "kind"))
     except ValueError:
         raise WrongUsage("Choose a letter.") from None
-
-
-def _day(form: FormData) -> date:
-    try:
-        return date.fromisoformat(_text(form, "day"))
-    except ValueError:
-        raise WrongUsage("A day is needed.", hint="Write it as 2026-01-31.") from None
-
-
-def _text(form: FormData, name: str) -> str:
-    value = form.get(name)
-    return value if isinstance(value, str) else ""
 
 
 ROUTES = [

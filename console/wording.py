@@ -9,6 +9,7 @@ from typing import Any
 
 from lineage.case import ROAD, UNFULFILLED, Beside, CaseView, Stage
 from lineage.chain import Event
+from lineage.derived_bounds import REASONS
 from lineage.sightings import why_found
 
 __all__ = [
@@ -85,6 +86,7 @@ EVENT_WORDS = {
     "record.decided": "Decided about a record", "record.held": "A record was held", "record.hold_lifted": "A record was let go",
     "record.goes_on": "A record goes on in a case of its own", "redactions.taken_back": "Redactions taken back",
     "case.held": "Legal hold placed", "case.hold_lifted": "Legal hold lifted", "record.viewed": "A record was opened",
+    "inventory.retired": "A derived file was deleted", "inventory.not_reached": "A derived file was not reached",
     "lineage.audited": "Lineage audited on the weights", "lineage.copy_missed": "The weights know a person where lineage does not",
 }  # fmt: skip
 
@@ -259,5 +261,5 @@ def _brief(value: object) -> str:
 
 FILTERS = {
     "amount": amount, "chance": chance, "per_adapter": per_adapter, "probe_rows": probe_rows, "days": days, "short": short, "number": number, "percent": percent, "seconds": seconds, "day": day,
-    "instant": instant, "detail": detail, "why": why_found,
+    "instant": instant, "detail": detail, "why": why_found, "spared": lambda why: REASONS.get(why, why),
 }  # fmt: skip

@@ -17,7 +17,7 @@ from enum import StrEnum
 from sqlmodel import Session, col, select
 
 from lineage import ledger
-from lineage.errors import RefusedByRule, WrongUsage
+from lineage.errors import RefusedByRule, WrongPerson, WrongUsage
 from lineage.tables import LoginLinkRow, SessionRow, UserRow
 
 __all__ = [
@@ -53,11 +53,11 @@ class Actor:
         """Refuse unless the actor holds one of `roles`.
 
         Raises:
-            RefusedByRule: another role is needed; the sentence says which.
+            WrongPerson: another role is needed; the sentence says which.
         """
         if self.role not in roles:
             needed = " or ".join(role.value for role in roles)
-            raise RefusedByRule(f"Only the role {needed} may {to}; {self.name} is {self.role.value}.")
+            raise WrongPerson(f"Only the role {needed} may {to}; {self.name} is {self.role.value}.")
 
 
 @dataclass(frozen=True)

@@ -171,8 +171,11 @@ def decide(
         GateClosed: the policy asks for pseudonyms and `pseudonym` is not given.
     """
     findings = findings_of(evidence, frozenset(declared), policy)
-    verdict = worst(*{f.action for f in findings})
-    kept, findings = redacted(content, findings, policy, pseudonym)
+    actions = {f.action for f in findings}
+    verdict = worst(*actions)
+    kept = content
+    if "redact" in actions:
+        kept, findings = redacted(content, findings, policy, pseudonym)
     nobody = not declared and not any(e.links or e.suppressed for e in evidence)
     seen = policy.min_score <= strict.min_score  # else the scan left out what strict would have acted upon
     return Decision(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Engine, NullPool, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlmodel import Session, select
 
@@ -29,14 +29,19 @@ Key = TypeVar("Key")
 
 
 def open_engine(url: str) -> Engine:
-    """An engine with Lethe's SQLite settings; parameters never appear in errors or logs."""
+    """An engine with Lethe's SQLite settings; parameters never appear in errors or logs.
+
+    A workspace is opened for one command, op or page, and nobody closes it. So a server's connection ends with its
+    session: kept ones would add up to as many as the server has.
+    """
     try:
-        engine = create_engine(url, hide_parameters=True)
+        in_file = make_url(url).get_backend_name() == "sqlite"
+        engine = create_engine(url, hide_parameters=True, **({} if in_file else {"poolclass": NullPool}))
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise WrongUsage(
             f"The database URL cannot be used ({type(error).__name__}).", hint="See `lethe doctor`."
         ) from None
-    if engine.dialect.name == "sqlite":
+    if in_file:
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine

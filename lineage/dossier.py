@@ -225,17 +225,17 @@ def may(actor: Actor, case: CaseView, step: NextStep) -> bool:
 def _standing(session: Session, case: CaseView, now: datetime, settings: Settings) -> Standing:
     """While the person is asked who they are, both the days that are left and the alarm stay what they were that morning.
 
-    An alarm is about the answer: it ends when the person was told, and not when the case is decided.
+    An alarm is about the answer: it ends when the person was told, and not when the case is decided. A refusal has the first month
+    only, whether or not the request was extended (`lineage.letters.tell_before`).
     """
+    letter = letters.owed(session, case, settings)
+    due_on = min(case.due_on, letter.by) if letter and case.settled else case.due_on
     paused, asked = days_paused(session, case.id, received_on=case.received_on), paused_since(session, case.id)
     stopped = datetime.combine(asked, time.min, settings.time_zone) if asked and not case.ended else now
-    alarm = clock.alarm_level(
-        min(now, stopped), case.received_on, case.due_on, zone=settings.time_zone, paused_days=paused
-    )
-    letter = letters.owed(session, case, settings)
+    alarm = clock.alarm_level(min(now, stopped), case.received_on, due_on, zone=settings.time_zone, paused_days=paused)
     return Standing(
         case=case,
-        days_left=(case.due_on - settings.day(min(now, stopped))).days,
+        days_left=(due_on - settings.day(min(now, stopped))).days,
         alarm=clock.AlarmLevel.NONE if case.settled and not letter else alarm,
         waits_for=", and for ".join(_waits_for(session, case, letter)),
         letter=letter,

@@ -5,7 +5,8 @@
     LetheError                      one sentence and a hint; never a personal value
     |-- Refused                     the caller did something out of order; the data is fine
     |   |-- WrongUsage        (2)   a wrong argument, file or configuration
-    |   |-- RefusedByRule     (3)   wrong order, not authorised, legal hold, a stale digest
+    |   |-- RefusedByRule     (3)   wrong order, legal hold, a stale digest
+    |   |   `-- WrongPerson   (3)   another role is needed
     |   `-- GateClosed        (1)   the corpus has not passed the gate
     `-- BadData                     what was read cannot be trusted
         |-- NotAcceptable     (1)   the answer is no: invalid certificate, failed probe
@@ -16,7 +17,17 @@ The number is the exit code of the command line. Errors are translated once, at 
 
 from __future__ import annotations
 
-__all__ = ["BadData", "Fault", "GateClosed", "LetheError", "NotAcceptable", "Refused", "RefusedByRule", "WrongUsage"]
+__all__ = [
+    "BadData",
+    "Fault",
+    "GateClosed",
+    "LetheError",
+    "NotAcceptable",
+    "Refused",
+    "RefusedByRule",
+    "WrongPerson",
+    "WrongUsage",
+]
 
 
 class LetheError(Exception):
@@ -43,6 +54,10 @@ class RefusedByRule(Refused):
     """A rule of the case forbids the step: order, role, legal hold, a digest that went stale."""
 
     exit_code = 3
+
+
+class WrongPerson(RefusedByRule):
+    """Whoever acts does not hold the role that may; for somebody else the step may be in order."""
 
 
 class GateClosed(Refused):

@@ -26,6 +26,7 @@ from lineage.database import in_chunks
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.holds import Decided, decisions_digest, decisions_of
 from lineage.keyring import Keyring
+from lineage.located import lines_of_files
 from lineage.tables import CaseRecordRow, EvidenceRow, PlacementRow, PlanRow, RecordRow
 
 __all__ = [
@@ -97,9 +98,11 @@ def contract(session: Session, case_id: str, closure: Closure, keyring: Keyring)
     records = [_line(keyring.handle(case_id, r.record_id), r, rulings) for r in closure.records]
     plans = session.exec(select(PlanRow.adapter, PlanRow.digest).where(col(PlanRow.current).is_(True))).all()
     sources = session.exec(select(RecordRow.source).where(col(RecordRow.id).in_(closure.changed_ids)).distinct()).all()
-    outside = inventory.of(session, _adapters_of(session, closure.changed_ids), sources=sources)
+    outside = inventory.of(session, _adapters_of(session, closure.leaving_ids), sources=sources)
     told = [{"name": party.name, "kind": party.kind, "whom": party.whom} for party in outside.parties]
-    files = [{"file": file.name, "kind": file.kind} for file in outside.files]
+    files = lines_of_files(
+        session, outside.files, closure.changed_ids, handle=lambda what: keyring.handle(case_id, what)
+    )
     return {
         **({"parties_to_be_told": told} if told else {}),
         **({"derived_files": files} if files else {}),

@@ -1,8 +1,9 @@
 """The answer to "was I in training, and where did it go": the right of access, Art. 15 GDPR, over what Lethe holds.
 
-The vault is searched afresh, as an erasure would search it, so what is told is what an erasure would reach. Told are counts
-by source, purpose, legal basis, state and reason, what the records were learnt into, and who got it. No text is given out:
-texts speak of other people too, and a copy of the data (Art. 15(3)) is for a human to make (docs/limits.md).
+The vault is searched afresh, as an erasure would search it, but for near copies of other people's that only a DPO can judge.
+What a case of the person has redacted is told as long as its old text is sealed with the case. Told are counts by source,
+purpose, legal basis, state and reason, what the records were learnt into, and who got it. No text is given out: texts speak of
+other people too, and a copy of the data (Art. 15(3)) is for a human to make (docs/limits.md).
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from datetime import date, datetime
 from sqlmodel import Session, col, func, select
 
 from lineage import inventory
-from lineage.closure import Closure, find_closure, supplied_forms
+from lineage.closure import Closure, ClosureRecord, Reach, find_closure, supplied_forms
 from lineage.database import in_chunks
 from lineage.errors import WrongUsage
-from lineage.exports_labels import Labels, labels_of
+from lineage.labels import Labels, labels_of
 from lineage.manifests import manifests_holding, members_of
 from lineage.plans import planted_subjects
 from lineage.pseudonyms import forms_of
@@ -26,16 +27,19 @@ from lineage.register import RegisterForm
 from lineage.sought import person_named
 from lineage.subjects import load_forms
 from lineage.tables import (
+    CaseRow,
     ComposedAdapterRow,
     ComposedPartRow,
     FindingRow,
     FindingSubjectRow,
     IngestRow,
+    PartyRow,
     RecordRow,
     RegisterRow,
     ReleaseRow,
     StateRow,
     SubjectRow,
+    SupersededRow,
 )
 from lineage.trace import descending_states
 from lineage.workspace import Workspace
@@ -54,7 +58,8 @@ class Person:
 @dataclass(frozen=True, slots=True, order=True)
 class Held:
     """Records that are alike. `status`: admitted | restricted | quarantined | blocked; `relation`: declared | mentioned |
-    replaced (the mention became a constant before anything learnt it) | duplicate | derived."""
+    replaced (the mention became a constant before anything learnt it) | freed (a case took it out, what learnt it or its sealed
+    text may be there yet) | duplicate | derived."""
 
     source: str
     purpose: str
@@ -137,25 +142,23 @@ def read_access(workspace: Workspace, person: Person, *, now: datetime) -> Acces
     settings, today = workspace.settings, workspace.settings.day(now)
     with workspace.database.reader() as session:
         key, forms = _who(session, workspace, person)
-        closure = find_closure(session, key, forms, keystore=workspace.keystore)
+        reach = Reach(redacted=_freed(session, key))
+        closure = find_closure(session, key, forms, keystore=workspace.keystore, reach=reach)
         ids, labels = [record.record_id for record in closure.records], labels_of(session, workspace)
-        rows = _rows(session, ids)
-        fed = _fed(session, ids)
-        around = inventory.of(session, {f.adapter for f in fed}, sources={row.source for row in rows.values()})
+        rows, fed, outside = _rows(session, ids), _fed(session, ids), inventory.everything(session)
+        held_since = _since(session, rows.values())
         reached = {version.digest for f in fed for version in f.versions}
-        ends = [backup.gone_after(today) for backup in around.backups]
+        ends = [backup.gone_after(today) for backup in outside.backups]
         return Access(
             answered_on=today,
             controller=settings.controller,
             held=_held(closure, rows, labels),
-            held_since=_since(session, rows.values()),
+            held_since=held_since,
             register=_register(session, key),
             categories=_categories(session, key, ids),
             fed=fed,
-            parties=tuple(sorted(Received(p.kind, labels(p.whom), labels(p.scope)) for p in around.parties))
-            if ids
-            else (),
-            files=_counted(f.kind for f in around.files if ids and f.composed_digest in {None, *reached}),
+            parties=_parties(session, fed, {row.source for row in rows.values()}, held_since=held_since, labels=labels),
+            files=_counted(f.kind for f in outside.files if ids and f.composed_digest in {None, *reached}),
             backups=len(ends),
             backups_end=max((end for end in ends if end), default=None) if all(ends) else None,
             retention=settings.processing.retention.strip(),
@@ -175,6 +178,12 @@ def _who(session: Session, workspace: Workspace, person: Person) -> tuple[str, l
     return key, forms + forms_of(key, workspace.keyring.pseudonym)
 
 
+def _freed(session: Session, key: str) -> frozenset[str]:
+    """What cases of the person have redacted while its old text is still sealed: no search of today's texts finds it."""
+    query = select(SupersededRow.record_id).join(CaseRow, col(CaseRow.id) == col(SupersededRow.by))
+    return frozenset(session.exec(query.where(CaseRow.subject_key == key, SupersededRow.reason == "redacted")).all())
+
+
 def _rows(session: Session, ids: Sequence[str]) -> dict[str, RecordRow]:
     found: dict[str, RecordRow] = {}
     for chunk in in_chunks(ids):
@@ -187,10 +196,14 @@ def _held(closure: Closure, rows: Mapping[str, RecordRow], labels: Labels) -> tu
     for record in closure.records:
         row = rows[record.record_id]
         status = "restricted" if row.restricted_by else row.status
-        relation = "replaced" if record.decision == "already_redacted" else record.relation
-        counts[Held(labels(row.source), labels(row.purpose), labels(row.lawful_basis), status, relation)] += 1
+        counts[Held(labels(row.source), labels(row.purpose), labels(row.lawful_basis), status, _relation(record))] += 1
     lines = (Held(h.source, h.purpose, h.lawful_basis, h.status, h.relation, n) for h, n in counts.items())
     return tuple(sorted(lines))
+
+
+def _relation(record: ClosureRecord) -> str:
+    """Without a gate a search redacts nothing that no case has redacted before."""
+    return {"already_redacted": "replaced", "redact": "freed"}.get(record.decision, record.relation)
 
 
 def _since(session: Session, rows: Collection[RecordRow]) -> datetime | None:
@@ -219,6 +232,22 @@ def _categories(session: Session, key: str, ids: Sequence[str]) -> dict[str, int
 
 def _counted(kinds: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(kinds).items()))
+
+
+def _parties(
+    session: Session, fed: Sequence[Fed], sources: Collection[str], *, held_since: datetime | None, labels: Labels
+) -> tuple[Received, ...]:
+    """Who got a model that learnt from the records, or gave them. One that was retired since is named too: to it the data
+    *have been* disclosed (Art. 15(1)(c))."""
+    began: dict[tuple[str, str], datetime | None] = {("recipient", f.adapter): f.since for f in fed}
+    began |= {("recipient", ""): min(f.since for f in fed)} if fed else {}
+    began |= {("upstream", source): held_since for source in ("", *sources)} if sources else {}
+    found = []
+    for row in session.exec(select(PartyRow)).all():
+        place = (row.kind, row.scope)
+        if place in began and (row.removed_at is None or row.removed_at > (began[place] or row.since)):
+            found.append(Received(row.kind, labels(row.whom), labels(row.scope)))
+    return tuple(sorted(found))
 
 
 # --- where it went --------------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 The letter has a blank for name and address, and like every letter it needs `[contact]`; it needs `retention` and
 `transfers` of `[processing]` too, which nobody but the controller knows. What the ledger keeps is who answered, in which
-form, about how many records, and the digest of the answer: nothing that says who asked.
+form, about how many records, and the digest of the answer. That names nobody; but whoever holds the workspace and answers
+everybody again finds out whose digest it is, as long as nothing has changed.
 """
 
 from __future__ import annotations
@@ -92,12 +93,17 @@ def _letter(found: Access, settings: Settings, language: Language) -> str:
         "controller": found.controller, "address": contact.address.strip(), "dpo": contact.dpo.strip(),
         "addressee": words_from(language, "addressee", {}).rstrip(), "day": day_in_words(found.answered_on, language),
         "complaint": words_from(language, "complaint", {"authority": contact.authority.strip()}),
-        "retention": found.retention, "transfers": found.transfers, "records": found.records or say("nothing"),
+        "retention": _indented(found.retention), "transfers": _indented(found.transfers), "records": found.records or say("nothing"),
         "held": "\n".join(_held(found, say)), "register": " ".join(_known(found, say)),
         "fed": "\n".join(f"  {line}" for fed in found.fed for line in _fed(fed, say)) or f"  {say('not_fed')}",
         "parties": "\n".join(f"  {line}" for line in _parties(found, say)), "backups": f"  {_backups(found, say)}",
     }  # fmt: skip
     return re.sub(r"\n{3,}", "\n\n", words_from(language, "access", words))
+
+
+def _indented(said: str) -> str:
+    """What the controller wrote, every line of it an item of its list."""
+    return "\n  ".join(line.strip() for line in said.splitlines() if line.strip())
 
 
 class _Words:

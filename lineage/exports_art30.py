@@ -15,16 +15,21 @@ from datetime import date, datetime
 from sqlmodel import Session, SQLModel, col, func, select
 
 from lineage import builds, inventory, ledger
-from lineage.exports_labels import Labels, labels_of
 from lineage.exports_page import Table
+from lineage.forgetting import COMPLAINT_DAYS
+from lineage.labels import Labels, base_label, labels_of
 from lineage.plans import planted_subjects
 from lineage.planted import CANARY_SOURCE
 from lineage.policy import load_gate_policy
 from lineage.scanned import scanned_by
 from lineage.settings import Settings
 from lineage.tables import (
+    ApiTokenRow,
     CaseRow,
+    CueRow,
     FindingRow,
+    NearTombstoneRow,
+    PartyRow,
     RecordRow,
     RecordSubjectRow,
     RegisterRow,
@@ -42,12 +47,11 @@ OWN_MEASURES = (
     "Texts and identifiers are encrypted at rest, each record under its own key; the keys are in another database.",
     "Nothing is learnt from a record that a gate has not admitted; every reader of training text checks the admission.",
     "Decisions need a role, and whoever filed a request may not decide on it.",
-    "What happened is in an append-only, hash-chained ledger that holds no names, identifiers or texts.",
+    "What happened is in an append-only, hash-chained ledger. It is pseudonymous: without names, identifiers or texts of the "
+    "people whom records are about; staff stand in it by handle.",
     "An erasure rebuilds what had learnt from the records, destroys old weights and keys, and searches the bytes of the workspace.",
 )
-
-
-TO_BE_SAID = "(for the controller to say)"
+TO_BE_SAID, NOT_SAID = "(for the controller to say)", "(not said in lethe.toml)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +94,32 @@ def read_register(workspace: Workspace, *, now: datetime) -> Register:
     settings = workspace.settings
     contact, processing = settings.contact, settings.processing
     with workspace.database.reader() as session:
-        labels, outside = labels_of(session, workspace), inventory.everything(session)
+        labels, backups = labels_of(session, workspace), inventory.everything(session).backups
         return Register(
             made_on=settings.day(now),
             controller=settings.controller,
             address=contact.address.strip(),
             dpo=contact.dpo.strip(),
             activities=(*_learning(session, labels, processing.retention.strip()), *_own(session)),
-            recipients=tuple(sorted((p.kind, labels(p.whom), labels(p.scope) or "all") for p in outside.parties)),
+            recipients=_recipients(session, settings, labels),
             transfers=processing.transfers.strip(),
-            backups=tuple((labels(b.store), labels(b.holds), _ends(b)) for b in outside.backups),
+            backups=tuple((labels(b.store), labels(b.holds), _ends(b)) for b in backups),
             adapters=tuple(
                 (name, _base(settings, name)) for name in sorted({*settings.adapters, *builds.adapters_in_use(session)})
             ),
             measures=(*OWN_MEASURES, *_gate(session, settings), *processing.measures),
             missing=_missing(settings),
         )
+
+
+def _recipients(session: Session, settings: Settings, labels: Labels) -> tuple[tuple[str, str, str], ...]:
+    """Whoever got the data or gave them; those who were retired too, to whom they *have been* disclosed (Art. 30(1)(d))."""
+    return tuple(
+        sorted(
+            (row.kind, labels(row.whom), (labels(row.scope) or "all") + (f", until {settings.day(row.removed_at)}" if row.removed_at else ""))
+            for row in session.exec(select(PartyRow)).all()
+        )
+    )  # fmt: skip
 
 
 def _missing(settings: Settings) -> tuple[str, ...]:
@@ -117,9 +131,8 @@ def _missing(settings: Settings) -> tuple[str, ...]:
 
 
 def _base(settings: Settings, adapter: str) -> str:
-    """As lethe.toml names it; of a local folder the last part only, for a path may name a person's home."""
     known = settings.adapters.get(adapter)
-    return known.base_model.rstrip("/").rpartition("/")[2] if known else "not in lethe.toml"
+    return base_label(known.base_model) if known else "not in lethe.toml"
 
 
 def _ends(backup: inventory.Backup) -> str:
@@ -189,27 +202,36 @@ def _own(session: Session) -> tuple[Activity, ...]:
     kinds = session.exec(select(RegisterRow.kind, RegisterRow.subject_key)).all()
     planted = planted_subjects(session)
     asked = _count(session, CaseRow, col(CaseRow.rescan_id).is_(None))  # nobody asked for a withdrawal by policy
-    marks = _count(session, TombstoneRow) + _count(session, SuppressionRow)
-    staff = _count(session, UserRow)
+    secrets = {
+        "password, hashed": _count(session, UserRow, UserRow.password_hash != ""), "API token, hashed": _count(session, ApiTokenRow),
+    }  # fmt: skip
+    marks = {
+        "keyed digests": _count(session, TombstoneRow) + _count(session, SuppressionRow),
+        "keyed sketches of erased texts": _count(session, NearTombstoneRow),
+        "cues, 24 bits of a keyed digest": _count(session, CueRow),
+    }
     return (
         Activity("Register of identifiers", "finding people in texts and answering their requests",
                  TO_BE_SAID, {"people whom records are about or mention": len({k for _, k in kinds} - planted)},
                  dict(sorted(Counter(kind for kind, key in kinds if key not in planted).items())), (), {},
                  "until they are taken out or the person is erased"),
         Activity("Requests for erasure", "carrying out requests and proving it", "Art. 6(1)(c), 5(2) GDPR",
-                 {"people who asked": asked}, {"cases": asked}, (), {},
-                 "identifiers of the request until the purge; decisions and certificates as proof"),
+                 {"people who asked, one for each case": asked}, {"cases": asked}, (), {},
+                 f"identifiers of the request until the purge, or {COMPLAINT_DAYS} days after an end without one, or longer "
+                 "under a legal hold; decisions and certificates as proof, as long as the workspace"),
         Activity("Keeping erased people out", "stopping erased records and people from coming in again",
-                 "Art. 17(3)(b), 6(1)(c) GDPR", {"people who were erased": _erased(session)}, {"keyed digests": marks},
+                 "Art. 17(3)(b), 6(1)(c) GDPR", {"people who were erased": _erased(session)}, marks,
                  (), {}, f"{RETENTION_YEARS} years"),
-        Activity("Staff", "roles, logins and who decided what", TO_BE_SAID, {"members of staff": staff},
-                 {"handle and role": staff}, (), {}, "as long as the ledger"),
+        Activity("Staff", "roles, logins and who decided what", TO_BE_SAID, {"members of staff": _count(session, UserRow)},
+                 {"handle and role": _count(session, UserRow), **secrets}, (), {}, "as long as the workspace"),
     )  # fmt: skip
 
 
 def _erased(session: Session) -> int:
-    cases = set(session.exec(select(SuppressionRow.case_id).distinct()).all())
-    return len(cases | set(session.exec(select(TombstoneRow.case_id).distinct()).all()))
+    """By their cases; a withdrawal by policy leaves tombstones of records and is about nobody."""
+    tables = (SuppressionRow, TombstoneRow, NearTombstoneRow)
+    cases = {case_id for table in tables for case_id in session.exec(select(table.case_id).distinct()).all()}
+    return len(cases - set(session.exec(select(CaseRow.id).where(col(CaseRow.rescan_id).is_not(None))).all()))
 
 
 def _count(session: Session, table: type[SQLModel], *where: object) -> int:
@@ -248,9 +270,6 @@ def register_tables(register: Register) -> tuple[Table, ...]:
         Table("Security measures", ("measure",), tuple((measure,) for measure in register.measures)),
         Table("Missing", ("setting of lethe.toml",), tuple((name,) for name in register.missing)),
     )
-
-
-NOT_SAID = "(not said in lethe.toml)"
 
 
 def _said(counts: Mapping[str, int]) -> str:

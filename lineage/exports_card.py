@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator
 
 from lineage.exports_release import ReleaseFacts
+from lineage.labels import HUB_ID
 
 __all__ = ["model_card"]
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 LANGUAGE = re.compile(r"[a-z]{2,3}")
 PLAN_NUMBERS = ("slices", "controls", "epochs", "lora_r", "lora_alpha", "lr_peak", "max_length", "optimizer", "dtype")
 

@@ -18,7 +18,7 @@ __all__ = ["ml_bom"]
 
 SCHEMA = "http://cyclonedx.org/schema/bom-1.6.schema.json"
 SPACE = uuid.UUID("3b0c5d1e-2f64-5a0e-9a53-6c1f0e7d4b21")
-"""Namespace of our serial numbers (RFC 9562, version 5): the same release and ledger give the same number."""
+"""Namespace of our serial numbers (RFC 9562, version 5): the same release, ledger and time give the same number."""
 Component = dict[str, object]
 
 

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from sqlmodel import Session, col, select
 
 from lineage.evidence import last_filed
-from lineage.exports_labels import Labels, labels_of
+from lineage.labels import Labels, labels_of
 from lineage.plans import TRUNK
 from lineage.planted import CANARY_SOURCE
 from lineage.tables import (
@@ -207,7 +207,7 @@ def _run_facets(run: Run) -> dict[str, object]:
 
 
 def _job_type(run: Run) -> dict[str, object]:
-    url = f"{SPEC}/facets/2-0-3/JobTypeJobFacet.json#/$defs/JobTypeJobFacet"
+    url = f"{SPEC}/facets/2-0-4/JobTypeJobFacet.json#/$defs/JobTypeJobFacet"
     return {
         **_base(url),
         "processingType": "BATCH",

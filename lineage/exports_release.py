@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,9 +17,10 @@ from lineage import builds, ledger, plans
 from lineage.case import CERTIFIED
 from lineage.certificate import read_statement
 from lineage.errors import WrongUsage
-from lineage.exports_labels import Labels, labels_of
+from lineage.labels import Labels, base_label, labels_of
 from lineage.manifests import manifest_facts
 from lineage.planted import CANARY_SOURCE
+from lineage.rendering import signed_statement
 from lineage.scanned import scanned_by, summary
 from lineage.tables import (
     AdmissionRow,
@@ -31,6 +31,7 @@ from lineage.tables import (
     RecordRow,
     ReleaseRow,
 )
+from lineage.trusted import load_trusted_keys
 from lineage.workspace import Workspace
 
 __all__ = ["Certified", "Corpus", "ReleaseFacts", "read_release"]
@@ -93,7 +94,7 @@ def read_release(workspace: Workspace, adapter: str) -> ReleaseFacts:
 
     Raises:
         WrongUsage: lethe.toml names no such adapter, or it has no release in service.
-        NotAcceptable: the store's entry is missing or damaged, or a certificate is not readable.
+        NotAcceptable: the store's entry is missing or damaged, or a certificate does not verify.
         Fault: the store is out of reach.
     """
     settings = workspace.settings.adapter(adapter)
@@ -111,7 +112,7 @@ def read_release(workspace: Workspace, adapter: str) -> ReleaseFacts:
             digest=row.digest,
             kind=row.kind,
             released_at=release.at,
-            base_model=str(config.get("base_model_name_or_path") or settings.base_model.rstrip("/").rpartition("/")[2]),
+            base_model=str(config.get("base_model_name_or_path") or base_label(settings.base_model)),
             revision=str(config.get("revision") or settings.revision),
             plan_digest=row.plan_digest,
             plan=json.loads(plan.body),
@@ -164,14 +165,15 @@ def _corpus(session: Session, plan_digest: str, recipes: Sequence[str | None], l
 
 
 def _certificates(session: Session, workspace: Workspace, adapter: str) -> tuple[Certified, ...]:
-    """The certificates that lie in the workspace and name the adapter, oldest first."""
+    """The certificates that lie in the workspace and name the adapter, oldest first; each was verified here and now."""
     cases = session.exec(select(CaseRow.id).where(col(CaseRow.stage).in_(CERTIFIED)).order_by(col(CaseRow.id))).all()
     found = []
     for case_id in cases:
         path = workspace.case_directory(case_id) / "certificate.json"
         if not path.is_file():
             continue
-        facts, _ = read_statement(b64decode(json.loads(path.read_bytes())["payload"]))
+        trusted = load_trusted_keys(keys=workspace.home / "secrets")
+        facts, _ = read_statement(signed_statement(path.read_bytes(), trusted=trusted))
         found += [
             Certified(facts.certificate, facts.issued, a.new_digest) for a in facts.adapters if a.adapter == adapter
         ]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -26,7 +27,7 @@ from lineage.spans import Interval, clusters, outside, overlaps
 __all__ = ["KIND_OF", "TYPE_OF", "Evidence", "FoundSpan", "findings_of"]
 
 _NOBODY: frozenset[str] = frozenset()
-_PLACE = itemgetter(0, 1)
+_START = itemgetter(0)
 _Whose: TypeAlias = Literal["declared", "other", "unknown"]
 _Said: TypeAlias = tuple[str, int, int, float, str]  # what a Span is: to name the fields of a link takes twice as long
 
@@ -74,6 +75,9 @@ class FoundSpan(NamedTuple):
         return self.start, self.end_exclusive
 
 
+_found_span = partial(tuple.__new__, FoundSpan)  # as `register` makes its links
+
+
 def findings_of(evidence: Sequence[Evidence], declared: frozenset[str], policy: Policy) -> tuple[FoundSpan, ...]:
     """All findings of a record, one `Evidence` per segment, in order of place; `kept` as if nothing was replaced yet."""
     found: list[FoundSpan] = []
@@ -91,7 +95,7 @@ def _apart(evidence: Evidence) -> Iterator[list[Span | Link]]:
     placed: list[tuple[int, int, Span | Link]] = [(span[1], span[2], span) for span in evidence.spans]
     for links in (evidence.links, evidence.suppressed):
         placed += [(link[0], link[1], link) for link in links]
-    placed.sort(key=_PLACE)
+    placed.sort(key=_START)
     things: list[Span | Link] = []
     until = 0
     for start, end, thing in placed:
@@ -116,16 +120,20 @@ def _of_one_thing(
         counts = first is last and last[1] < last[2] and last[3] >= policy.min_score
         return _found(index, last, "unknown", _NOBODY, policy) if counts else None
     start, end, kind, people, ambiguous = last
-    said = _as_span(last)
+    entity_type, score, said_by = TYPE_OF[kind], 1.0, "register" if people else "suppression"
     if first is not last:
-        if len(things) > 2 or isinstance(first, Link) or first[:3] != said[:3] or first[3] < policy.min_score:
+        if len(things) > 2 or isinstance(first, Link) or first[:3] != (entity_type, start, end):
             return None
-        said = first
-    if start == end:
+        score, said_by = first[3], first[4]
+    if start == end or score < policy.min_score:
         return None
-    if people.isdisjoint(declared):
-        return _found(index, said, "other", people, policy, ambiguous=ambiguous and kind == "name")
-    return _found(index, said, "declared", people & declared, policy)
+    own = not people.isdisjoint(declared)
+    ambiguous = ambiguous and kind == "name" and not own
+    action = _action(policy, entity_type, score, "declared" if own else "other", ambiguous)
+    return _found_span((
+        index, start, end, entity_type, score, action, people & declared if own else people, own, said_by, ambiguous,
+        None if action == "redact" else (start, end),
+    ))  # fmt: skip
 
 
 class _Overlap:
@@ -210,14 +218,14 @@ def _found(
     index: int, span: _Said, whose: _Whose, people: frozenset[str], policy: Policy, *, ambiguous: bool = False
 ) -> FoundSpan:
     entity_type, start, end, score, recognizer = span
-    action = _action(policy, entity_type, score, whose, ambiguous=ambiguous)
+    action = _action(policy, entity_type, score, whose, ambiguous)
     return FoundSpan(
         index, start, end, entity_type, score, action, people, whose == "declared", recognizer, ambiguous,
         None if action == "redact" else (start, end),
     )  # fmt: skip
 
 
-def _action(policy: Policy, entity_type: str, score: float, whose: _Whose, *, ambiguous: bool) -> Action:
+def _action(policy: Policy, entity_type: str, score: float, whose: _Whose, ambiguous: bool) -> Action:
     if entity_type == ART9_LEXICON:
         return policy.art9.action
     rule = policy.entities.get(entity_type)

@@ -12,7 +12,8 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, and_, bindparam
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from lineage.database import in_chunks
@@ -44,12 +45,31 @@ def _about(listed: type[CaseRecordRow]) -> ColumnElement[bool]:
     return and_(col(CaseDecisionRow.case_id) == col(listed.case_id), col(CaseDecisionRow.handle) == col(listed.handle))
 
 
+_LISTED, _ELSEWHERE = aliased(CaseRecordRow), aliased(CaseRecordRow)
+# Asked whenever a case is looked at, so written once: to build them takes longer than to ask.
+_RULINGS = (
+    select(CaseDecisionRow)
+    .where(col(CaseDecisionRow.case_id) == bindparam("case_id"))
+    .order_by(col(CaseDecisionRow.handle))
+)
+_HELD = (
+    select(_LISTED.handle)
+    .join(_ELSEWHERE, col(_ELSEWHERE.record_id) == col(_LISTED.record_id))
+    .join(CaseDecisionRow, _about(_ELSEWHERE))
+    .where(col(_LISTED.case_id) == bindparam("case_id"), CaseDecisionRow.hold_reason != "")
+)
+_HELD_BACK = (
+    select(_LISTED.handle)
+    .join(HeldBackRow, col(HeldBackRow.record_id) == col(_LISTED.record_id))
+    .where(col(_LISTED.case_id) == bindparam("case_id"))
+)
+
+
 def decisions_of(session: Session, case_id: str) -> dict[str, Decided]:
     """The rulings of a case, by handle."""
-    query = select(CaseDecisionRow).where(CaseDecisionRow.case_id == case_id).order_by(col(CaseDecisionRow.handle))
     return {
         row.handle: Decided(row.handle, row.decision, row.ground, row.hold_reason, row.decided_by)
-        for row in session.exec(query).all()
+        for row in session.exec(_RULINGS, params={"case_id": case_id}).all()
     }
 
 
@@ -91,9 +111,10 @@ def held_in(session: Session, case_id: str) -> int:
 
     A hold of its own counts also when its record is not listed any more. What it leaves out of its purge does not.
     """
-    listed = {r: handle for handle, r in _listed(session, case_id).items()}
     rulings = decisions_of(session, case_id).values()
-    held = {ruling.handle for ruling in rulings if ruling.hold_reason} | {listed[r] for r in held_of(session, listed)}
+    held = {ruling.handle for ruling in rulings if ruling.hold_reason}
+    for query in (_HELD, _HELD_BACK):
+        held.update(session.exec(query, params={"case_id": case_id}).all())
     return len(held - {ruling.handle for ruling in rulings if _left_out(ruling)})
 
 

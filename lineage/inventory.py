@@ -1,9 +1,10 @@
 """The inventory: what Lethe does not reach and must name all the same.
 
 *Backups* with the day on which they end, or the days each is kept; *files* that were made from an adapter or from records
-outside the store; *parties*, who received an adapter's releases (Art. 19 GDPR) or from whose system a source came. The
-contract of a case names the files and parties that it concerns, its certificate the backups too. A backup of which nobody
-says when it ends lets no purge begin: a certificate would have to be silent about it.
+outside the store, of which a purge deletes those that lie at a known place of this machine (`lineage.derived`); *parties*,
+who received an adapter's releases (Art. 19 GDPR) or from whose system a source came. The contract of a case names the files
+and parties that it concerns, its certificate the backups too. A backup of which nobody says when it ends lets no purge
+begin: a certificate would have to be silent about it.
 
 Names are handles that stand on certificates and in the ledger; `whom` is an organisation or a system, never a person.
 """
@@ -25,10 +26,12 @@ from lineage.tables import BackupRow, ComposedAdapterRow, DerivedFileRow, PartyR
 
 __all__ = [
     "KEEPERS", "Backup", "DerivedFile", "Ending", "Inventory", "Party", "everything", "of", "put_backup", "put_file",
-    "put_party", "require_dated", "retire",
+    "put_party", "require_dated", "require_locator", "retire",
 ]  # fmt: skip
 
 KEEPERS = (Role.ADMIN, Role.ML, Role.DPO)
+LOCATORS = (Role.ADMIN, Role.ML)
+"""Who may say where a file lies. A DPO approves its deletion, so no DPO says which file that is."""
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_WORDS_CHARS = 200
 PartyKind = Literal["recipient", "upstream"]
@@ -55,12 +58,16 @@ class Backup:
 
 @dataclass(frozen=True)
 class DerivedFile:
-    """A file outside the store, made from a composed adapter (by digest) or, without one, from records."""
+    """A file outside the store, made from a composed adapter (by digest) or, without one, from records.
+
+    `by_purge`, which is read and never put: whether it lies at a known place, where a purge deletes it.
+    """
 
     name: str
     kind: str
     composed_digest: str | None = None
     result: str = ""
+    by_purge: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,10 @@ def everything(session: Session) -> Inventory:
     files = select(DerivedFileRow).where(col(DerivedFileRow.ended_at).is_(None)).order_by(col(DerivedFileRow.name))
     parties = select(PartyRow).where(col(PartyRow.removed_at).is_(None)).order_by(col(PartyRow.name))
     return Inventory(
-        tuple(DerivedFile(r.name, r.kind, r.composed_digest, r.result) for r in session.exec(files).all()),
+        tuple(
+            DerivedFile(r.name, r.kind, r.composed_digest, r.result, bool(r.location))
+            for r in session.exec(files).all()
+        ),
         tuple(Party(r.name, r.kind, r.whom, r.scope, bool(r.endpoint)) for r in session.exec(parties).all()),
         tuple(_backup(row) for row in session.exec(select(BackupRow).order_by(col(BackupRow.name))).all()),
     )
@@ -154,14 +164,20 @@ def put_backup(session: Session, backup: Backup, *, actor: Actor, now: datetime)
     _log(session, "put", ("backup", backup.name), actor=actor, now=now, **until, **days)
 
 
-def put_file(session: Session, file: DerivedFile, *, actor: Actor, now: datetime) -> None:
+def put_file(
+    session: Session, file: DerivedFile, *, actor: Actor, now: datetime, location: bytes | None = None
+) -> None:
     """Name a file that was made from an adapter, or from records.
 
+    `location` is where it lies (`derived.seal_place`); empty: a purge does not delete it; None: as before.
+
     Raises:
-        RefusedByRule: as `put_backup`; or a file of that name has gone already.
+        RefusedByRule: as `put_backup`; or a file of that name has gone already; or the actor may not say where it lies.
         WrongUsage: as `put_backup`; or no composed adapter has that digest.
     """
     _check(file.name, file.kind, actor=actor)
+    if location:
+        require_locator(actor)
     if file.kind not in get_args(FileKind):
         raise WrongUsage(f"A file is of a kind of: {', '.join(get_args(FileKind))}.")
     if file.composed_digest is not None and session.get(ComposedAdapterRow, file.composed_digest) is None:
@@ -170,9 +186,20 @@ def put_file(session: Session, file: DerivedFile, *, actor: Actor, now: datetime
     if row is not None and row.ended_at is not None:
         raise RefusedByRule(f"The file {file.name} was retired; certificates may name it.", hint="Give a new name.")
     row = row or DerivedFileRow(name=file.name, kind=file.kind, since=now)
-    row.kind, row.composed_digest = file.kind, file.composed_digest
+    row.kind, row.composed_digest, row.result = file.kind, file.composed_digest, ""
+    row.location = row.location if location is None else location or None
     session.add(row)
-    _log(session, "put", ("file", file.name), actor=actor, now=now, of=(file.composed_digest or "records")[:64])
+    made_of, located = (file.composed_digest or "records")[:64], {"by_purge": True} if row.location else {}
+    _log(session, "put", ("file", file.name), actor=actor, now=now, of=made_of, **located)
+
+
+def require_locator(actor: Actor) -> None:
+    """Only some may say where a file lies that a purge deletes.
+
+    Raises:
+        RefusedByRule: the actor is none of them.
+    """
+    actor.require(*LOCATORS, to="say where a file lies that a purge deletes")
 
 
 def put_party(session: Session, party: Party, *, actor: Actor, now: datetime, endpoint: bytes | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The ledger: append-only, hash-chained events without personal data, in the same transaction as what they record."""
+"""The ledger: append-only, hash-chained, pseudonymous events, in the same transaction as what they record."""
 
 from __future__ import annotations
 

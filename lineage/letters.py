@@ -114,8 +114,11 @@ def owed(session: Session, case: CaseView, settings: Settings) -> Owed | None:
 
 
 def tell_before(session: Session, case: CaseView, kind: Kind, settings: Settings) -> date:
-    """The last day on which a letter is in time: for an extension that of the first month, else the due day."""
-    if kind != Kind.EXTENDED:
+    """The last day on which a letter is in time: the due day; that of the first month for an extension and for a refusal.
+
+    Art. 12(4) GDPR has whoever does not act say so within one month of receipt, and knows of no extension.
+    """
+    if kind not in (Kind.EXTENDED, Kind.REFUSED):
         return case.due_on
     paused = days_paused(session, case.id, received_on=case.received_on)
     return clock.due(
@@ -142,8 +145,8 @@ def write_letter(workspace: Workspace, case_id: str, letter: Letter, *, actor: A
         require_fit(case, letter.kind)
         if "told_on" in (before := filed(session, case_id, letter.kind)):
             raise RefusedByRule(f"The person was told so on {before['told_on']} already.")
-        matter = _matter(session, case, today)
-        blank = _render(matter, replace(letter, addressee=()), settings)
+        matter = _matter(session, case, settings, today)
+        whole, blank = _render(matter, letter, settings), _render(matter, replace(letter, addressee=()), settings)
         body = {
             "kind": letter.kind.value, "language": letter.language, "written_on": today.isoformat(),
             "digest": hashlib.sha256(blank.encode()).hexdigest(),
@@ -151,7 +154,7 @@ def write_letter(workspace: Workspace, case_id: str, letter: Letter, *, actor: A
         if body != before:
             add_evidence(session, case_id, f"letter:{letter.kind}", body, now=now)
             ledger.append(session, at=now, kind="letter.written", case_id=case_id, payload={**body, "by": actor.name})
-    return _render(matter, letter, settings)
+    return whole
 
 
 def require_fit(case: CaseView, kind: Kind) -> None:
@@ -174,7 +177,7 @@ def _outcome(case: CaseView) -> Kind | None:
 # --- the words ------------------------------------------------------------------------------------------------------------
 
 
-def _matter(session: Session, case: CaseView, today: date) -> _Matter:
+def _matter(session: Session, case: CaseView, settings: Settings, today: date) -> _Matter:
     contract = last_filed(session, case.id, "contract")
     if case.stage in CERTIFIED and not contract:
         raise WrongUsage(
@@ -182,7 +185,9 @@ def _matter(session: Session, case: CaseView, today: date) -> _Matter:
             hint="Write it yourself from the certificate; then: lethe erase told --own-letter",
         )
     records, probed = contract.get("records", ()), last_filed(session, case.id, "probe")
-    purged = [event.at.date() for event in ledger.events_of_case(session, case.id) if event.kind == "case.purged"]
+    purged = [
+        settings.day(event.at) for event in ledger.events_of_case(session, case.id) if event.kind == "case.purged"
+    ]
     ends = [backup.gone_after(max(purged, default=today)) for backup in inventory.everything(session).backups]
     return _Matter(
         case=case,

@@ -8,8 +8,8 @@ the record with fewer specific words half must stand in the other, and it must h
 Laws. Symmetric: a is near to b as b is near to a. One hop: a search looks around the records that *declare* the person and
 goes no further. So the order of two requests does not matter: no erasure makes a record near to another. For that, what
 was template once stays so (`TemplateWordRow`), or everybody who goes would make words of those who stay specific. A pair
-that was found once stays one too, until one of the two goes or gets another text: what a DPO decided about it must not
-vanish because later records made its words template.
+that was found once stays one too, until one of the two goes or gets another text, or the policy asks for more: what a DPO
+decided about it must not vanish because later records made its words template.
 
 Keyed: a word is 32 bits of a BLAKE2b digest (RFC 7693) under a key of the workspace, so a table of words tells nothing
 without the workspace secret, and two workspaces share no number. Texts are in memory only, and only as such numbers.

@@ -14,7 +14,7 @@ __all__ = ["said_to"]
 ASKED = {
     "recipient": "Personal data was erased (Art. 17 and 19 GDPR). Stop using every adapter named under withdraw, and delete your "
     "copies and whatever you made from them. What serves instead is named beside it.",
-    "upstream": "Records from the sources named here were erased (Art. 17 and 19 GDPR). The controller tells you separately whom it "
+    "upstream": "Records from the sources named here were erased (Art. 17 GDPR). The controller tells you separately whom it "
     "concerns; nothing about the person is in this notice.",
 }  # fmt: skip
 

@@ -55,7 +55,7 @@ def set_password(database: Database, actor: Actor, *, password: str, now: dateti
         WrongUsage: too short, too long, or of too few different characters.
         RefusedByRule: the actor is not on the staff.
     """
-    normal = unicodedata.normalize("NFKC", password)
+    normal = _normal(password)
     if not MIN_CHARS <= len(normal) <= MAX_CHARS or len(set(normal)) < MIN_DIFFERENT:
         raise WrongUsage(
             f"A password has {MIN_CHARS} to {MAX_CHARS} characters, {MIN_DIFFERENT} of them different.",
@@ -97,11 +97,16 @@ def log_in(database: Database, name: str, password: str, *, now: datetime) -> st
 def is_password(database: Database, name: str, password: str, *, now: datetime) -> bool:
     """Whether this is the password of that person; a wrong one counts towards the lock, a right one ends the count."""
     kept = _count_try(database, name, now)
-    normal = unicodedata.normalize("NFKC", password[: MAX_CHARS + 1])
+    normal = _normal(password)
     with AT_ONCE:
         right = _verify(kept or _decoy(), normal) and bool(kept)
         renewed = _hasher().hash(normal) if right and _hasher().check_needs_rehash(kept) else kept
     return right and _end_count(database, name, (kept, renewed), now)
+
+
+def _normal(password: str) -> str:
+    """However a keyboard spells it (NFKC), and no longer than may be hashed: one letter is four code points at most."""
+    return unicodedata.normalize("NFKC", password[: 4 * MAX_CHARS + 1])
 
 
 def _count_try(database: Database, name: str, now: datetime) -> str:

@@ -1,8 +1,8 @@
 """Destroy: what is left of a person after the DPO approved it on the evidence.
 
 Order, each step safe to repeat: journal (outside the database) -> tombstones and suppression list -> weights (states,
-shard adapters, composed adapters that hold a record of the closure) -> rows -> keys -> compaction. What stays about the
-person is written by `lineage.tombstones`.
+shard adapters, composed adapters that hold a record of the closure) -> derived files at a known place (`lineage.derived`)
+-> rows -> keys -> compaction. What stays about the person is written by `lineage.tombstones`.
 """
 
 from __future__ import annotations

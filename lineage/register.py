@@ -16,6 +16,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import ahocorasick_rs
@@ -30,7 +31,7 @@ from lineage.forms import (
     normal_forms,
     normalise,
 )
-from lineage.phonebook import PhoneBook
+from lineage.phonebook import Known, PhoneBook
 
 __all__ = [
     "FormKind",
@@ -69,6 +70,7 @@ class Link(NamedTuple):
         return self.start, self.end_exclusive
 
 
+_link = partial(tuple.__new__, Link)  # half of what the constructor of a NamedTuple costs
 # What is an edge of a form of any kind: the ends of the text, and most signs.
 _EDGES = frozenset({"", *(c for c in map(chr, range(128)) if not c.isalnum() and c not in "_.+-%")})
 # (start, end_exclusive, kind, subject key or "" when only suppressed)
@@ -107,10 +109,12 @@ class RegisterIndex:
 
     def link(self, text: str) -> tuple[Link, ...]:
         """Every known person's forms in the text, in order of position. Spans address `text` itself."""
-        links = self._written.links(text, fold) + self._accounts.links(text, squeeze)
-        links += [Link(s, e, "phone", people, len(people) > 1) for s, e, people in self._phones.matches(text)]
-        links.sort()
-        return tuple(_standing(links))
+        written = self._written.links(text, fold) + self._accounts.links(text, squeeze)
+        links = _with_phones(written, self._phones.standing(text))
+        if _overlap(links):
+            links = _with_phones(written, self._phones.matches(text))
+            links = _merged(leftmost_longest([(*k[:3], who) for k in links for who in k.subject_keys]))
+        return tuple(links)
 
     def digest(self, key: bytes) -> str:
         """HMAC-SHA256 (hex) over the canonical register: equal registers, in any order, have equal digests."""
@@ -137,7 +141,7 @@ class _Automaton:
             if (text[start - 1 : start] in _EDGES and text[end : end + 1] in _EDGES) or _at_edges(
                 text, start, end, kind
             ):
-                found.append(Link(start, end, kind, subjects, ambiguous))
+                found.append(_link((start, end, kind, subjects, ambiguous)))
         return found
 
 
@@ -162,28 +166,19 @@ def form_of_identifier(subject_key: str, identifier: str) -> RegisterForm | None
     return RegisterForm(subject_key, kind, identifier)
 
 
-def _standing(links: list[Link]) -> Iterator[Link]:
-    """Of links in order of place those that stand, where some overlap."""
-    begin, count = 0, len(links)
-    while begin < count:
-        first, end = links[begin], begin + 1
-        until = first[1]
-        while end < count and links[end][0] < until:
-            until, end = max(until, links[end][1]), end + 1
-        if end == begin + 1 or _stands_for_all(first, links[begin + 1 : end]):
-            yield first
-        else:
-            yield from _merged(leftmost_longest([(*k[:3], who) for k in links[begin:end] for who in k.subject_keys]))
-        begin = end
+def _with_phones(written: list[Link], phones: Iterable[Known]) -> list[Link]:
+    """All links, in order of place."""
+    return sorted([*written, *[_link((start, end, "phone", who, len(who) > 1)) for start, end, who in phones]])
 
 
-def _stands_for_all(first: Link, more: list[Link]) -> bool:
-    """Whether the first link is the leftmost and longest of each of the people."""
-    _, until, _, people, _ = first
-    for _, end, _, others, _ in more:  # noqa: SIM110 - `all` takes twice as long
-        if end > until or not others <= people:
-            return False
-    return True
+def _overlap(links: list[Link]) -> bool:
+    """Whether any of the links, in order of place, overlap; else all of them stand."""
+    until = 0
+    for link in links:
+        if link[0] < until:
+            return True
+        until = link[1]
+    return False
 
 
 def leftmost_longest(matches: list[_Match]) -> Iterator[_Match]:

@@ -28,7 +28,7 @@ from lineage.rendering_facts import Section, plural, sections, words_of_decision
 from lineage.trusted import TrustedKeys, key_id
 from lineage.verify import verify_bytes
 
-__all__ = ["Sheet", "read_sheet", "verified_statement"]
+__all__ = ["Sheet", "read_sheet", "signed_statement"]
 
 Standing = Literal["signed", "half-signed"]
 Tone = Literal["PASS", "FAIL", "INCONCLUSIVE"]
@@ -66,31 +66,31 @@ class Sheet:
     keys: tuple[tuple[str, str], ...]
 
 
-def verified_statement(raw: bytes, *, trusted: TrustedKeys) -> tuple[Standing, bytes]:
-    """The statement inside, after its signatures were verified: both of a certificate, the pipeline's of a half-signed one.
+def signed_statement(raw: bytes, *, trusted: TrustedKeys) -> bytes:
+    """The statement of a certificate, after both signatures and every proof were verified.
 
     Raises:
-        NotAcceptable: a signature or a proof does not hold, or it is no certificate of erasure.
+        NotAcceptable: one of them does not hold, or it is no certificate of erasure, or half of one.
     """
-    from lineage.certificate import read_half_signed
-
-    if is_half_signed(raw):
-        return "half-signed", read_half_signed(raw, pipeline_public=trusted.pipeline)
     result = verify_bytes(raw, trusted=trusted)
     if not result.ok:
         raise NotAcceptable(result.checks[-1].sentence, hint="Nothing of it is shown. See every check: lethe verify")
-    return "signed", open_envelope(raw)[0]
+    return open_envelope(raw)[0]
 
 
 def read_sheet(raw: bytes, *, trusted: TrustedKeys) -> Sheet:
     """The sheet of a certificate, or of one that still waits for the DPO.
 
     Raises:
-        NotAcceptable: as `verified_statement`; nothing of it is shown then.
+        NotAcceptable: as `signed_statement`, or the pipeline has not signed half of one; nothing of it is shown then.
     """
-    from lineage.certificate import read_statement
+    from lineage.certificate import read_half_signed, read_statement
 
-    standing, statement = verified_statement(raw, trusted=trusted)
+    standing: Standing = "half-signed" if is_half_signed(raw) else "signed"
+    if standing == "signed":
+        statement = signed_statement(raw, trusted=trusted)
+    else:
+        statement = read_half_signed(raw, pipeline_public=trusted.pipeline)
     facts, files = read_statement(statement)
     absence = absence_of(json.loads(statement)["predicate"])
     if absence.wrong:

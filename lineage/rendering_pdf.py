@@ -51,8 +51,9 @@ def to_pdf(sheet: Sheet) -> bytes:
 
     page, left = _Page(A4[0] - 2 * (MARGIN_PT + PADDING_PT)), MARGIN_PT + PADDING_PT
     target = BytesIO()
+    title = sheet.title if sheet.standing == "signed" else f"{sheet.title} (not signed by the DPO)"
     document = SimpleDocTemplate(
-        target, pagesize=A4, invariant=1, title=sheet.title, author=page.known(sheet.controller), lang="en",
+        target, pagesize=A4, invariant=1, title=title, author=page.known(sheet.controller), lang="en",
         leftMargin=MARGIN_PT, rightMargin=MARGIN_PT, topMargin=MARGIN_PT, bottomMargin=MARGIN_PT,
     )  # fmt: skip
 

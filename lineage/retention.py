@@ -16,7 +16,7 @@ from lineage import journal, ledger
 from lineage.access import Actor, Role
 from lineage.case import DESTROYED, CaseFile
 from lineage.desk import reason_for
-from lineage.errors import RefusedByRule, WrongUsage
+from lineage.errors import WrongUsage
 from lineage.replay import Erasure, erasures
 from lineage.subjects import load_suppression
 from lineage.tables import CueRow, NearTombstoneRow, SuppressionRow, TombstoneRow
@@ -64,8 +64,7 @@ def lift(workspace: Workspace, case_id: str, *, actor: Actor, reason: str, now: 
     with workspace.database.transaction() as session:
         case = CaseFile(session, case_id)
         case.require(*sorted(DESTROYED), to="let the person in again")
-        if actor.name == case.view.filed_by:
-            raise RefusedByRule("Whoever filed a request may not decide on it.", hint="Ask another DPO.")
+        case.four_eyes(actor)
         if load_suppression(session, workspace.keyring).link(sentence):
             raise WrongUsage("The reason names somebody erased.", hint="Say it without naming anybody.")
         counts = _take_out(session, case_id, others)

@@ -28,6 +28,7 @@ __all__ = [
     "GateSettings",
     "ProbeSettings",
     "ProcessingSettings",
+    "PurgeSettings",
     "RowSettings",
     "Settings",
     "StaffSettings",
@@ -78,6 +79,23 @@ class AuditSettings(_Section):
         le=100,
         description="People a weekly audit draws for each adapter and looks for in every shard; 0: no audit.",
     )
+
+
+class PurgeSettings(_Section):
+    """What a purge may delete besides what is Lethe's own."""
+
+    derived_roots: list[Path] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Folders in which a purge may delete derived files; empty: none.",
+    )
+
+    @field_validator("derived_roots")
+    @classmethod
+    def _of_folders(cls, value: list[Path]) -> list[Path]:
+        if any(not root.is_absolute() or ".." in root.parts or root == Path(root.anchor) for root in value):
+            raise ValueError("each is an absolute path without '..', and not the root of all folders")
+        return value
 
 
 class ContactSettings(_Section):
@@ -179,6 +197,7 @@ class Settings(_Section):
     staff: StaffSettings = StaffSettings()
     processing: ProcessingSettings = ProcessingSettings()
     audit: AuditSettings = AuditSettings()
+    purge: PurgeSettings = PurgeSettings()
     adapters: dict[AdapterName, AdapterSettings] = Field(default_factory=lambda: {"support": AdapterSettings()})
 
     @field_validator("data_dir")

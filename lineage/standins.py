@@ -43,8 +43,6 @@ def redacted(
     Raises:
         GateClosed: as `apply_redactions`.
     """
-    if not any(found.action == "redact" for found in findings):
-        return content, tuple(findings)
     segments = content.segments()
     parts: list[_Parts] = []
     for index, segment in enumerate(segments):

@@ -22,7 +22,7 @@ from lineage import ledger
 from lineage.access import Actor
 from lineage.case import CaseFile, Stage
 from lineage.certificate import read_statement
-from lineage.dossier import DECIDERS
+from lineage.dossier import DECIDERS, case_row
 from lineage.dpo_key import open_dpo_key
 from lineage.durable import refusals, write_whole
 from lineage.envelope import open_first
@@ -30,7 +30,7 @@ from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence, has_evidence
 from lineage.keys import load_private_key, load_public_key, private_path, public_path
 from lineage.notices import State, acknowledgements
-from lineage.rendering import verified_statement
+from lineage.rendering import signed_statement
 from lineage.supplement import Acknowledged, Supplement, build_supplement, countersign, read_supplement, sign_first
 from lineage.tables import CaseRow, EvidenceRow, NoticeRow
 from lineage.verify import load_trusted_keys
@@ -77,7 +77,7 @@ def prepare(workspace: Workspace, case_id: str, *, now: datetime) -> Path:
             return folder / HALF
         raw = _certificate(folder, case_id)
         trusted = load_trusted_keys(keys=workspace.home / "secrets")
-        facts, _ = read_statement(verified_statement(raw, trusted=trusted)[1])
+        facts, _ = read_statement(signed_statement(raw, trusted=trusted))
         told = sorted(acknowledgements(session, case_id), key=lambda one: one.id)
         said = Supplement(
             certificate=facts.certificate, case=case_id, issued=now,
@@ -95,13 +95,17 @@ def prepare(workspace: Workspace, case_id: str, *, now: datetime) -> Path:
 
 
 def waiting(workspace: Workspace, case_id: str) -> Waiting | None:
-    """The supplement that waits for the DPO; None if none does.
+    """The supplement that waits for the DPO; None if none does. One that a crash left signed and not written down waits.
 
     Raises:
         NotAcceptable: what lies there is not the pipeline's supplement to this case's certificate.
+        WrongUsage: no such case.
     """
     folder = workspace.case_directory(case_id)
-    if not (folder / HALF).is_file() or (folder / SUPPLEMENT).is_file():
+    with workspace.database.reader() as session:
+        case_row(session, case_id)
+        is_signed = _is_signed(session, case_id)
+    if not (folder / HALF).is_file() or (is_signed and (folder / SUPPLEMENT).is_file()):
         return None
     half = (folder / HALF).read_bytes()
     return Waiting(folder / HALF, hashlib.sha256(half).hexdigest(), _own(workspace, case_id, half).notices)

@@ -409,7 +409,8 @@ class ReleaseRow(SQLModel, table=True):
 class DerivedFileRow(SQLModel, table=True):
     """A file outside the store that was made from a composed adapter, or (no digest) from records.
 
-    `location` is the encrypted path or URL, dropped when the file was withdrawn; without one only a human can withdraw it.
+    `location` is what stood there, keyed, and the sealed path (`lineage.derived`), dropped when the file was withdrawn;
+    without one only a human can withdraw it.
     """
 
     __tablename__ = "derived_file"

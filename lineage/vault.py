@@ -53,7 +53,7 @@ def _open(key: bytes, sealed: bytes, name: str) -> bytes:
 
 
 class KeyStore:
-    """Data keys by name (`record:<id>`, `record:<id>/<version>`, `subject:<key>`, `case:<id>`, `held:<case>/<handle>`, `ingest:<id>`, `party:<name>`), each wrapped by the vault key."""
+    """Data keys by name (`record:<id>`, `record:<id>/<version>`, `subject:<key>`, `case:<id>`, `held:<case>/<handle>`, `ingest:<id>`, `party:<name>`, `derived:<name>`), each wrapped by the vault key."""
 
     def __init__(self, database: Database, vault_key: bytes) -> None:
         self._database = database

@@ -267,8 +267,13 @@ def _kept(destruction: Mapping[str, Any], contract: Mapping[str, Any]) -> tuple[
             destruction["suppressed_forms"],
         ),
         f.Kept(
-            what="ledger and journal of the procedure, pseudonymous",
+            what="ledger of the procedure, pseudonymous",
             legal_basis="Art. 5(2) GDPR",
+            retention="as long as the controller keeps the workspace",
+        ),
+        f.Kept(
+            what="journal of the procedure with the same keyed digests, so that a restored backup is purged again",
+            legal_basis=KEPT_BASIS,
             retention="five years",
         ),
         f.Kept(

@@ -7,6 +7,7 @@ explained by a human before anything is destroyed or signed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlmodel import Session
@@ -25,6 +26,7 @@ from pipelines.canary_reading import canaries_of
 from pipelines.ingest import utc_now
 from pipelines.planting import canary_note
 from pipelines.questions import nobody_to_compare_with, nothing_to_ask, own_records, values_that_go
+from pipelines.rechecking import copies_in
 from pipelines.sealing import seal_of
 from pipelines.stages import Trial, judge_in_stages
 from pipelines.states import Atelier, open_atelier
@@ -69,9 +71,11 @@ def probe_case(workspace: Workspace, case_id: str) -> dict[str, object]:
         before = evidence(session, case_id, "containment")["adapters"]
     found = {}
     rebuilt = {adapter: facts for adapter, facts in adapters.items() if facts["shards"]}  # type: ignore[attr-defined]
+    copies = copies_in(workspace, case_id, [facts["composed"] for facts in rebuilt.values()])
     for adapter, facts in rebuilt.items():
         if own := own_records(workspace, case_id, adapter):
-            found[adapter] = _probe_adapter(workspace, case_id, adapter, before[adapter], facts, own)  # type: ignore[index]
+            asked = _Asked(own, copies[facts["composed"]])
+            found[adapter] = _probe_adapter(workspace, case_id, adapter, before[adapter], facts, asked)  # type: ignore[index]
     verdicts = [judged or nobody_to_compare_with() for judged in found.values()]
     worst = max(verdicts or [nothing_to_ask(mentioned=bool(rebuilt))], key=lambda f: GRAVITY.index(str(f["verdict"])))
     body = {**worst, "adapters": {adapter: judged for adapter, judged in found.items() if judged}}
@@ -84,18 +88,26 @@ def probe_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     return body
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """About what the judge is asked: the erased records of one adapter; `copies` are those of the dossier."""
+
+    own: Sequence[Placed]
+    copies: int
+
+
 def _probe_adapter(
     workspace: Workspace, case_id: str, adapter: str, before: Mapping[str, object], after: Mapping[str, object],
-    own: Sequence[Placed],
+    asked: _Asked,
 ) -> dict[str, object] | None:  # fmt: skip
     """What the judge says of one adapter; None if too few models never saw the records."""
     atelier = open_atelier(workspace, adapter)
     rebuilt = {int(shard) for shard in after["shards"]}  # type: ignore[attr-defined]
-    home = {placed.shard for placed in own if placed.kind == "shard"} & rebuilt
+    home = {placed.shard for placed in asked.own if placed.kind == "shard"} & rebuilt
     panel = _panel(atelier, before, after, sorted(home or rebuilt))
     forms = values_that_go(workspace, case_id)
-    dossier = dossier_of(atelier, case_id, [placed.record_id for placed in own], forms, tuple(panel.pre))
-    return judge_in_stages(Trial(atelier, case_id, panel, dossier))
+    dossier = dossier_of(atelier, case_id, [placed.record_id for placed in asked.own], forms, tuple(panel.pre))
+    return judge_in_stages(Trial(atelier, case_id, panel, replace(dossier, copies=asked.copies)))
 
 
 def _panel(atelier: Atelier, before: Mapping[str, object], after: Mapping[str, object], hit: Sequence[int]) -> Panel:

@@ -2,19 +2,19 @@
 
 Order: the search once more (`pipelines.rechecking`: what is new reopens the case, and nothing is destroyed) -> every form of
 the person is sealed under the case's own key (a repeat after a crash must still know what to look for) -> journal -> weights
--> tombstones, rows -> journal again (from here on a database that holds the rows is a restored one: `lineage.replay`) -> keys
+-> derived files that lie at a known place (`lineage.derived`) -> tombstones, rows -> journal again (from here on a database that holds the rows is a restored one: `lineage.replay`) -> keys
 of records and subject -> compaction -> byte scan -> the pipeline's half of the certificate -> the case's own key. A legal
 hold is asked for before each destructive step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlmodel import Session
 
-from lineage import held_back, inventory, journal, purge, renewal, studies, tombstones
+from lineage import derived, held_back, inventory, journal, purge, renewal, studies, tombstones
 from lineage.bytescan import ByteScan, scan_bytes
 from lineage.case import CaseFile, Stage
 from lineage.errors import NotAcceptable, RefusedByRule
@@ -57,11 +57,7 @@ def purge_case(workspace: Workspace, case_id: str) -> dict[str, object]:
     begun = _write_journal(workspace, case_id, key, (record_ids, redacted_ids), forms)
     destroyed = _destroy(workspace, begun, forms)
     journal.append(workspace.journal, journal.Entry(case_id, begun.purge_digest, _at(), kind=journal.DESTROYED))
-    with workspace.database.reader() as session:
-        redacted = renewal.old_keys(session, redacted_ids)
-    workspace.keystore.shred_records(record_ids)
-    earlier = [f"case:{earlier}" for earlier in destroyed["earlier_cases"]]
-    workspace.keystore.shred([*redacted, *earlier, *([f"subject:{key}"] if key else [])])
+    _shred(workspace, begun, destroyed)
     workspace.database.compact()
     scan = scan_bytes(workspace.home, [form.value for form in forms], extra=token_patterns(workspace, forms))
     if not scan.clean:
@@ -166,7 +162,7 @@ def _at() -> str:
 
 
 def _destroy(workspace: Workspace, begun: journal.Entry, forms: Iterable[RegisterForm]) -> dict[str, Any]:
-    """Weights, then tombstones and rows in one transaction; what was destroyed stays as evidence for a repeat."""
+    """Weights and derived files, then tombstones and rows in one transaction; what was destroyed stays as evidence for a repeat."""
     case_id, key = begun.case_id, begun.subject_key or None
     record_ids, redacted_ids = begun.record_ids, begun.redacted_ids
     with workspace.database.reader() as session:
@@ -174,13 +170,13 @@ def _destroy(workspace: Workspace, begun: journal.Entry, forms: Iterable[Registe
             return evidence(session, case_id, "destroyed")
         CaseFile(session, case_id).require_nothing_held()
         before = renewal.before_redaction(session, case_id, redacted_ids)
-        for other in {row.by for row in before if row.reason == "redacted"} - {case_id}:
-            CaseFile(session, other).require_no_hold()
+        _require_no_hold_of(session, {row.by for row in before if row.reason == "redacted"} - {case_id})
         pairs = [(row.record_id, row.content_hmac) for row in before]
         gone = sorted({*record_ids, *left_out_of(session, case_id)})  # what a hold spares may be in no weights either
         doomed = purge.tainted(session, gone, superseded=pairs)
         replaced = _require_absent(workspace, session, case_id, pairs)
     purge.destroy_weights(workspace.store, doomed)
+    files = _destroy_files(workspace, case_id)
     with workspace.database.transaction() as session:
         now = utc_now()
         today, case = workspace.settings.day(now), CaseFile(session, case_id)
@@ -202,16 +198,40 @@ def _destroy(workspace: Workspace, begun: journal.Entry, forms: Iterable[Registe
             "states": list(doomed.states), "shard_adapters": list(doomed.shard_adapters),
             "composed_adapters": list(doomed.composed_adapters), "rows": rows, "earlier_cases": earlier,
             "redacted_texts": sum(row.ciphertext is not None for row in before), "old_contents": replaced, **buried,
-        }  # fmt: skip
+        } | ({"derived_files": files} if files else {})  # fmt: skip
         add_evidence(session, case_id, "destroyed", body, now=now)
     return body
 
 
+def _require_no_hold_of(session: Session, others: Iterable[str]) -> None:
+    """The cases that redacted the same records keep what these said before."""
+    for other in sorted(others):
+        CaseFile(session, other).require_no_hold()
+
+
+def _destroy_files(workspace: Workspace, case_id: str) -> list[dict[str, str]]:
+    """A DPO may have decided anew while weights were destroyed; then no contract says which files go."""
+    with workspace.database.reader() as session:
+        CaseFile(session, case_id).require(Stage.PURGE_APPROVED, to="delete files")
+    return derived.destroy_files(workspace, case_id, clock=utc_now)
+
+
 def _require_still(session: Session, case: CaseFile, record_ids: Sequence[str]) -> None:
-    """A DPO may have decided anew, or placed a hold, while weights were destroyed."""
+    """A DPO may have decided anew, or placed a hold, while weights and files were destroyed."""
     case.require(Stage.PURGE_APPROVED, to="destroy records")
     case.require_nothing_held()
     require_spared(session, case.view.id, record_ids)
+
+
+def _shred(workspace: Workspace, begun: journal.Entry, destroyed: Mapping[str, Any]) -> None:
+    """The keys of the records, of old texts, of the person's earlier cases, of where a deleted file lay, and the person's."""
+    with workspace.database.reader() as session:
+        redacted = renewal.old_keys(session, begun.redacted_ids)
+    workspace.keystore.shred_records(begun.record_ids)
+    earlier = [f"case:{earlier}" for earlier in destroyed["earlier_cases"]]
+    places = [f"derived:{one['file']}" for one in destroyed.get("derived_files", ()) if one["result"] == "deleted"]
+    person = [f"subject:{begun.subject_key}"] if begun.subject_key else []
+    workspace.keystore.shred([*redacted, *earlier, *places, *person])
 
 
 def _require_absent(

@@ -5,21 +5,27 @@ brought records of the person that no approval covers. They are not destroyed on
 back to its search (`lineage.reopening`), and the DPO decides on a preview that names them.
 
 The caller holds the ingest's lease (`pipelines.ingest.INGEST_LEASE`), so that no ingest comes in between this and the purge.
+
+The judge asks before that (`copies_in`): what an adapter was trained on may hold the person where no approval knows of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from sqlmodel import Session
+
+from lineage import builds
 from lineage.dossier import case_row
 from lineage.errors import RefusedByRule
 from lineage.evidence import contract, evidence, has_evidence
+from lineage.manifests import manifests_holding
 from lineage.reopening import reopen
 from lineage.workspace import Workspace
 from pipelines.ingest import utc_now
 from pipelines.previewing import search_closure
 
-__all__ = ["require_nothing_new"]
+__all__ = ["copies_in", "require_nothing_new"]
 
 REACH = {"already_redacted": 0, "unrelated": 0, "keep": 1, "redact": 2, "erase": 3}
 """How far a decision goes. A mention that became a constant at ingest holds nothing of the person, so a further one of
@@ -60,6 +66,27 @@ def require_nothing_new(workspace: Workspace, case_id: str) -> None:
             f"{reason} Nothing was destroyed; the case was reopened.",
             hint=f"Read and approve the new preview: lethe erase preview {case_id}",
         )
+
+
+def copies_in(workspace: Workspace, case_id: str, composed: Collection[str]) -> dict[str, int]:
+    """How many records each of these composed adapters (by digest) was trained on in which the search finds the person
+    beyond what is approved: a mention, a record of their own, or a likely copy that nobody decided about."""
+    if not composed:
+        return {}
+    closure = search_closure(workspace, case_id)
+    with workspace.database.reader() as session:
+        approved: list[Line] = evidence(session, case_id, "contract")["records"]  # type: ignore[assignment]
+        body = contract(session, case_id, closure, workspace.keyring)
+        beyond = {line["handle"] for line in further(approved, body["records"])}  # type: ignore[arg-type]
+        ids = [r.record_id for r in closure.records if workspace.keyring.handle(case_id, r.record_id) in beyond]
+        holding = [manifests_holding(session, [record_id]) for record_id in ids]
+        return {digest: sum(map(bool, (held & _learnt(session, digest) for held in holding))) for digest in composed}
+
+
+def _learnt(session: Session, composed: str) -> set[str]:
+    """The manifests of every state that a composed adapter descends from."""
+    recipes = builds.parts_of(session, composed).values()
+    return {state.manifest_digest for recipe in recipes for state in builds.ancestors(session, recipe)}
 
 
 def further(approved: Iterable[Line], found: Iterable[Line]) -> list[Line]:

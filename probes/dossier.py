@@ -85,7 +85,8 @@ class CanaryRecord:
 class Dossier:
     """Everything about one case that the probes need to know. Nothing in it reaches a result but counts and handles.
 
-    `canary_note` says in a sentence for the report how many canaries the plan has, or why none.
+    `canary_note` says in a sentence for the report how many canaries the plan has, or why none. `copies` counts records
+    that the new adapters were trained on and in which a search for the person finds them all the same.
     """
 
     case_handle: str
@@ -94,6 +95,7 @@ class Dossier:
     controls: tuple[ControlRecord, ...]
     canaries: tuple[CanaryRecord, ...] = ()
     canary_note: str = "No canaries: none were planted."
+    copies: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,7 @@ def _evidence(
         known_before=known_before(assays, bench),
         lit_own=tuple(shard for shard in lit(where.after) if shard in where.known),
         lit_elsewhere=where.missed,
+        copies=bench.dossier.copies,
     )
 
 

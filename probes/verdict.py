@@ -5,21 +5,23 @@ In this order:
 1. FAIL: a Holm-adjusted primary (membership, exposure, extraction) on the new adapter is at most its part of alpha, or
    a shard lights up on the map of the new adapter (`probes.shard_map`, its own part of alpha). RESIDUE_SEEN if the shard
    is one of the closure's, COPY_MISSED if lineage knows nothing of the person in it.
-2. INCONCLUSIVE / CONTROL_BROKEN: too few control people, or held-out canary twins look trained.
-3. INCONCLUSIVE / IN_BASE: the base or the adapters that never saw the person already know a value.
-4. INCONCLUSIVE / NO_PRE_SIGNAL: the same code does not flag the old adapter, so silence about the new one says nothing.
-5. INCONCLUSIVE / CONTROL_BROKEN: it did flag the old adapter, and yet does not see planted canaries in the new one.
-6. INCONCLUSIVE / LOW_POWER: the residual ratio's upper 95% bound is not below its limit.
-7. PASS: nothing above; a residue of the limit's size would have been seen.
+2. INCONCLUSIVE / COPY_IN_TRAINING: a search finds the person in what the new adapter was trained on. Rule 7 bounds what
+   is left of all their records together; what one copy left may be less, and no probe of one adapter bounds it.
+3. INCONCLUSIVE / CONTROL_BROKEN: too few control people, or held-out canary twins look trained.
+4. INCONCLUSIVE / IN_BASE: the base or the adapters that never saw the person already know a value.
+5. INCONCLUSIVE / NO_PRE_SIGNAL: the same code does not flag the old adapter, so silence about the new one says nothing.
+6. INCONCLUSIVE / CONTROL_BROKEN: it did flag the old adapter, and yet does not see planted canaries in the new one.
+7. INCONCLUSIVE / LOW_POWER: the residual ratio's upper 95% bound is not below its limit.
+8. PASS: nothing above; a residue of the limit's size would have been seen.
 
-Unseen canaries break the control only after rule 4. Where the person could not be seen either, the training was too light
-for any signal, which is a finding about the training and no fault of the instrument; the sentence of rule 4 names both.
+Unseen canaries break the control only after rule 5. Where the person could not be seen either, the training was too light
+for any signal, which is a finding about the training and no fault of the instrument; the sentence of rule 5 names both.
 
 FAIL comes first because a residue is a residue even when the controls are thin; membership, which needs the controls,
 is then left out of the primaries. Which primaries exist depends on the dossier alone, never on a score.
 
-The map of the old adapter is shown and is no pre-signal: rule 4 asks the primaries alone. They test the old shard with
-more power than a map that must first find it among all, and rule 6 bounds what they see, not what the map sees. Nor must
+The map of the old adapter is shown and is no pre-signal: rule 5 asks the primaries alone. They test the old shard with
+more power than a map that must first find it among all, and rule 7 bounds what they see, not what the map sees. Nor must
 the old shard light up for a PASS; the report says when the map was blind before, so that its silence is not overrated.
 """
 
@@ -41,6 +43,7 @@ class Evidence:
 
     `canaries_missed` counts planted people who should be seen in the new adapter and are not, `twins_lit` twins who were
     never trained on and look it. `lit_own` and `lit_elsewhere` are the shards that light up on the map of the new adapter: the closure's, and others.
+    `copies` are the dossier's.
     """
 
     pre: Mapping[str, float]
@@ -53,6 +56,7 @@ class Evidence:
     known_before: tuple[str, ...] = ()
     lit_own: tuple[int, ...] = ()
     lit_elsewhere: tuple[int, ...] = ()
+    copies: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ def _outcome(
         code = "COPY_MISSED" if evidence.lit_elsewhere else "RESIDUE_SEEN"
         return "FAIL", code, _still_there(evidence, {name: post[name] for name in guilty})
     for code, sentence in (
+        ("COPY_IN_TRAINING", _copies_left(evidence)),
         ("CONTROL_BROKEN", _broken_control(evidence, protocol)),
         ("IN_BASE", _known_before(evidence)),
         ("NO_PRE_SIGNAL", _silent_before(evidence, pre, protocol)),
@@ -119,6 +124,16 @@ def shards_named(shards: Sequence[int]) -> str:
     """ "shard 3", "shards 3 and 5"."""
     names = [str(shard) for shard in shards]
     return f"shard {names[0]}" if len(names) == 1 else f"shards {', '.join(names[:-1])} and {names[-1]}"
+
+
+def _copies_left(evidence: Evidence) -> str:
+    if not evidence.copies:
+        return ""
+    records = "a record" if evidence.copies == 1 else f"{evidence.copies} records"
+    return (
+        f"A search finds this person in {records} that the new adapter was trained on; "
+        "whatever the probes see or miss, that has to be decided about first."
+    )
 
 
 def _broken_control(evidence: Evidence, protocol: Protocol) -> str:

@@ -124,9 +124,10 @@ def test_trainer_and_judge_tokenise_alike() -> None:
             assert any(ours.learnt) or max_length == 12
 
 
-DESTROYERS = {"destroy", "shred", "shred_records", "destroy_weights"}
+DESTROYERS = {"destroy", "shred", "shred_records", "destroy_weights", "destroy_files", "destroy_place"}
 MAY_DESTROY = {
     "lineage/purge.py": "the weights of a purge",
+    "lineage/derived.py": "derived files of a purge, and where a retired one lay",
     "lineage/vault.py": "the key store itself: every version of a record",
     "pipelines/purging.py": "the one road of a case",
     "pipelines/replaying.py": "the same again, after a restored backup",

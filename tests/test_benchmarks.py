@@ -18,7 +18,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
     "name",
     [
         "throughput", "erasure_cost", "utility", "false_alarms", "register", "scan", "probe_scores", "probe_extraction",
-        "probe_power", "self_prompt", "canaries", "near_copies", "ledger",
+        "probe_power", "probe_faults", "self_prompt", "canaries", "near_copies", "ledger",
     ],
 )  # fmt: skip
 def test_a_small_run_ends_well(name: str) -> None:

@@ -13,6 +13,7 @@ from typing import get_args
 
 import click
 import pytest
+from command_line import command_tree
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -31,24 +32,7 @@ def page(name: str) -> str:
     return (path if path.exists() else ROOT / name).read_text(encoding="utf-8")
 
 
-def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every leaf of the command tree, by its words."""
-    from pipelines.cli import cli
-
-    def walk(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
-        if not isinstance(command, click.Group):
-            yield " ".join(words), command
-            return
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
-            assert child is not None
-            yield from walk(child, (*words, name))
-
-    return walk(cli, ("lethe",))
-
-
-TREE = dict(commands())
+TREE = dict(command_tree())
 
 
 def options(command: click.Command) -> set[str]:
@@ -122,6 +106,7 @@ def settings_fields() -> Iterator[str]:
         GateSettings,
         ProbeSettings,
         ProcessingSettings,
+        PurgeSettings,
         RowSettings,
         Settings,
         StaffSettings,
@@ -138,6 +123,7 @@ def settings_fields() -> Iterator[str]:
         ProbeSettings,
         DecodingSettings,
         AuditSettings,
+        PurgeSettings,
         StaffSettings,
         AdapterSettings,
     ):
@@ -149,14 +135,14 @@ def settings_fields() -> Iterator[str]:
     "name",
     sorted(
         {*settings_fields()}
-        - {"gate", "rows", "console", "contact", "processing", "staff", "audit", "adapters", "workspace"}
+        - {"gate", "rows", "console", "contact", "processing", "staff", "audit", "purge", "adapters", "workspace"}
     ),
 )
 def test_every_setting_is_described(name: str) -> None:
     assert f"| `{name}` |" in page("configuration.md")
 
 
-@pytest.mark.parametrize("name", ["gate", "rows", "console", "contact", "processing", "audit", "adapters"])
+@pytest.mark.parametrize("name", ["gate", "rows", "console", "contact", "processing", "audit", "purge", "adapters"])
 def test_every_section_of_the_settings_is_described(name: str) -> None:
     assert f"## `[{name}" in page("configuration.md")
 

@@ -15,7 +15,7 @@ from pipelines.cli.case_letter import letter, supplement, told
 from pipelines.cli.case_lift import lift
 from pipelines.cli.case_person import confirm, doubt, withdraw
 from pipelines.cli.case_run import run
-from pipelines.cli.case_show import open_, preview, show_
+from pipelines.cli.case_show import files_left, open_, preview, show_
 from pipelines.cli.keys import passphrase_file_option, passphrase_of
 from pipelines.cli.options import actor_option, json_option, opened, read_lines, say, show, workspace_option
 
@@ -189,7 +189,7 @@ def probe(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
 @actor_option
 @json_option
 def purge(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bool) -> None:
-    """Destroy what was approved: text, keys, old states and adapters; then search every byte for what is left.
+    """Destroy what was approved: text, keys, old states and adapters, derived files; then search every byte for what is left.
 
     \b
     Example:
@@ -200,7 +200,10 @@ def purge(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bo
 
     workspace = opened(workspace_dir)
     run_case_job(workspace, "case_purge", case_id, actor=actor_of(workspace, actor_name))
-    tell_case(read_case(workspace, case_id, now=this_moment()).case, as_json)
+    found = read_case(workspace, case_id, now=this_moment())
+    tell_case(found.case, as_json)
+    for line in () if as_json else files_left(found):
+        say(line)
 
 
 @erase_group.command("retry")

@@ -20,7 +20,6 @@ from pipelines.cli.options import (
     read_lines,
     say,
     show,
-    why_unreadable,
     workspace_option,
 )
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from lineage.supplementing import Waiting
     from lineage.workspace import Workspace
 
-__all__ = ["letter", "require_outside", "told", "write_once"]
+__all__ = ["letter", "require_new", "require_outside", "told", "write_once"]
 
 KIND = click.Choice(["interim", "extended", "refused", "not_found", "granted", "partly"])
 
@@ -57,6 +56,7 @@ def letter(  # noqa: PLR0913 - one option per line of the form
     workspace = opened(workspace_dir)
     for path in (out, addressee):
         require_outside(workspace, path)
+    require_new(out)
     if addressee and (not out or str(addressee) == "-"):
         raise WrongUsage("--to-file goes with --out and is a file: nobody's address belongs on a screen.")
     lines = tuple(read_lines(addressee, prompt="")) if addressee else ()
@@ -79,19 +79,35 @@ def require_outside(workspace: Workspace, path: Path | None) -> None:
         raise WrongUsage("Letters and addresses are kept outside the workspace.", hint="Name another folder.")
 
 
+def require_new(path: Path | None) -> None:
+    """Asked before anything is written down that would say that the file was written.
+
+    Raises:
+        WrongUsage: there is something of that name, or no folder for it.
+    """
+    if path and os.path.lexists(path):
+        raise WrongUsage("There is a file of that name already; Lethe never overwrites one.")
+    if path and not path.absolute().parent.is_dir():
+        raise WrongUsage("The folder of that file does not exist.")
+
+
 def write_once(path: Path, text: str) -> None:
-    """Write a file of mode 0600 that was not there before.
+    """Write a file of mode 0600 that was not there before, whole or not at all.
 
     Raises:
         WrongUsage: there is one of that name, or it cannot be written.
     """
+    require_new(path)
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise WrongUsage("There is a file of that name already; a letter never overwrites one.") from None
+        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        raise WrongUsage(f"The letter cannot be written: the file {why_unreadable(error)}.") from None
+        raise WrongUsage(f"The file cannot be written ({type(error).__name__}).") from None
+    try:
+        with os.fdopen(made, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise WrongUsage(f"The file cannot be written ({type(error).__name__}).", hint="Make room.") from None
 
 
 @click.command("told")

@@ -57,10 +57,19 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
             say(line)
         for event in found.events:
             say(f"  {event.at:%Y-%m-%d %H:%M}  {event.kind}")
-        for line in (*_telling(found), *_papers(found)):
+        for line in (*files_left(found), *_telling(found), *_papers(found)):
             say(line)
 
     show(found.as_json(), as_json=as_json, lines=lines)
+
+
+def files_left(found: CaseDossier) -> Iterator[str]:
+    """The derived files that the purge was to delete and did not, each with its reason."""
+    from lineage.derived_bounds import REASONS
+
+    for file in found.evidence.get("destruction", {}).get("derived_files", ()):
+        if file["result"] == "not_reached":
+            yield f"  {file['file']} was not reached: {REASONS[file['reason']]}"
 
 
 def _telling(found: CaseDossier) -> Iterator[str]:
@@ -160,7 +169,8 @@ def _say_preview(case_id: str, evidence: Mapping[str, Any], digest: str) -> None
     for party in contract.get("parties_to_be_told", ()):
         say(f"  outside this workspace, to be told: {party['whom']} ({party['kind']})")
     for file in contract.get("derived_files", ()):
-        say(f"  outside this workspace, to be withdrawn: {file['file']} ({file['kind']})")
+        how = "deleted by the purge" if file.get("deleted_by_machine") else "to be withdrawn"
+        say(f"  outside this workspace, {how}: {file['file']} ({file['kind']})")
     for source in contract["sources_to_be_told"]:
         say(f"  outside this workspace, to be told: the source {source}")
     say(f"  approve it: lethe erase approve {case_id} --digest {digest}")

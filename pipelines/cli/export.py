@@ -9,7 +9,7 @@ import click
 
 from lineage.errors import WrongUsage
 from pipelines.cli.case_decide import actor_of, this_moment
-from pipelines.cli.case_letter import require_outside, write_once
+from pipelines.cli.case_letter import require_new, require_outside, write_once
 from pipelines.cli.options import actor_option, json_option, opened, read_lines, say, workspace_option
 
 OUT = click.option("--out", type=click.Path(path_type=Path), help="Write it to a file that is not there yet.")
@@ -47,6 +47,7 @@ def export_access(  # noqa: PLR0913 - one option per line of the form
         raise WrongUsage("One form at a time: --html or --json.")
     workspace = opened(workspace_dir)
     require_outside(workspace, out)
+    require_new(out)
     person = Person(key) if key else Person(identifiers=tuple(read_lines(source, prompt="Identifier")))
     form = "json" if as_json else "html" if as_html else "text"
     asked = Asked(person, form, "de" if language == "de" else "en")

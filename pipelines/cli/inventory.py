@@ -49,7 +49,9 @@ def _tell(found: Inventory) -> None:
         say(f"backup  {backup.name:20} {backup.store}; holds {backup.holds}; {ends or 'NO END: no purge begins'}")
     for file in found.files:
         made_of = f"adapter {file.composed_digest[:16]}" if file.composed_digest else "records"
-        say(f"file    {file.name:20} {file.kind}, made from {made_of}")
+        gone = ", a purge deletes it" if file.by_purge else ""
+        left = "; NOT REACHED by a purge" if file.result == "not_reached" else ""
+        say(f"file    {file.name:20} {file.kind}, made from {made_of}{gone}{left}")
     for party in found.parties:
         told = "by webhook" if party.webhook else "by hand"
         say(f"party   {party.name:20} {party.kind} of {party.scope or 'everything'}: {party.whom}, told {told}")
@@ -88,20 +90,39 @@ def inventory_backup(  # noqa: PLR0913 - one option per fact
     "--kind", type=click.Choice(["export", "merged", "quantised", "cache"]), required=True, help="What it is."
 )
 @click.option("--of", "composed", help="Digest of the composed adapter it was made from; left out: from records.")
+@click.option("--location", help="Where it lies: a file or folder that a purge deletes; '-': read it from stdin.")
+@click.option("--no-location", is_flag=True, help="A purge does not delete it any more.")
 @workspace_option
 @actor_option
-def inventory_file(name: str, kind: str, composed: str | None, workspace_dir: Path | None, actor_name: str) -> None:
+def inventory_file(  # noqa: PLR0913 - one option per fact
+    name: str, kind: str, composed: str | None, location: str | None, no_location: bool, workspace_dir: Path | None,
+    actor_name: str,
+) -> None:  # fmt: skip
     """Name a file that was made from an adapter or from records and lies outside the store.
 
-    \b
-    Example:
-      lethe inventory file phone-build-7 --kind quantised --of 3f2a... --as max
-    """
-    from lineage.inventory import DerivedFile, put_file
+    With --location, an absolute path under [purge] derived_roots, a purge deletes what stands there now, and nothing else.
 
-    file = DerivedFile(name, kind, composed)
-    _keep(workspace_dir, actor_name, lambda *who, now: put_file(who[0], file, actor=who[1], now=now))
-    say(f"{name} is in the inventory.")
+    \b
+    Examples:
+      lethe inventory file phone-build-7 --kind quantised --of 3f2a... --as max
+      lethe inventory file merged-7 --kind merged --of 3f2a... --location /srv/exports/merged-7 --as max
+    """
+    from lineage.derived import forget_place, seal_place
+    from lineage.inventory import DerivedFile, put_file, require_locator
+
+    if location and no_location:
+        raise WrongUsage("Give either --location or --no-location.")
+    file, place = DerivedFile(name, kind, composed), b"" if no_location else None
+    if location:
+        path = read_lines(Path("-"), prompt="path")[0] if location == "-" else location
+        workspace = opened(workspace_dir)
+        with workspace.database.reader() as session:
+            require_locator(acting(session, actor_name))
+        place = seal_place(workspace, name, Path(path))
+    _keep(workspace_dir, actor_name, lambda *who, now: put_file(who[0], file, actor=who[1], now=now, location=place))
+    if no_location:
+        forget_place(opened(workspace_dir), name)
+    say(f"{name} is in the inventory." + (" A purge deletes it." if location else ""))
 
 
 @inventory_group.command("party")
@@ -158,12 +179,15 @@ def inventory_retire(what: str, name: str, result: str | None, workspace_dir: Pa
     Example:
       lethe inventory retire file phone-build-7 --result deleted --as max
     """
+    from lineage.derived import forget_place
     from lineage.inventory import retire
 
     if (what == "file") != (result is not None):
         raise WrongUsage("A file, and nothing else, is retired with --result.")
     ended = {"result": result} if result else {}
     _keep(workspace_dir, actor_name, lambda *who, now: retire(who[0], what, name, actor=who[1], now=now, **ended))  # type: ignore[arg-type]
+    if what == "file":
+        forget_place(opened(workspace_dir), name)
     say(f"{name} is retired.")
 
 

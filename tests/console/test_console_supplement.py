@@ -15,7 +15,7 @@ from lineage.access import Actor, Role
 from lineage.closing import Telling
 from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
 from lineage.letters import Kind
-from lineage.notices import notices
+from lineage.notices import OPEN, notices
 from lineage.verify import load_trusted_keys, verify_file
 
 DANA, INES, LATER = Actor("dana", Role.DPO), Actor("ines", Role.INTAKE), NOW + timedelta(days=1)
@@ -46,9 +46,9 @@ def signed(world: World) -> str:
 
 
 def close(world: World, case_id: str, *, waive: int = 1) -> None:
-    """The first parties acknowledge, the last `waive` are waived, and the person was told."""
+    """The first parties that are waited for acknowledge, the last `waive` are waived, and the person was told."""
     with world.workspace.database.reader() as session:
-        told = notices(session, case_id)
+        told = [notice for notice in notices(session, case_id) if notice.state in OPEN]
     kept = len(told) - waive
     for notice in told[:kept]:
         closing.acknowledge_by_hand(world.workspace, notice.id, actor=INES, on=NOW.date(), now=LATER)
@@ -73,6 +73,10 @@ def test_who_acknowledged_is_signed_twice_and_verified(world: World) -> None:
     case_id = signed(world)
     with pytest.raises(RefusedByRule, match="is at NOTIFYING"):
         supplementing.prepare(world.workspace, case_id, now=LATER)
+    with world.workspace.database.reader() as session:
+        first = notices(session, case_id)[0].id
+    closing.acknowledge_by_hand(world.workspace, first, actor=INES, on=NOW.date(), now=LATER)
+    assert wanted(world) == [], "somebody is waited for yet"
     close(world, case_id)
     assert wanted(world) == [case_id]
     half = supplementing.prepare(world.workspace, case_id, now=LATER).read_bytes()
@@ -112,6 +116,37 @@ def test_nothing_is_signed_that_was_not_read_or_by_whoever_may_not(world: World)
     assert not (world.workspace.case_directory(case_id) / supplementing.SUPPLEMENT).exists()
 
 
+def test_a_crash_between_file_and_ledger_leaves_it_waiting_until_it_is_written_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case_id = signed(world)
+    close(world, case_id)
+    supplementing.prepare(world.workspace, case_id, now=LATER)
+    waits = supplementing.waiting(world.workspace, case_id)
+    assert waits is not None
+
+    def killed(path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crash:
+        crash.setattr(supplementing, "write_whole", killed)
+        with pytest.raises(KeyboardInterrupt):
+            sign(world, case_id, waits.digest)
+    assert supplementing.waiting(world.workspace, case_id) == waits
+    whole = sign(world, case_id, waits.digest).read_bytes()
+    assert sign(world, case_id, waits.digest).read_bytes() == whole
+    assert supplementing.waiting(world.workspace, case_id) is None
+    with world.workspace.database.reader() as session:
+        kinds = [event.kind for event in ledger.events_of_case(session, case_id)]
+    assert kinds.count("supplement.signed") == 1
+
+
+def test_a_case_that_is_not_there_has_no_supplement(world: World) -> None:
+    with pytest.raises(WrongUsage, match="There is no case"):
+        supplementing.waiting(world.workspace, "../secrets")
+
+
 def test_the_console_shows_it_signs_it_and_hands_it_out(world: World) -> None:
     case_id, dpo = signed(world), world.browser("dana")
     here = f"/cases/{case_id}"
@@ -122,7 +157,7 @@ def test_the_console_shows_it_signs_it_and_hands_it_out(world: World) -> None:
     assert "<strong>archive</strong>, told" in dpo.get(here).text
     assert 'action="' + here + '/supplement"' not in world.browser("axel").get(here).text
     read = dpo.hidden_digest(case_id)
-    assert world.browser("ines").post(f"{here}/supplement", digest=read, passphrase=PASSPHRASE).status_code == 409
+    assert world.browser("ines").post(f"{here}/supplement", digest=read, passphrase=PASSPHRASE).status_code == 403
     assert dpo.post(f"{here}/supplement", digest=digest("another"), passphrase=PASSPHRASE).status_code == 409
     assert dpo.post(f"{here}/supplement", digest=read, passphrase=PASSPHRASE).status_code == 303
     assert "Download the supplement" in dpo.get(here).text

@@ -7,7 +7,6 @@ written so far are in tests/laws/test_crash.py, and every boundary, without proc
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from command_line import QUIET
+from exported import copy_world
 from faults import Kind, count_boundaries
 from whole_road import Outcome, Truth, lies, make_small_world, outcome, standing_still, truth_of, walk
 
@@ -39,7 +39,7 @@ class Undisturbed:
 def undisturbed(template: Path) -> Iterator[Undisturbed]:
     with standing_still():
         world = make_small_world(template, template.parent / "world")
-        whole = Path(shutil.copytree(world, template.parent / "whole"))
+        whole = copy_world(world, template.parent / "whole")
         boundaries = count_boundaries(Kind.CRASH, lambda: walk(whole))
         yield Undisturbed(world, boundaries, truth_of(world, whole), outcome(whole))
 
@@ -55,7 +55,7 @@ def process(folder: Path, at: int) -> int:
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_killed_process_has_told_no_lie_and_the_next_ends_the_case(undisturbed, tmp_path, number) -> None:
     """Evenly over the road; the last case is killed once more on its way on."""
-    folder = Path(shutil.copytree(undisturbed.world, tmp_path / "ws"))
+    folder = copy_world(undisturbed.world, tmp_path / "ws")
     at = 1 + number * (undisturbed.boundaries - 1) // (KILLS - 1)
     assert process(folder, at) == -signal.SIGKILL
     assert lies(folder, undisturbed.truth) == []

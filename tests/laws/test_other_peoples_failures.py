@@ -6,13 +6,13 @@ by the name. "Only the one road destroys" is in tests/test_architecture.py.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from exported import copy_world
 from faults import Disturbance, Kind, disturbed
 from small_world import values_of
 from sqlmodel import SQLModel
@@ -183,7 +183,7 @@ def at_evidence(template: Path) -> Iterator[Path]:
 
 def test_a_soft_delete_is_undone_by_the_next_event(at_evidence: Path, tmp_path: Path) -> None:
     """The same file again, as new rows and as corrections: what is restricted stays so, and what serves stays without it."""
-    folder = Path(shutil.copytree(at_evidence, tmp_path / "ws"))
+    folder = copy_world(at_evidence, tmp_path / "ws")
     questions = (
         "SELECT id, content_hmac, restricted_by FROM record WHERE restricted_by IS NOT NULL ORDER BY id",
         "SELECT composed_digest FROM release WHERE withdrawn_at IS NULL",
@@ -199,7 +199,7 @@ def test_a_soft_delete_is_undone_by_the_next_event(at_evidence: Path, tmp_path: 
 
 def test_a_log_keeps_the_erased_text(at_evidence: Path, tmp_path: Path) -> None:
     """Neither the ledger, nor the evidence, nor any other byte of the workspace says who it was."""
-    folder = Path(shutil.copytree(at_evidence, tmp_path / "ws"))
+    folder = copy_world(at_evidence, tmp_path / "ws")
     walk(folder)
     told = asked(folder, "SELECT payload FROM ledger UNION ALL SELECT body FROM evidence")
     for value in values_of([WHO]):

@@ -17,11 +17,13 @@ from lineage_world import (
     BOB,
     CLEO,
     DANA,
+    DEFAULT,
     FORMS,
     INES,
     MILO,
     NOW,
     PLAN,
+    STRICT,
     Scans,
     World,
     after,
@@ -34,16 +36,21 @@ from lineage_world import (
 )  # fmt: skip
 from sqlmodel import select
 
-from lineage import builds, inventory, ledger
+from lineage import builds, desk, inventory, ledger, renewal
 from lineage.access import Actor, Role
+from lineage.admit import Gate, examine
 from lineage.builds import ComposedFacts
+from lineage.catalog import GateStamp
 from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
 from lineage.exports_access import Access, Held, Person, read_access
 from lineage.exports_answer import Asked, access_letter, answer_access
-from lineage.exports_labels import WITHHELD
 from lineage.exports_page import letter_page
+from lineage.labels import WITHHELD
 from lineage.plans import TRUNK
 from lineage.planted import CANARY_SOURCE
+from lineage.records import canonical_bytes
+from lineage.register import RegisterIndex
+from lineage.suppression import SuppressionList
 from lineage.tables import LedgerRow, RecordRow
 
 PROCESSING = '\n[processing]\nretention = "Three years after a ticket was closed."\ntransfers = "None."\n'
@@ -117,6 +124,46 @@ def test_every_record_that_an_erasure_would_reach_is_counted_by_why_and_how_it_s
     assert read(world).records == 4
 
 
+def test_what_an_open_case_has_redacted_is_told_as_long_as_its_old_text_is_there(world: World) -> None:
+    """No search of today's texts finds it, and yet a model learnt from it and the old text is sealed with the case."""
+    (both,) = world.ingest(row(TEXTS["both"], BOB))
+    world.register(ANN, CLEO)
+    record_training(world, {(TRUNK, 0): [], (0, 0): [both]})
+    case_id = desk.file_case(world.workspace, desk.Intake([ANN], "b", "a letter", NOW.date()), actor=INES, now=NOW).id
+    free_of(world, ANN, both, by=case_id)
+    (line,) = read(world).held
+    assert (line.relation, line.status, line.records) == ("freed", "admitted", 1)
+    assert [(fed.adapter, fed.records) for fed in read(world).fed] == [("support", 1)]
+    assert "your details were taken out of it under a request for erasure" in in_one_line(answer(world))
+    assert "auf einen Löschantrag hin herausgenommen" in in_one_line(answer(world, language="de"))
+    assert [line.relation for line in read(world, BOB).held] == ["declared"]
+    assert read(world, CLEO).held == (), "not her case"
+    with world.database.transaction() as session:
+        renewal.forget_superseded(session, renewal.superseded(session, "redacted", by=case_id))
+    assert read(world).held == ()
+
+
+def free_of(world: World, person: str, record_id: str, *, by: str) -> None:
+    """Give a record a text without the person, as an erasure does it."""
+    gate = Gate(Scans(), RegisterIndex([]), SuppressionList(hmac=world.keyring.mac), DEFAULT, STRICT)
+    stamp = GateStamp(by, 9, DEFAULT.digest, digest("scanner"), NOW)
+    with world.database.transaction() as session:
+        stored = session.get_one(RecordRow, record_id)
+        content = row("I met somebody today.").content
+        judged = renewal.judged_anew(
+            session, stored, content, examine(gate, content, declared=()),
+            given_hmac=world.keyring.content(canonical_bytes(content)), keystore=world.keystore,
+        )  # fmt: skip
+        renewal.redact(
+            session,
+            [judged],
+            subject_key=world.key(person),
+            stamp=stamp,
+            keyring=world.keyring,
+            keystore=world.keystore,
+        )
+
+
 def test_a_person_registered_after_the_ingest_is_found_by_a_fresh_search(world: World) -> None:
     world.ingest(row(TEXTS["both"], BOB), row(TEXTS["ann"], ANN))
     world.register(ANN)
@@ -162,6 +209,28 @@ def test_recipients_files_and_origins_are_those_of_what_it_went_into(world: Worl
     text = in_one_line(answer(world))
     assert "Example Shop Ltd received models that we made (scope: support)" in text
     assert "overwritten by 2 March 2026 at the latest" in text
+
+
+def test_whoever_was_retired_after_it_got_the_data_is_named_and_whoever_was_before_is_not(
+    world: World, fed: dict[str, str]
+) -> None:
+    """Art. 15(1)(c) GDPR: the recipients to whom the data *have been* or will be disclosed."""
+    with world.database.transaction() as session:
+        for name, kind, scope, at in (
+            ("late", "recipient", "support", after(hours=1)), ("early", "recipient", "support", NOW), ("crm", "upstream", "", after(hours=1)),
+            ("elsewhere", "recipient", "sales", after(hours=1)), ("foreign", "upstream", "calls", after(hours=1)),
+        ):  # fmt: skip
+            inventory.put_party(session, inventory.Party(name, kind, f"The {name}", scope), actor=DANA, now=NOW)
+            inventory.retire(session, "party", name, actor=DANA, now=at)
+    assert [party.whom for party in read(world).parties] == ["The late", "The crm"]
+
+
+def test_without_records_nobody_got_anything(world: World) -> None:
+    world.register(ANN)
+    with world.database.transaction() as session:
+        for kind in ("recipient", "upstream"):
+            inventory.put_party(session, inventory.Party(kind, kind, "Somebody"), actor=DANA, now=NOW)
+    assert read(world).parties == ()
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
@@ -314,6 +383,17 @@ def test_the_page_stands_alone_and_escapes(world: World) -> None:
     assert page.count("<li>") == 7  # a record, since when, no model, nobody, two of retention, transfers
     whole = letter_page("<u>", "<b>in a paragraph\n\n  <i>in a list", language="en")
     assert not [tag for tag in ("<u>", "<b>", "<i>") if tag in whole]
+    assert '<html lang="en"><head><meta charset="utf-8"><title>&lt;u&gt;</title>' in whole
+
+
+def test_what_the_controller_wrote_in_several_lines_stays_in_its_place(world: World) -> None:
+    world.register(ANN)
+    found = dataclasses.replace(
+        read(world), retention="Tickets: one year.\n\nInvoices: ten.", transfers="None.\nSo far."
+    )
+    text = access_letter(found, world.workspace.settings, language="en")
+    assert "GDPR):\n  Tickets: one year.\n  Invoices: ten.\n  No backup is on our list.\n" in text
+    assert "GDPR):\n  None.\n  So far.\n" in text
 
 
 def test_days_are_those_of_the_controller(world: World, fed: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import certificate_world
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from letter_world import filed, stand
 from lineage_world import (
     ANN,
@@ -27,18 +28,20 @@ from lineage_world import (
     record_training,
     row,
 )
+from sqlmodel import select
 
 from lineage import builds, inventory
 from lineage.attested import adapter_difference
+from lineage.authentic import open_envelope
 from lineage.builds import ComposedFacts
 from lineage.case import Stage
-from lineage.certificate import build_statement, sign
+from lineage.certificate import build_statement, sign, sign_first
 from lineage.errors import Fault, NotAcceptable, RefusedByRule, WrongUsage
 from lineage.exports_adapter import Exported, export_adapter
 from lineage.exports_card import model_card
 from lineage.exports_release import read_release
 from lineage.plans import TRUNK
-from lineage.tables import DerivedFileRow, LedgerRow
+from lineage.tables import DerivedFileRow, LedgerRow, ReleaseRow
 
 CONFIG = {"base_model_name_or_path": "acme/small-base", "revision": "abc", "r": 4}
 WEIGHTS = b"\x08\x00\x00\x00weights"
@@ -143,15 +146,17 @@ def test_the_card_says_what_the_adapter_is_made_of(trained: World) -> None:
         assert words in text, words
 
 
-def certify(world: World, adapter: str) -> None:
-    """A case that is signed off, with a certificate that names the adapter."""
+def certify(world: World, adapter: str, *, dpo: Ed25519PrivateKey = certificate_world.DPO) -> Path:
+    """A case that is signed off, with a certificate that names the adapter; returns where it lies."""
     case_id = stand(world, filed(world, BOB), Stage.SIGNED_OFF)
     facts = replace(certificate_world.FACTS, certificate="cert-0815")
     statement = build_statement(facts, certificate_world.SUBJECT_FILES, forbidden=())
     statement = statement.replace(b'"support"', json.dumps(adapter).encode())
     path = world.workspace.case_directory(case_id) / "certificate.json"
     path.parent.mkdir(parents=True)
-    path.write_bytes(sign(statement, certificate_world.PIPELINE, certificate_world.DPO))
+    path.write_bytes(sign(statement, certificate_world.PIPELINE, dpo))
+    certificate_world.write_keys(world.home / "secrets")
+    return path
 
 
 @pytest.mark.parametrize(("adapter", "named"), [("support", True), ("sales", False)])
@@ -160,6 +165,23 @@ def test_the_card_names_the_certificates_that_affect_the_adapter(trained: World,
     text = card(trained)
     assert ("| cert-0815 | " in text) == named
     assert (certificate_world.FACTS.adapters[0].new_digest in text) == named
+
+
+def test_a_certificate_that_is_not_in_the_workspace_any_more_is_not_named(trained: World) -> None:
+    certify(trained, "support").unlink()
+    assert "None that is certified." in card(trained)
+
+
+@pytest.mark.parametrize("spoilt", ["another key", "half of one", "a byte less", "no JSON"])
+def test_a_card_names_no_certificate_that_does_not_verify(trained: World, spoilt: str) -> None:
+    """Whoever can write into the folder of a case must not be able to have an erasure told that nobody signed."""
+    stranger = certificate_world.STRANGER if spoilt == "another key" else certificate_world.DPO
+    path = certify(trained, "support", dpo=stranger)
+    whole = path.read_bytes()
+    half = sign_first(open_envelope(whole)[0], certificate_world.PIPELINE)
+    path.write_bytes({"another key": whole, "half of one": half, "a byte less": whole[:-1], "no JSON": b"{"}[spoilt])
+    with pytest.raises(NotAcceptable):
+        card(trained)
 
 
 def test_a_contained_release_says_that_it_is_one(trained: World) -> None:
@@ -209,12 +231,23 @@ def test_an_unknown_adapter_or_one_without_a_release_is_one_sentence(world: Worl
     assert nothing_left(world, tmp_path)
 
 
+def test_a_release_that_was_withdrawn_is_not_in_service(trained: World, tmp_path: Path) -> None:
+    with trained.database.transaction() as session:
+        for release in session.exec(select(ReleaseRow)).all():
+            release.withdrawn_at = NOW
+    with pytest.raises(WrongUsage, match="no release in service"):
+        export(trained, tmp_path / "out")
+
+
 def test_nothing_is_overwritten_and_nothing_lies_in_the_workspace(trained: World, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     with pytest.raises(WrongUsage, match="never overwrites"):
         export(trained, tmp_path / "there")
     with pytest.raises(WrongUsage, match="outside the workspace"):
         export(trained, trained.workspace.settings.workspace / "out")
+    (tmp_path / "link").symlink_to(trained.workspace.settings.workspace)
+    with pytest.raises(WrongUsage, match="outside the workspace"):
+        export(trained, tmp_path / "link" / "out")
     assert trained.rows(DerivedFileRow) == []
 
 

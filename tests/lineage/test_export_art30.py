@@ -11,10 +11,17 @@ import pytest
 from lineage_world import ANN, BOB, DANA, FORMS, NOW, Scans, World, open_world, row
 
 from lineage import inventory
+from lineage.access import Role, add_staff
+from lineage.case import POLICY_GROUND, Filing, file_request
 from lineage.exports_art30 import TITLE, Register, read_register, register_tables, register_text
-from lineage.exports_labels import WITHHELD
 from lineage.exports_page import tables_csv, tables_page
+from lineage.forgetting import COMPLAINT_DAYS
+from lineage.labels import WITHHELD
 from lineage.planted import CANARY_BASIS, CANARY_PURPOSE, CANARY_SOURCE
+from lineage.register import RegisterForm
+from lineage.tables import CueRow, NearTombstoneRow, SuppressionRow, TombstoneRow, UserRow
+from lineage.tokens import Scope, new_token
+from lineage.tombstones import bury
 
 SETTINGS = """
 [contact]
@@ -74,6 +81,42 @@ def test_what_lethe_keeps_about_people_itself_is_an_activity_too(register: Regis
     assert {"Requests for erasure", "Keeping erased people out", "Staff"} <= set(names)
 
 
+def test_everything_that_keeps_erased_people_out_is_counted_and_withdrawals_by_policy_are_nobody(world: World) -> None:
+    filing = Filing(
+        "case-0000cafe", None, None, POLICY_GROUND, "nobody", NOW.date(), NOW.date(), "b", rescan_id="rescan-1"
+    )
+    until = NOW.date()
+    with world.database.transaction() as session:
+        file_request(session, filing, actor=DANA, now=NOW)
+        session.add(TombstoneRow(kind="content", hmac="1", case_id="case-0000cafe", keep_until=until))
+        session.add(TombstoneRow(kind="content", hmac="2", case_id="case-1", keep_until=until))
+        session.add(SuppressionRow(kind="name", hmac="3", case_id="case-1", keep_until=until, cued=True))
+        session.add(
+            NearTombstoneRow(case_id="case-2", handle="h", subject_hmac="", words=9, sketch=b"", keep_until=until)
+        )
+        session.add(CueRow(tag="00ff00", keep_until=until))
+    (kept,) = [a for a in read_register(world.workspace, now=NOW).activities if a.name == "Keeping erased people out"]
+    assert kept.persons == {"people who were erased": 2}
+    assert list(kept.data.values()) == [3, 1, 1], kept.data
+
+
+def test_what_is_kept_of_staff_and_of_requests_that_ended_otherwise_is_told(world: World) -> None:
+    with world.database.transaction() as session:
+        dana = add_staff(session, name="root", role=Role.ADMIN, actor=None, now=NOW)
+        new_token(session, dana, scope=Scope.INBOX, days=30, now=NOW)
+        session.get_one(UserRow, "root").password_hash = "$argon2id$"
+    named = {a.name: a for a in read_register(world.workspace, now=NOW).activities}
+    assert named["Staff"].data == {"handle and role": 1, "password, hashed": 1, "API token, hashed": 1}
+    assert f"{COMPLAINT_DAYS} days after an end without one" in named["Requests for erasure"].retention
+
+
+def test_no_authority_is_told_that_the_ledger_names_nobody(register: Register) -> None:
+    """It is pseudonymous, and staff stand in it."""
+    (ledger,) = [measure for measure in register.measures if "hash-chained" in measure]
+    assert "pseudonymous" in ledger
+    assert "staff stand in it by handle" in ledger
+
+
 def test_it_names_controller_recipients_transfers_limits_and_measures(register: Register) -> None:
     assert register.missing == ()
     text = register_text(register)
@@ -82,6 +125,15 @@ def test_it_names_controller_recipients_transfers_limits_and_measures(register: 
         "Disks are encrypted.", "each copy 30 days", "support",
     ):  # fmt: skip
         assert words in text, words
+
+
+def test_whoever_was_retired_is_a_recipient_until_that_day(world: World, register: Register) -> None:
+    """Art. 30(1)(d) GDPR: to whom the data *have been* or will be disclosed."""
+    with world.database.transaction() as session:
+        inventory.retire(session, "party", "shop", actor=DANA, now=NOW)
+    assert register.recipients == (("recipient", "Example Shop Ltd", "support"),)
+    again = read_register(world.workspace, now=NOW).recipients
+    assert again == (("recipient", "Example Shop Ltd", f"support, until {NOW.date()}"),)
 
 
 def test_what_the_controller_has_not_said_is_missing_by_name(world: World) -> None:
@@ -113,9 +165,30 @@ def test_a_purpose_that_names_somebody_is_withheld(world: World) -> None:
     assert all(FORMS[ANN]["email"] not in text for text in forms(found).values())
 
 
+def test_a_source_that_names_somebody_erased_is_withheld(world: World) -> None:
+    """Nobody in the register is called so any more."""
+    world.ingest(row("Hello.", BOB, source=f"mail of {FORMS[ANN]['email']}"))
+    forms_of_ann = [RegisterForm(world.key(ANN), kind, value) for kind, value in FORMS[ANN].items()]
+    with world.database.transaction() as session:
+        bury(session, case_id="case-1", record_ids=[], forms=forms_of_ann, keyring=world.keyring, on=NOW.date())
+    (learning,) = [a for a in read_register(world.workspace, now=NOW).activities if a.name.startswith("Training")]
+    assert learning.sources == (WITHHELD,)
+
+
 def test_the_same_workspace_gives_the_same_bytes(world: World, register: Register) -> None:
     again = read_register(open_world(world.workspace.settings.workspace).workspace, now=NOW)
     assert forms(again) == forms(register)
+
+
+def test_no_label_writes_a_tag_into_the_page(world: World) -> None:
+    tag = "<img src=x onerror=alert(1)>"
+    world.ingest(dataclasses.replace(row("Hello.", ANN, source=tag), purpose=tag, lawful_basis=tag))
+    with world.database.transaction() as session:
+        inventory.put_party(session, inventory.Party("shop", "recipient", tag, tag), actor=DANA, now=NOW)
+        inventory.put_backup(session, inventory.Backup("nightly", tag, tag, keep_days=30), actor=DANA, now=NOW)
+    page = forms(read_register(world.workspace, now=NOW))["html"]
+    assert "<img" not in page
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") == 7
 
 
 def test_no_cell_of_the_csv_is_a_formula(world: World) -> None:
@@ -124,6 +197,13 @@ def test_no_cell_of_the_csv_is_a_formula(world: World) -> None:
     assert rows[0] == ["section", "row", "column", "value"]
     assert "'=HYPERLINK(1)" in [cell for line in rows for cell in line]
     assert not [cell for line in rows for cell in line if cell.startswith(("=", "+", "@"))]
+
+
+def test_a_base_of_a_hub_keeps_whose_it_is(world: World) -> None:
+    folder = world.workspace.settings.workspace
+    text = (folder / "lethe.toml").read_text(encoding="utf-8").replace('"tiny"', '"acme/small-base"')
+    (folder / "lethe.toml").write_text(text, encoding="utf-8")
+    assert read_register(open_world(folder).workspace, now=NOW).adapters == (("support", "acme/small-base"),)
 
 
 def test_a_base_in_somebodys_home_is_named_without_its_path(world: World) -> None:

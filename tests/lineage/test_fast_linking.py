@@ -65,18 +65,13 @@ text = st.lists(st.one_of(spelt(), odd_text), max_size=8).flatmap(
 )
 
 
-def leftmost_and_longest(links):
-    """Of all links of a text those that stand, one person at a time."""
-    return register._merged(register.leftmost_longest([(*k[:3], who) for k in links for who in k.subject_keys]))
-
-
 @contextmanager
 def plainly():
     """Linking without its shortcuts."""
     with (
         patch.multiple(
             register, fold=plain_fold, squeeze=plain_squeeze, _joined=plain_joined,
-            _standing=leftmost_and_longest, _EDGES=frozenset(),
+            _overlap=lambda _: True, _EDGES=frozenset(),
         ),
         patch.multiple(
             phonebook, phone_runs=whole_text, run_windows=plain_phone_windows, regions_that_may_read=every_region,
@@ -123,6 +118,23 @@ def test_the_comparison_can_fail():
     assert RegisterIndex(known).link("call 0044 20 7946 0958")
     with patch.object(phonebook, "regions_that_may_read", lambda *_: ("US",)):
         assert not RegisterIndex(known).link("call 0044 20 7946 0958")
+
+
+def test_of_numbers_that_begin_alike_the_longer_stands():
+    """In Germany one may be the beginning of another; a shared one stands for all whose it is."""
+    known = [RegisterForm(who, "phone", f"+49 30 901820{end}") for who, end in (("a", ""), ("a", "15"), ("b", "15"))]
+    index, shared = RegisterIndex(known), RegisterIndex([*known, RegisterForm("b", "phone", "+49 30 901820")])
+    for given_text in ("+49 30 901820 15", "call 030 901820 15 now", "AC 030 901820 15 030 901820"):
+        with plainly():
+            expected = RegisterIndex(known).link(given_text), shared.link(given_text)
+        assert (index.link(given_text), shared.link(given_text)) == expected
+        assert {"a", "b"} <= set().union(*(link.subject_keys for link in expected[0]))
+
+
+def test_the_rest_of_a_number_may_be_somebody_elses():
+    known = [RegisterForm("a", "phone", "+44 7700 900123"), RegisterForm("b", "phone", "+1 770 090 0123")]
+    links = RegisterIndex(known).link("call +44 7700 900123")
+    assert [(link.place, link.subject_keys) for link in links] == [((5, 20), {"a"}), ((9, 20), {"b"})]
 
 
 @pytest.mark.parametrize("region", DEFAULT_REGIONS)

@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import shutil
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,16 +16,17 @@ from letter_world import NOW, RECEIVED, STAGES, at, filed, stand, step, with_con
 from lineage_world import ANN, DANA, FORMS, INES, MILO, World
 from sqlmodel import select
 
-from lineage import clock, desk, dossier, ledger, letters
+from lineage import clock, desk, dossier, inventory, ledger, letters
 from lineage.access import Actor, Role
 from lineage.alarms import raise_alarms
-from lineage.case import POLICY_GROUND, Beside, Filing, Stage, file_request
+from lineage.case import POLICY_GROUND, Beside, CaseFile, Filing, Stage, file_request
 from lineage.clock import AlarmLevel
 from lineage.closing import Telling, tell_person
 from lineage.closure import LEFT_OUT
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.letters import Kind, Letter, write_letter
 from lineage.tables import EvidenceRow, LedgerRow
+from lineage.tombstones import RETENTION_YEARS
 
 CERTAIN = re.compile(
     r"forgotten|forget|deleted everywhere|everywhere|guarantee|irreversibl|vergessen|überall|garantier|unwiderruflich|"
@@ -122,6 +124,9 @@ def test_nobody_is_written_to_about_a_withdrawal_by_policy(office: World) -> Non
         with pytest.raises(RefusedByRule, match="not one for case"):
             write(office, "case-0000cafe", kind)
     assert standing(office, "case-0000cafe").letter is None
+    with office.database.reader() as session:
+        done = replace(CaseFile(session, "case-0000cafe").view, stage=Stage.SIGNED_OFF)
+        assert letters.owed(session, done, office.settings) is None, "it would wait for ever"
 
 
 def test_a_case_that_lost_its_evidence_claims_no_zeros(office: World) -> None:
@@ -191,6 +196,41 @@ def test_an_extension_says_why_and_until_when_and_is_told_in_the_first_month_onl
     assert standing(office, case_id).letter is None
 
 
+def test_a_refusal_is_in_time_in_the_first_month_only_even_of_a_request_that_was_extended(office: World) -> None:
+    """Art. 12(4) GDPR knows of no extension: whoever does not act says so within one month of receipt."""
+    case_id, first = stand(office, extended(office, filed(office)), Stage.REFUSED), clock.due(RECEIVED, "DE").date
+    found = standing(office, case_id, at(first + timedelta(days=1)))
+    assert found.letter == letters.Owed(Kind.REFUSED, first)
+    assert (found.alarm, found.days_left) == (AlarmLevel.OVERDUE, -1)
+    assert found.case.due_on > first
+
+
+def test_the_end_of_the_backups_is_counted_from_the_day_of_the_purge_where_the_controller_is(office: World) -> None:
+    far = replace(
+        office.workspace, settings=office.settings.model_copy(update={"zone": "Pacific/Kiritimati"})
+    )  # UTC+14
+    case_id = stand(office, filed(office), Stage.SIGNED_OFF)
+    with office.database.transaction() as session:
+        inventory.put_backup(session, inventory.Backup("nightly", "disk", "keys", keep_days=30), actor=DANA, now=NOW)
+    assert "by 1 April 2026 at the latest" in write(office, case_id, Kind.GRANTED)
+    assert "by 2 April 2026 at the latest" in write(World(far), case_id, Kind.GRANTED), "purged on 3 March there"
+
+
+def test_nobody_is_promised_that_every_party_is_told_or_that_kept_records_were_unlearnt(office: World) -> None:
+    case_id = stand(office, filed(office), Stage.SIGNED_OFF, decisions=("erase", "keep"))
+    text, german = write(office, case_id, Kind.PARTLY), write(office, case_id, Kind.PARTLY, language="de")
+    assert "is told of the erasure, unless that is impossible or takes a disproportionate effort" in text
+    assert "unmöglich oder mit unverhältnismäßigem Aufwand" in german
+    assert "built again without what was erased or taken out" in text
+    assert "ohne das Gelöschte oder Entfernte neu gebaut" in german
+
+
+def test_the_years_that_a_letter_names_are_those_of_the_tombstones() -> None:
+    years = {5: {"en": "For five years we keep", "de": "Fünf Jahre lang behalten wir"}}[RETENTION_YEARS]
+    for language, words in years.items():
+        assert words in (letters.FOLDER / language / "done.txt").read_text(encoding="utf-8")
+
+
 def test_a_letter_needs_all_of_the_contact(world: World) -> None:
     case_id = filed(world)
     with pytest.raises(WrongUsage, match=r"address and dpo and authority of \[contact\]"):
@@ -223,6 +263,16 @@ def test_nothing_of_the_person_is_in_a_letter_and_an_address_is_kept_nowhere(off
     )
     assert "Quistgaard" not in kept
     assert "Quayside" not in kept
+
+
+def test_an_address_that_is_none_writes_nothing_down(office: World) -> None:
+    case_id = stand(office, filed(office), Stage.REFUSED)
+    for address in (("Anneliese\x1bQuistgaard",), ("a line",) * 11):
+        with pytest.raises(WrongUsage, match="at most 10 lines") as refusal:
+            write_letter(office.workspace, case_id, Letter(Kind.REFUSED, "en", address), actor=DANA, now=NOW)
+        assert "Quistgaard" not in str(refusal.value)
+    assert office.rows(EvidenceRow) == []
+    assert not [row for row in office.rows(LedgerRow) if row.kind == "letter.written"]
 
 
 def test_the_case_keeps_the_digest_of_the_letter_with_its_blank(office: World) -> None:

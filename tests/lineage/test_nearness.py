@@ -110,6 +110,17 @@ def test_a_low_threshold_finds_more() -> None:
     assert 0.4 <= edge.similarity < RULE.threshold
 
 
+def test_a_pair_that_was_found_is_none_any_more_when_the_policy_asks_for_more() -> None:
+    (edge,) = edges({"A": STORY, "B": CHANGED}, {"A"})[0]
+    for threshold, still in ((edge.similarity, True), (edge.similarity + 0.01, False)):
+        near = Near(KEY, NearRule(threshold=threshold, min_words=100), frozenset(), {"A": "A", "B": "B"}, (edge,))
+        words = near.reader()
+        for name, text in (("A", STORY), ("B", CHANGED)):
+            words.read(name, PlainText(text))
+        assert bool(words.around({"A"}).edges) == still
+    assert words.around({"A", "B"}).edges == (), "two of the person's own"
+
+
 # --- in a search ---------------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence
 from lineage.inventory import Party
 from lineage.letters import Kind
+from lineage.notice_words import said_to
 from lineage.notices import (
     MAX_TRIES,
     WAITS,
@@ -123,11 +124,11 @@ def test_what_is_over_is_never_due() -> None:
 NO_WEBHOOKS = [
     "http://shop.example/x", "ftp://shop.example/x", "https://", "shop.example", "https://user:pw@shop.example/",
     "https://shop.example/#part", "https://shop.example:99999/", "https://shop.example/a b", "https://shop.example/\nX: y",
-    "http://127.0.0.1.shop.example/", "file:///etc/passwd", "", "https://shop.exämple/", "https://[::1", "http://10.0.0.1/",
+    "http://127.0.0.1.shop.example/", "file:///etc/passwd", "", "https://shop.exämple/", "https://[::1", "http://10.0.0.1/", "https://shop.example/" + "x" * 2000,
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("url", NO_WEBHOOKS)
+@pytest.mark.parametrize("url", NO_WEBHOOKS, ids=lambda url: url[:40])
 def test_only_https_or_this_machine_is_told(url: str) -> None:
     with pytest.raises(WrongUsage) as refused:
         parse_endpoint(url)
@@ -260,18 +261,29 @@ def test_a_notice_says_what_to_withdraw_and_nothing_of_the_person(office: World)
     named = [{"name": party.name, "kind": party.kind, "whom": party.whom} for party in (SHOP, CRM)]
     case_id = stand(office, filed(office), Stage.PURGED, more={"parties_to_be_told": named})
     with office.database.transaction() as session:
+        contained = {"adapters": {"support": {"before": old}, "quiet": {"before": None}}}
+        add_evidence(session, case_id, "containment", contained, now=NOW)
         add_evidence(session, case_id, "destruction", {"composed_adapters": [old, kept], "shard_adapters": []}, now=NOW)
     step(office, case_id, "signed_off", actor=DANA, certificate="c" * 64)
     carry_on(office, case_id)
     shop, crm = (json.loads(of(office, case_id)[name].body) for name in ("shop", "crm"))
     assert shop["data"]["adapters"] == [{"adapter": "support", "withdraw": [old], "serving": ""}], "only their scope"
     assert (shop["type"], shop["data"]["case"], shop["data"]["certificate"]) == ("lethe.erasure", case_id, "c" * 64)
+    everything = said_of(office, case_id, Party("all", "recipient", "Everybody Ltd"))
+    assert {one["adapter"]: one["withdraw"] for one in everything} == {"quiet": [], "sales": [kept], "support": [old]}
     assert crm["data"]["sources"] == ["tickets"]
     assert "adapters" not in crm["data"]
     said = json.dumps([shop, crm]) + "".join(row.payload for row in office.rows(LedgerRow))
     assert [value for value in (ANN, *FORMS[ANN].values()) if value in said] == []
     assert "s3cret" not in said
     assert all(b"s3cret" not in row.endpoint for row in office.rows(PartyRow) if row.endpoint)
+
+
+def said_of(world: World, case_id: str, party: Party) -> list[dict]:
+    """What a party without a scope would be told to withdraw."""
+    put(world, party)
+    with world.database.reader() as session:
+        return said_to(session, case_id, session.get_one(PartyRow, party.name))["adapters"]
 
 
 def test_notices_are_made_once(office: World) -> None:
@@ -328,6 +340,19 @@ def test_nobody_acknowledges_for_a_party_that_the_machine_is_telling(office: Wor
         retry_notice(office.workspace, notice.id, actor=DANA, now=NOW)
     settle(office, case_id, State.DEAD)
     assert ack(office, notice).state == State.ACKNOWLEDGED, "by telephone, after eight tries"
+
+
+def test_whoever_was_told_by_hand_after_the_machine_gave_up_was_sent_nothing_later_than_that(office: World) -> None:
+    """Else a supplement would say that it was acknowledged before it was sent, and could not be made."""
+    put(office, SHOP, "https://shop.example/hook")
+    case_id = signed(office, SHOP)
+    with office.database.transaction() as session:
+        change(session, begin_try(notices(session, case_id)[0], NOW), "sent", now=NOW)
+    settle(office, case_id, State.DEAD)
+    ack(office, of(office, case_id)["shop"])
+    with office.database.reader() as session:
+        (done,) = acknowledgements(session, case_id)
+    assert done.sent == done.acknowledged == datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def test_a_party_without_a_webhook_cannot_be_retried_until_it_has_one(office: World) -> None:

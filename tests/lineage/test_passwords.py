@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -64,7 +65,7 @@ def test_the_right_password_opens_a_session_of_its_owner(desk: World) -> None:
     ("name", "password"),
     [
         ("dana", WRONG), ("dana", ""), ("dana", PASSWORD + " "), ("dana", PASSWORD * 10), ("ines", PASSWORD), ("ines", ""),
-        ("mallory", PASSWORD), ("", ""), ("DANA", PASSWORD), ("d" * 10_000, PASSWORD), ("dana\0", PASSWORD),
+        ("mallory", PASSWORD), ("", ""), ("DANA", PASSWORD), ("d" * 10_000, PASSWORD), ("dana\0", PASSWORD), ("dana\ud800", PASSWORD),
     ],
 )  # fmt: skip
 def test_anything_else_opens_none(desk: World, name: str, password: str) -> None:
@@ -213,6 +214,16 @@ def test_a_weak_password_is_refused(desk: World, password: str) -> None:
     with pytest.raises(WrongUsage, match="15 to 128"):
         set_password(desk.database, DANA, password=password, now=NOW)
     assert tried(desk, PASSWORD), "the old one stays"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_long_password_that_was_taken_opens_in_every_spelling(desk: World, form: str) -> None:
+    """Spelt apart, a hundred letters with marks are three hundred code points, and are no longer than before."""
+    long = "\u01d6\u1e17\u00e9\u00f1\u00e5" * 20
+    set_password(desk.database, DANA, password=unicodedata.normalize(form, long), now=NOW)
+    for spelling in ("NFC", "NFD"):
+        assert tried(desk, unicodedata.normalize(spelling, long))
+    assert not tried(desk, unicodedata.normalize("NFD", long)[:-1])
 
 
 def test_a_new_password_ends_sessions_links_and_the_old_one(desk: World) -> None:

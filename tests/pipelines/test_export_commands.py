@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from command_line import lethe_here, one_sentence
 from road import hire
+from sqlmodel import select
 
 from lineage.subjects import SubjectEntry, add_forms
+from lineage.tables import LedgerRow
 from lineage.workspace import Workspace, create_workspace, open_workspace
 
 NOW = datetime.now(UTC)
@@ -52,6 +54,18 @@ def test_a_person_is_answered_on_the_screen_as_a_page_and_as_json(workspace: Wor
     said = lethe_here("export", "access", key, "--as", "dana", "--json", workspace=folder)
     assert said.json()["register"] == {"email": 1}
     assert json.loads(said.out)["records"] == 0
+
+
+def test_an_answer_that_has_no_place_was_not_given(workspace: Workspace, tmp_path: Path) -> None:
+    """The ledger must not say that somebody was answered who was not."""
+    (tmp_path / "there.txt").write_text("mine", encoding="utf-8")
+    words = ("export", "access", "--from-file", "-", "--as", "ines", "--out")
+    for out, why in ((tmp_path / "there.txt", "never overwrites"), (tmp_path / "no" / "a.txt", "does not exist")):
+        said = lethe_here(*words, out, workspace=workspace.settings.workspace, given="C-1\n", code=None)
+        one_sentence(said, 2, why)
+    assert (tmp_path / "there.txt").read_text(encoding="utf-8") == "mine"
+    with workspace.database.reader() as session:
+        assert session.exec(select(LedgerRow).where(LedgerRow.kind == "subject.accessed")).all() == []
 
 
 def test_an_answer_lies_outside_the_workspace_and_an_unknown_person_is_one_sentence(workspace: Workspace) -> None:

@@ -20,16 +20,18 @@ from lineage import pool
 from lineage.admit import Gate
 from lineage.catalog import GateStamp
 from lineage.corpus import Reject, RejectReason
+from lineage.errors import WrongUsage
 from lineage.identity import identify
 from lineage.near_tombstones import lay_near, near_marks
 from lineage.policy import load_policy
 from lineage.records import PlainText, RawRecord
 from lineage.register import RegisterIndex
+from lineage.subjects import SubjectEntry, add_forms
 from lineage.suppression import SuppressionList
 from lineage.tables import IngestRow, RecordRow, TombstoneRow
 from lineage.workspace import Workspace, create_workspace, open_workspace
 from pipelines import intake
-from pipelines.ingest import utc_now
+from pipelines.ingest import request_ingest, utc_now
 from pipelines.intake import Intake, Taken, take_in
 from pipelines.progress import Silent
 
@@ -167,3 +169,19 @@ def test_a_near_copy_of_an_erased_record_is_refused_or_waits(empty, tmp_path):
     taken = taken_in(workspace, rows)
     assert taken.rejects == [Reject(1, RejectReason.NEAR_ERASED)]
     assert (taken.counts["allow"], dict(taken.reasons)) == (1, {"near_erased": 1})
+
+
+@pytest.mark.parametrize("source", ["mails of Ann Lee", "ann.lee@example.com", "calls to +44 20 7946 0958"])
+def test_a_source_is_not_named_after_a_person(empty, tmp_path, source):
+    """It would stand in notices and certificates, and outlive an erasure."""
+    workspace = open_workspace(copy_workspace(empty, tmp_path / "ws"))
+    known = {"name": "Ann Lee", "email": "ann.lee@example.com", "phone": "+44 20 7946 0958"}
+    with workspace.database.transaction() as session:
+        entries = [SubjectEntry("C-1", kind, value) for kind, value in known.items()]
+        add_forms(session, entries, keyring=workspace.keyring, keystore=workspace.keystore, now=utc_now())
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": "1", "text": "hello"}\n')
+    with pytest.raises(WrongUsage, match="named after a person") as told:
+        request_ingest(workspace, rows, source=source)
+    assert source not in f"{told.value} {told.value.hint}"
+    assert request_ingest(workspace, rows, source="mails")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
-from command_line import PASSPHRASE, lethe_here, one_sentence
+from command_line import PASSPHRASE, command_tree, lethe_here, one_sentence
 from road import hire
 
 from lineage.dpo_key import open_dpo_key
@@ -69,20 +69,9 @@ def test_the_register_is_changed_by_who_knows_the_people(folder: Path, tmp_path:
 # --- secrets ------------------------------------------------------------------------------------------------------------------
 
 
-def commands(command: click.Command, words: tuple[str, ...] = ("lethe",)) -> Iterator[tuple[str, click.Command]]:
-    if not isinstance(command, click.Group):
-        yield " ".join(words), command
-        return
-    context = click.Context(command)
-    for name in command.list_commands(context):
-        child = command.get_command(context, name)
-        assert child is not None
-        yield from commands(child, (*words, name))
-
-
 def test_no_command_takes_a_secret_as_an_argument() -> None:
     """What stands on a command line stands in the list of processes and in the shell's history."""
-    options = [(words, o) for words, command in commands(cli) for o in command.params if isinstance(o, click.Option)]
+    options = [(words, o) for words, command in command_tree() for o in command.params if isinstance(o, click.Option)]
     telling = [(words, o) for words, o in options if {"pass", "secret", "token"} & set("-".join(o.opts).split("-"))
                or any("pass" in opt for opt in o.opts)]  # fmt: skip
     assert {words for words, _ in telling} >= {"lethe keys dpo", "lethe erase sign", "lethe staff passwd"}

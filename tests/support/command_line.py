@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
+
+import click
 
 QUIET = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 PASSPHRASE = "seven ferries cross the slow river"
@@ -107,6 +109,23 @@ def one_sentence(said: Said, code: int, *words: str) -> None:
     assert "Traceback" not in said.err
     for word in words:
         assert word in said.err, said.err
+
+
+def command_tree() -> Iterator[tuple[str, click.Command]]:
+    """Every leaf of the command tree, by its words."""
+    from pipelines.cli import cli
+
+    def walk(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
+        if not isinstance(command, click.Group):
+            yield " ".join(words), command
+            return
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from walk(child, (*words, name))
+
+    return walk(cli, ("lethe",))
 
 
 def people_of_tests() -> dict[str, str]:

@@ -13,7 +13,7 @@ import pytest
 from party import Party
 from sqlmodel import select
 
-from lineage import durable, journal, store
+from lineage import derived_place, durable, journal, store
 from lineage.database import Database
 from lineage.store import Store
 from lineage.tables import LeaseRow
@@ -44,7 +44,7 @@ def crashing(at: int) -> Iterator[Schedule]:
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in (
             (Store, "destroy"), (KeyStore, "shred"), (Database, "compact"), (journal, "append"), (store, "write_synced"),
-            (durable, "write_synced"), (Party, "answer"),
+            (durable, "write_synced"), (Party, "answer"), (derived_place, "_unlink"), (derived_place, "_rmdir"),
         ):  # fmt: skip
             patch.setattr(owner, name, _between(schedule, getattr(owner, name)))
         patch.setattr(Database, "transaction", _transaction(schedule, Database.transaction))

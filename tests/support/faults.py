@@ -10,6 +10,8 @@
                     commit; each reading; each compaction              whether it counted
     STORE_REFUSES   each call of the store's file system               the client's error, also with half of the entry deleted
     STORE_LIES      each deletion in the store                         the store says yes and deletes nothing
+    FILES_REFUSE    each deletion in a derived file            an error of the file system, and nothing is deleted
+    FILES_LIE       each deletion in a derived file            the file system says yes and deletes nothing
     PARTY_REFUSES   each notice that goes out                          HTTP 200 and `{"ok": false}`, and the party has done nothing
 
 What a machine does not get over by itself lasts: from that boundary on every one fails, also for whoever wants to write down
@@ -37,7 +39,7 @@ from fsspec.implementations.local import LocalFileSystem
 from party import Party
 from sqlalchemy.exc import OperationalError
 
-from lineage import store
+from lineage import derived_place, store
 from lineage.database import Database
 from lineage.errors import LetheError
 
@@ -57,6 +59,8 @@ class Kind(StrEnum):
     DATABASE_GONE = "database gone"
     STORE_REFUSES = "store refuses"
     STORE_LIES = "store lies"
+    FILES_REFUSE = "files refuse"
+    FILES_LIE = "files lie"
     PARTY_REFUSES = "party refuses"
 
 
@@ -106,6 +110,12 @@ def disturbed(what: Disturbance) -> Iterator[Schedule]:
                 yield _refusing_store(patch, what)
             case Kind.STORE_LIES:
                 yield _lying_store(patch, what)
+            case Kind.FILES_REFUSE:
+                yield _files(
+                    patch, _Failing(what, lambda: PermissionError(errno.EACCES, "Permission denied")), lie=False
+                )
+            case Kind.FILES_LIE:
+                yield _files(patch, _Failing(what, AssertionError), lie=True)
             case Kind.PARTY_REFUSES:
                 yield _refusing_party(patch, what)
 
@@ -176,6 +186,21 @@ def _lying_store(patch: pytest.MonkeyPatch, what: Disturbance) -> Schedule:
 
     patch.setattr(LocalFileSystem, "rm", rm)
     return schedule
+
+
+def _files(patch: pytest.MonkeyPatch, schedule: _Failing, *, lie: bool) -> Schedule:
+    for name in ("_unlink", "_rmdir"):
+        delete = getattr(derived_place, name)
+        patch.setattr(derived_place, name, _unless_due(schedule, delete) if lie else _before(schedule, delete))
+    return schedule
+
+
+def _unless_due(schedule: _Failing, delete: Callable[..., None]) -> Callable[..., None]:
+    def effect(*arguments: Any) -> None:
+        if not schedule.due():
+            delete(*arguments)
+
+    return effect
 
 
 def _refusing_party(patch: pytest.MonkeyPatch, what: Disturbance) -> Schedule:

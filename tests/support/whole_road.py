@@ -29,13 +29,14 @@ from typing import Any
 
 import pytest
 from command_line import PASSPHRASE
+from exported import export, exported
 from party import Party
 from quick_world import PLANS, OnceProven
-from small_world import Bytes, bytes_in_service, values_of
+from small_world import ADAPTER, Bytes, bytes_in_service, values_of
 from stream_books import POOL, register, row_about, row_about_nobody, take_in, train, write_rows
 from thief import every_key, opens
 
-from lineage import desk, inventory, journal, languages, signing
+from lineage import builds, desk, inventory, journal, languages, signing
 from lineage.access import Actor, Role
 from lineage.case import ROAD, CaseFile, CaseView, Stage
 from lineage.closing import Telling, tell_person
@@ -85,7 +86,8 @@ def _in_this_process(workspace: Workspace, adapter: str, first: dict[int, int]) 
 
 
 def make_small_world(template: Path, folder: Path) -> Path:
-    """A trained workspace: one person with rows of their own, a row of another that names them, and one derived from theirs."""
+    """A trained workspace: one person with rows of their own, a row of another that names them, and one derived from theirs.
+    Beside it lies a file that was made from its adapter, with a value of the person in it (`exported`)."""
     shutil.copytree(template, folder)
     workspace, rng = open_workspace(folder), random.Random(11)
     register(workspace, [WHO, OTHER, *REST])
@@ -98,6 +100,8 @@ def make_small_world(template: Path, folder: Path) -> Path:
     with workspace.database.transaction() as session:
         shop = inventory.Party("shop", "recipient", "Example Shop Ltd")
         inventory.put_party(session, shop, actor=DANA, now=NOW, endpoint=endpoint)
+        composed = builds.current_release(session, ADAPTER)
+    export(folder, values_of([WHO])[0].encode(), actor=MAX, now=NOW, composed=composed)
     return folder
 
 
@@ -189,6 +193,7 @@ class Outcome:
     releases: tuple[str, ...]
     keeping_out: tuple[tuple[str, ...], ...]
     evidence: frozenset[str]
+    exports: frozenset[str]
     journal: tuple[tuple[str, ...], ...]
     rows: tuple[tuple[str, int], ...]
 
@@ -211,6 +216,9 @@ def outcome(folder: Path) -> Outcome:
         releases=tuple(reason for (reason,) in asked(folder, "SELECT reason FROM release ORDER BY id")),
         keeping_out=tuple(asked(folder, keeping_out)),
         evidence=frozenset(kind for (kind,) in asked(folder, "SELECT kind FROM evidence")),
+        exports=frozenset(
+            str(path.relative_to(exported(folder).parent)) for path in exported(folder).parent.rglob("*")
+        ),
         journal=tuple(dict.fromkeys((line.kind, line.case_id, *line.record_ids) for line in lines)),
         rows=tuple((name, asked(folder, f"SELECT count(*) FROM {name}")[0][0]) for name in counted),  # noqa: S608
     )
@@ -292,6 +300,7 @@ def lies(folder: Path, truth: Truth) -> list[str]:
         "rebuilt": Stage.VERIFYING not in reached or (serving == [(truth.rebuilt,)] and "rebuild" in kinds),
         "judged": Stage.EVIDENCE_READY not in reached or kinds >= {"rederivation", "probe"},
         "purged": Stage.PURGED not in reached or not left - {f"case:{CASE}"},
+        "file deleted": not exported(folder).exists() or "deleted" not in _said_of_files(folder),
         "half certified": not half or not left - {f"case:{CASE}"},
         "certified": not whole or not left,
         "signed": Stage.SIGNED_OFF not in reached or (whole and is_valid(folder)),
@@ -300,6 +309,16 @@ def lies(folder: Path, truth: Truth) -> list[str]:
         "destroyed in secret": not gone or (begun and Stage.PURGE_APPROVED in reached),
     }
     return [claim for claim, so in claims.items() if not so]
+
+
+def _said_of_files(folder: Path) -> set[str]:
+    """What became of the derived file, as the inventory and the certificate have it."""
+    half = certificate_of(folder, "certificate.half.json")
+    certified = (
+        json.loads(base64.b64decode(json.loads(half.read_bytes())["payload"]))["predicate"] if half.exists() else {}
+    )
+    known = {result for (result,) in asked(folder, "SELECT result FROM derived_file")}
+    return known | {one["result"] for one in certified.get("derived_files", ())}
 
 
 def _acknowledged(folder: Path) -> set[str]:
@@ -329,8 +348,10 @@ def _left(folder: Path, truth: Truth) -> set[str]:
     rows = truth.erased & {r for (r,) in asked(folder, "SELECT id FROM record UNION SELECT record_id FROM vault")}
     case = {name for (name,) in asked(folder, "SELECT name FROM data_key", "keys.db") if name == f"case:{CASE}"}
     values = [value.encode() for value in values_of([WHO])]
+    told = "not_reached" in _said_of_files(folder)
+    files = {"the derived file"} if exported(folder).exists() and not told else set()
     plain = {str(p) for p in home.rglob("*") if p.is_file() and any(value in p.read_bytes() for value in values)}
-    return weights | rows | case | plain | opens(truth.sealed, every_key(home))
+    return weights | rows | case | plain | files | opens(truth.sealed, every_key(home))
 
 
 def _gone(folder: Path, truth: Truth) -> set[str]:
@@ -338,7 +359,13 @@ def _gone(folder: Path, truth: Truth) -> set[str]:
     there = _in_store(folder)
     rows = {r for (r,) in asked(folder, "SELECT id FROM record")}
     weights = {digest for kind, digests in truth.doomed.items() for digest in digests - there[kind]}
-    return weights | (truth.erased - rows) | (truth.sealed.keys() - opens(truth.sealed, every_key(folder / ".lethe")))
+    files = set() if exported(folder).exists() else {"the derived file"}
+    return (
+        weights
+        | files
+        | (truth.erased - rows)
+        | (truth.sealed.keys() - opens(truth.sealed, every_key(folder / ".lethe")))
+    )
 
 
 def _in_store(folder: Path) -> dict[str, set[str]]:

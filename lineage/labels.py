@@ -6,7 +6,9 @@ through before it goes out, as a text would be; one that names a registered or a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 from sqlmodel import Session
 
@@ -14,7 +16,9 @@ from lineage.register import RegisterIndex
 from lineage.subjects import load_forms, load_suppression
 from lineage.workspace import Workspace
 
-__all__ = ["WITHHELD", "Labels", "labels_of"]
+__all__ = ["HUB_ID", "WITHHELD", "Labels", "base_label", "labels_of"]
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 WITHHELD = "(withheld: it names a person)"
 Labels = Callable[[str], str]
@@ -33,3 +37,10 @@ def labels_of(session: Session, workspace: Workspace) -> Labels:
         return known[label]
 
     return fit
+
+
+def base_label(given: str) -> str:
+    """A base model as it may go out: a hub id as it is; of a folder the last part only, for a path may name a person's home."""
+    if HUB_ID.fullmatch(given) and not Path(given).is_dir():
+        return given
+    return given.rstrip("/").rpartition("/")[2]
