@@ -39,7 +39,7 @@ from sqlmodel import Session, col, select
 from lineage import holds, ledger, pauses
 from lineage.access import Actor, Role
 from lineage.clock import DueDate
-from lineage.errors import RefusedByRule, WrongUsage
+from lineage.errors import RefusedByRule, WrongPerson, WrongUsage
 from lineage.tables import CaseRow
 
 __all__ = ["Beside", "CaseFile", "CaseView", "Filing", "Stage", "file_request", "list_cases"]
@@ -565,7 +565,7 @@ class CaseFile:
         """Refuse whoever filed the request.
 
         Raises:
-            RefusedByRule: the actor did.
+            WrongPerson: the actor did.
         """
         if actor.name == self._row.filed_by:
-            raise RefusedByRule("Whoever filed a request may not decide on it.", hint="Ask another DPO.")
+            raise WrongPerson("Whoever filed a request may not decide on it.", hint="Ask another DPO.")

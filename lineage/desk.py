@@ -26,6 +26,7 @@ from lineage.decisions import Choice
 from lineage.dossier import FILERS, RETRIERS, case_row
 from lineage.errors import WrongUsage
 from lineage.holds import find_record
+from lineage.labels import names_somebody
 from lineage.pauses import days_paused
 from lineage.search_report import require_still_true
 from lineage.sought import open_supplied, person_named, provisional_key
@@ -254,7 +255,8 @@ def _identifiers(given: Sequence[str]) -> list[str]:
 
 
 def reason_for(workspace: Workspace, case_id: str, text: str, *, also: Sequence[str] = ()) -> str:
-    """A reason as it is written down: one line that holds no identifier of the person, nor any of `also`.
+    """A reason as it is written down: one line that names nobody who is known or was erased, and holds nothing of what the
+    person gave, nor of `also`. It stands in the ledger, in letters, and on the certificate.
 
     Raises:
         WrongUsage: it is empty, too long, or names somebody.
@@ -263,7 +265,11 @@ def reason_for(workspace: Workspace, case_id: str, text: str, *, also: Sequence[
         identifiers = open_supplied(workspace, case_id) + _registered(workspace, case_id)
     except (WrongUsage, Shredded):  # no case, which the decision itself reports; or nothing left to leak
         identifiers = []
-    return _sentence(text, "A reason", forbidden=[*identifiers, *also])
+    sentence = _sentence(text, "A reason", forbidden=[*identifiers, *also])
+    with workspace.database.reader() as session:
+        if names_somebody(session, workspace)(sentence):
+            raise WrongUsage("A reason repeats an identifier of a person.", hint="Say it without naming anybody.")
+    return sentence
 
 
 def _registered(workspace: Workspace, case_id: str) -> list[str]:

@@ -6,7 +6,7 @@
     |-- Refused                     the caller did something out of order; the data is fine
     |   |-- WrongUsage        (2)   a wrong argument, file or configuration
     |   |-- RefusedByRule     (3)   wrong order, legal hold, a stale digest
-    |   |   `-- WrongPerson   (3)   another role is needed
+    |   |   `-- WrongPerson   (3)   another role, or somebody else, is needed
     |   `-- GateClosed        (1)   the corpus has not passed the gate
     `-- BadData                     what was read cannot be trusted
         |-- NotAcceptable     (1)   the answer is no: invalid certificate, failed probe
@@ -57,7 +57,7 @@ class RefusedByRule(Refused):
 
 
 class WrongPerson(RefusedByRule):
-    """Whoever acts does not hold the role that may; for somebody else the step may be in order."""
+    """Whoever acts does not hold the role that may, or filed the request; for somebody else the step may be in order."""
 
 
 class GateClosed(Refused):

@@ -1,4 +1,4 @@
-"""What corpora and operators wrote as a label: a source, a purpose, a legal basis, an organisation.
+"""What people wrote that is no record: a source, a purpose, a legal basis, an organisation, a reason.
 
 Exports leave the house, and nothing kept an operator from typing a person's address as a purpose. So every label is looked
 through before it goes out, as a text would be; one that names a registered or an erased person is withheld.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from sqlmodel import Session
@@ -16,7 +17,7 @@ from lineage.register import RegisterIndex
 from lineage.subjects import load_forms, load_suppression
 from lineage.workspace import Workspace
 
-__all__ = ["HUB_ID", "WITHHELD", "Labels", "base_label", "labels_of"]
+__all__ = ["HUB_ID", "WITHHELD", "Labels", "base_label", "labels_of", "names_somebody"]
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -25,18 +26,17 @@ Labels = Callable[[str], str]
 """A label as it may go out."""
 
 
-def labels_of(session: Session, workspace: Workspace) -> Labels:
-    """The rule for labels, with the register and the suppression list as they are now."""
+def names_somebody(session: Session, workspace: Workspace) -> Callable[[str], bool]:
+    """Whether a text holds a form of a registered or an erased person, by the register and the suppression list as they are."""
     register = RegisterIndex(load_forms(session, workspace.keystore))
     erased = load_suppression(session, workspace.keyring)
-    known: dict[str, str] = {}
+    return lambda text: bool(register.link(text) or erased.link(text))
 
-    def fit(label: str) -> str:
-        if label not in known:
-            known[label] = WITHHELD if register.link(label) or erased.link(label) else label
-        return known[label]
 
-    return fit
+def labels_of(session: Session, workspace: Workspace) -> Labels:
+    """The rule for labels; each is looked through once."""
+    somebody = cache(names_somebody(session, workspace))
+    return lambda label: WITHHELD if somebody(label) else label
 
 
 def base_label(given: str) -> str:

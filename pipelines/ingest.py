@@ -21,7 +21,7 @@ from lineage.admit import Gate
 from lineage.catalog import STATUS, GateStamp
 from lineage.corpus import Corpus, Reject, RejectReason, RowDefaults, open_corpus, write_rejects
 from lineage.errors import LetheError, WrongUsage
-from lineage.labels import WITHHELD, labels_of
+from lineage.labels import names_somebody
 from lineage.languages import Scanners
 from lineage.lease import held
 from lineage.planted import CANARY_SOURCE, is_reserved
@@ -97,7 +97,7 @@ def request_ingest(
     if is_reserved(source):
         raise WrongUsage("That source is reserved for Lethe's own canaries.", hint="Give another name with --source.")
     with workspace.database.reader() as session:
-        if labels_of(session, workspace)(source) == WITHHELD:
+        if names_somebody(session, workspace)(source):
             raise WrongUsage("A source cannot be named after a person.", hint="Give another name with --source.")
     column = subject_column or workspace.settings.rows.subject_column
     place = _Location(str(path.resolve()), column)

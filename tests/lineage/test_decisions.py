@@ -210,6 +210,17 @@ def test_a_reason_that_names_the_person_is_refused(two) -> None:
         decide(world, case_id, one, Choice("keep", "e", f"{NAME} sues us."))
 
 
+def test_a_reason_that_names_anybody_else_who_is_known_is_refused(two) -> None:
+    """It would stand on the certificate of one person with the name of another."""
+    world, case_id, one, _ = two
+    world.register(BOB)
+    for form in FORMS[BOB].values():
+        with pytest.raises(WrongUsage, match="repeats an identifier") as told:
+            decide(world, case_id, one, Choice("keep", "e", f"We are sued by {form}."))
+        assert form not in f"{told.value} {told.value.hint}"
+    decide(world, case_id, one, Choice("keep", "e", "We are sued by the neighbour."))
+
+
 def test_a_record_of_another_case_is_not_decided_on(two) -> None:
     world, case_id, *_ = two
     (foreign,) = world.ingest(row("A chair.", BOB))

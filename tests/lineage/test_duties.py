@@ -13,7 +13,7 @@ from sqlmodel import select
 from lineage.access import Actor, Role
 from lineage.case import CaseFile, Stage, view
 from lineage.duties import MAY, SYSTEM, Duty, begin, require_duty, require_may_start
-from lineage.errors import RefusedByRule, WrongUsage
+from lineage.errors import RefusedByRule, WrongPerson, WrongUsage
 from lineage.tables import CaseRow, LedgerRow
 
 # what is done            intake  dpo    ml     auditor  admin  system
@@ -78,7 +78,7 @@ def test_whoever_filed_decides_nothing_even_as_a_dpo_since(decision: str) -> Non
     """Two people at least: intake and DPO are never one in a case."""
     stage, decide = DECISIONS[decision]
     case_id = at(stage)
-    with pytest.raises(RefusedByRule, match="Whoever filed"):
+    with pytest.raises(WrongPerson, match="Whoever filed"):
         decide(case_id, Actor(INES.name, Role.DPO))
     decide(case_id, DANA)
 
