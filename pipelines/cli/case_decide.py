@@ -53,7 +53,8 @@ def decide(  # noqa: PLR0913 - one option per line of the form
     """Decide about one record of a case; the preview is then made anew, and an approval is taken back.
 
     RECORD is the handle that the preview lists, or its beginning. A record of others that may be a near copy is to erase, or
-    unrelated; until that is decided nothing can be approved.
+    unrelated; until that is decided nothing can be approved. A record that the case holds stops the whole
+    purge unless it is left out: then it stays, nothing learns from it, and a case of its own opens when the hold is lifted.
 
     \b
     Examples:
