@@ -15,7 +15,7 @@ from pipelines.cli.case_letter import letter, supplement, told
 from pipelines.cli.case_lift import lift
 from pipelines.cli.case_person import confirm, doubt, withdraw
 from pipelines.cli.case_run import run
-from pipelines.cli.case_show import files_left, open_, preview, show_
+from pipelines.cli.case_show import files_told, open_, preview, show_
 from pipelines.cli.keys import passphrase_file_option, passphrase_of
 from pipelines.cli.options import actor_option, json_option, opened, read_lines, say, show, workspace_option
 
@@ -202,7 +202,7 @@ def purge(case_id: str, workspace_dir: Path | None, actor_name: str, as_json: bo
     run_case_job(workspace, "case_purge", case_id, actor=actor_of(workspace, actor_name))
     found = read_case(workspace, case_id, now=this_moment())
     tell_case(found.case, as_json)
-    for line in () if as_json else files_left(found):
+    for line in () if as_json else files_told(found):
         say(line)
 
 

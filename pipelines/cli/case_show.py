@@ -57,19 +57,19 @@ def show_(case_id: str, workspace_dir: Path | None, as_json: bool) -> None:
             say(line)
         for event in found.events:
             say(f"  {event.at:%Y-%m-%d %H:%M}  {event.kind}")
-        for line in (*files_left(found), *_telling(found), *_papers(found)):
+        for line in (*files_told(found), *_telling(found), *_papers(found)):
             say(line)
 
     show(found.as_json(), as_json=as_json, lines=lines)
 
 
-def files_left(found: CaseDossier) -> Iterator[str]:
-    """The derived files that the purge was to delete and did not, each with its reason."""
+def files_told(found: CaseDossier) -> Iterator[str]:
+    """What became of the derived files that the purge was to delete."""
     from lineage.derived_bounds import REASONS
 
     for file in found.evidence.get("destruction", {}).get("derived_files", ()):
-        if file["result"] == "not_reached":
-            yield f"  {file['file']} was not reached: {REASONS[file['reason']]}"
+        why = f"not reached: {REASONS[file['reason']]}" if "reason" in file else file["result"]
+        yield f"  {file['file']} was {why}"
 
 
 def _telling(found: CaseDossier) -> Iterator[str]:
