@@ -27,7 +27,7 @@ from lineage.spans import Interval, clusters, outside, overlaps
 __all__ = ["KIND_OF", "TYPE_OF", "Evidence", "FoundSpan", "findings_of"]
 
 _NOBODY: frozenset[str] = frozenset()
-_START = itemgetter(0)
+_PLACE = itemgetter(0, 1)
 _Whose: TypeAlias = Literal["declared", "other", "unknown"]
 _Said: TypeAlias = tuple[str, int, int, float, str]  # what a Span is: to name the fields of a link takes twice as long
 
@@ -95,7 +95,7 @@ def _apart(evidence: Evidence) -> Iterator[list[Span | Link]]:
     placed: list[tuple[int, int, Span | Link]] = [(span[1], span[2], span) for span in evidence.spans]
     for links in (evidence.links, evidence.suppressed):
         placed += [(link[0], link[1], link) for link in links]
-    placed.sort(key=_START)
+    placed.sort(key=_PLACE)
     things: list[Span | Link] = []
     until = 0
     for start, end, thing in placed:

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 import rfc8785
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from plain_forms import plain_fold, plain_squeeze
 from plain_judging import plain_findings, plain_moved, plain_redacted
@@ -45,7 +45,14 @@ declared = st.frozensets(st.sampled_from(["ann", "bob"]))
 texts = st.text(st.sampled_from("aZ09 ._-[]\u00e9\u4e00"), min_size=32, max_size=40) | st.just(TEXT)
 
 
+TOUCHING = Evidence(
+    (Span("PERSON", 21, 22, 0.2, "One"),), (Link(13, 21, "name", frozenset({"ann"}), False), Link(21, 21, "name", frozenset({"ann"}), False))
+)  # fmt: skip
+"""An empty place stands between what touches it on either side, and belongs to the first."""
+
+
 @settings(max_examples=400)
+@example([TOUCHING], frozenset({"ann"}), POLICIES[0])
 @given(st.lists(evidence, min_size=1, max_size=3), declared, st.sampled_from(POLICIES))
 def test_findings(seen, people, policy):
     found = findings_of(seen, people, policy)
