@@ -26,11 +26,13 @@ from console.wording import (
 )
 from lineage import dossier, ledger
 from lineage.access import BrowserSession, Role
-from lineage.case import CERTIFIED, DESTROYED, GROUNDS, IDENTIFIERS, RUNNING, CaseView
+from lineage.case import GROUNDS, IDENTIFIERS
+from lineage.case_view import CaseView
 from lineage.chain import Intact
 from lineage.dpo_key import dpo_key_state
 from lineage.letters import Kind, fits
 from lineage.review import REVIEWERS
+from lineage.stages import CERTIFIED, DESTROYED, RUNNING
 from lineage.supplementing import SUPPLEMENT
 from lineage.verify import Verification
 

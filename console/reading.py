@@ -7,12 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from console.access import case_id_of, signed_in, workspace_of
-from lineage.case import Stage
 from lineage.dossier import CaseDossier, read_case
 from lineage.errors import LetheError, WrongUsage
 from lineage.rendering import Sheet, read_sheet
 from lineage.rendering_pages import to_html
 from lineage.rendering_pdf import to_pdf
+from lineage.stages import Stage
 from lineage.supplementing import Waiting, waiting
 from lineage.trusted import load_trusted_keys
 from lineage.workspace import Workspace

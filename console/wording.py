@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from lineage.case import ROAD, UNFULFILLED, Beside, CaseView, Stage
+from lineage.case_view import Beside, CaseView
 from lineage.chain import Event
 from lineage.derived_bounds import REASONS
 from lineage.sightings import why_found
+from lineage.stages import ROAD, UNFULFILLED, Stage
 
 __all__ = [
     "BESIDE",

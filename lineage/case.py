@@ -13,10 +13,8 @@
     back to ASSESSMENT: `confirm_identity`; `search_again`, when a DPO decides about a single record; and `reopen`, whenever
         something turns up that the approvals did not know, until the purge
 
-What stands beside the stage (`Beside`: a clock that stands still, an extension, a hold, records that are kept, another round)
-is computed and no stage of its own.
-
-Who has to be told, and when a signed case closes, is in `lineage.closing`.
+What others see of a case, also what stands beside its stage, is in `lineage.case_view`; the sets of stages they ask about
+are in `lineage.stages`. Who has to be told, and when a signed case closes, is in `lineage.closing`.
 
 Every step takes the time as an argument, checks the order and the actor, writes one ledger event in the same
 transaction and is safe to repeat with the same arguments. Approvals are bound to a digest and go stale with it. Intake
@@ -27,22 +25,21 @@ Example: ``CaseFile(session, "case-1a2b").approve(actor=dana, digest="9f..", now
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import StrEnum
-from typing import cast
 
-from sqlalchemy.orm import object_session
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from lineage import holds, ledger, pauses
 from lineage.access import Actor, Role
+from lineage.case_view import CaseView, open_case_of, view
 from lineage.clock import DueDate
 from lineage.errors import RefusedByRule, WrongPerson, WrongUsage
+from lineage.stages import DESTROYED, DOUBTFUL, ROAD, RUNNING, TAKEN_BACK, UNFULFILLED, Stage
 from lineage.tables import CaseRow
 
-__all__ = ["Beside", "CaseFile", "CaseView", "Filing", "Stage", "file_request", "list_cases"]
+__all__ = ["CaseFile", "Filing", "file_request"]
 
 GROUNDS = {
     "a": "no longer necessary for its purpose, Art. 17(1)(a)",
@@ -55,64 +52,11 @@ GROUNDS = {
 
 POLICY_GROUND = "policy"
 GROUND_WORDS = {**GROUNDS, POLICY_GROUND: "withdrawn by the controller's gate policy, Art. 5(1)(c) and 24 GDPR"}
-
-
-class Stage(StrEnum):
-    """Where a case stands."""
-
-    RECEIVED = "RECEIVED"
-    IDENTITY_CHECK = "IDENTITY_CHECK"
-    ASSESSMENT = "ASSESSMENT"
-    SEARCHED = "SEARCHED"
-    PREVIEW_READY = "PREVIEW_READY"
-    APPROVED = "APPROVED"
-    CONTAINED = "CONTAINED"
-    EXECUTING = "EXECUTING"
-    VERIFYING = "VERIFYING"
-    EVIDENCE_READY = "EVIDENCE_READY"
-    PURGE_APPROVED = "PURGE_APPROVED"
-    PURGED = "PURGED"
-    SIGNED_OFF = "SIGNED_OFF"
-    NOTIFYING = "NOTIFYING"
-    CLOSED = "CLOSED"
-    NOT_FOUND = "NOT_FOUND"
-    REFUSED = "REFUSED"
-    WITHDRAWN = "WITHDRAWN"
-    FAILED = "FAILED"
-
-
-class Beside(StrEnum):
-    """What is true of a case besides its stage."""
-
-    CLOCK_PAUSED = "CLOCK_PAUSED"
-    EXTENDED = "EXTENDED"
-    ON_HOLD = "ON_HOLD"
-    PARTLY_REFUSED = "PARTLY_REFUSED"
-    REOPENED = "REOPENED"
-
-
-ROAD = (
-    Stage.RECEIVED, Stage.IDENTITY_CHECK, Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED, Stage.CONTAINED,
-    Stage.EXECUTING, Stage.VERIFYING, Stage.EVIDENCE_READY, Stage.PURGE_APPROVED, Stage.PURGED, Stage.SIGNED_OFF,
-    Stage.NOTIFYING, Stage.CLOSED,
-)  # fmt: skip
-DOUBTFUL = (Stage.RECEIVED, Stage.ASSESSMENT, Stage.SEARCHED, Stage.PREVIEW_READY, Stage.APPROVED)
-"""Where it may still be doubted who asks."""
-TAKEN_BACK = (Stage.SEARCHED, *ROAD[: ROAD.index(Stage.PURGE_APPROVED)])
-"""Where the person may still take the request back."""
-UNFULFILLED = frozenset({Stage.NOT_FOUND, Stage.REFUSED, Stage.WITHDRAWN})
-"""Ends without an erasure."""
-ENDED = UNFULFILLED | {Stage.CLOSED}
-CERTIFIED = frozenset({Stage.SIGNED_OFF, Stage.NOTIFYING, Stage.CLOSED})
-SETTLED = UNFULFILLED | CERTIFIED
-"""What was asked is decided and done; at most somebody has yet to be told."""
-DESTROYED = CERTIFIED | {Stage.PURGED}
 IDENTIFIERS = (Role.INTAKE, Role.DPO, Role.ADMIN)
 """Who speaks with the person: about who they are, and whether they still want it."""
 APPROVALS = (
     "preview_digest", "approved_digest", "approved_by", "evidence_digest", "purge_digest", "purge_approved_by",
 )  # fmt: skip
-RUNNING = frozenset({Stage.ASSESSMENT, Stage.APPROVED, Stage.CONTAINED, Stage.EXECUTING, Stage.VERIFYING, Stage.PURGE_APPROVED})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,82 +76,6 @@ class Filing:
     due_basis: str
     only_consent: bool = False
     rescan_id: str | None = None
-
-
-@dataclass(frozen=True)
-class CaseView:
-    """A case as other rooms see it; the subject's key stays inside `lineage`."""
-
-    id: str
-    stage: Stage
-    stage_since: datetime
-    received_on: date
-    due_on: date
-    due_basis: str
-    ground: str
-    identity_method: str
-    filed_by: str
-    approved_by: str
-    purge_approved_by: str
-    preview_digest: str
-    approved_digest: str
-    evidence_digest: str
-    purge_digest: str
-    attempt: int
-    resume_stage: str
-    problem: str
-    hold_reason: str
-    extension_reason: str
-    reopen_reason: str
-    only_consent: bool
-    rescan_id: str | None
-    beside: tuple[Beside, ...]
-
-    @property
-    def ended(self) -> bool:
-        """Whether the case is over; the person may have to be told yet (`lineage.letters.owed`)."""
-        return self.stage in ENDED
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing of the person is searched for, changed or judged any more."""
-        return self.stage in SETTLED
-
-
-def view(row: CaseRow) -> CaseView:
-    """The frozen value of a row, which must be of a session that is open."""
-    fields = {name: getattr(row, name) for name in CaseView.__dataclass_fields__ if name != "beside"}
-    return CaseView(**{**fields, "stage": Stage(row.stage), "beside": tuple(_beside(row))})
-
-
-def _beside(row: CaseRow) -> Iterator[Beside]:
-    session = cast("Session | None", object_session(row))
-    if session is None:
-        raise RuntimeError("A case is viewed inside its session.")
-    if row.stage == Stage.IDENTITY_CHECK:
-        yield Beside.CLOCK_PAUSED
-    if row.extension_reason:
-        yield Beside.EXTENDED
-    if row.hold_reason or holds.held_in(session, row.id):
-        yield Beside.ON_HOLD
-    if any(ruling.decision in ("keep", holds.LEAVE_OUT) for ruling in holds.decisions_of(session, row.id).values()):
-        yield Beside.PARTLY_REFUSED
-    if row.reopen_reason:
-        yield Beside.REOPENED
-
-
-def list_cases(session: Session, *stages: Stage) -> list[CaseView]:
-    """Cases by due date; all, or those at the given stages."""
-    query = select(CaseRow).order_by(col(CaseRow.due_on), col(CaseRow.id))
-    if stages:
-        query = query.where(col(CaseRow.stage).in_([stage.value for stage in stages]))
-    return [view(row) for row in session.exec(query).all()]
-
-
-def open_case_of(session: Session, subject_key: str) -> str | None:
-    """The person's case that has not ended; there is one at most."""
-    rows = session.exec(select(CaseRow).where(CaseRow.subject_key == subject_key)).all()
-    return next((row.id for row in rows if Stage(row.stage) not in ENDED), None)
 
 
 def file_request(session: Session, filing: Filing, *, actor: Actor, now: datetime) -> CaseView:

@@ -19,13 +19,15 @@ from sqlmodel import Session
 
 from lineage import ledger
 from lineage.access import Actor, Role
-from lineage.case import IDENTIFIERS, CaseFile, CaseView, Stage
+from lineage.case import IDENTIFIERS, CaseFile
+from lineage.case_view import CaseView
 from lineage.desk import reason_for
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence
 from lineage.letters import Kind, filed, owed, require_fit, tell_before
 from lineage.notices import OPEN, Notice, State, change, find_notice, make_notices, notices
 from lineage.settings import Settings
+from lineage.stages import Stage
 from lineage.tables import PartyRow
 from lineage.workspace import Workspace
 

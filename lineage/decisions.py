@@ -27,13 +27,15 @@ from sqlmodel import Session, col, select
 
 from lineage import ledger
 from lineage.access import Actor, Role
-from lineage.case import CaseFile, CaseView, Stage
+from lineage.case import CaseFile
+from lineage.case_view import CaseView
 from lineage.closure import CHANGING, LEFT_OUT, Closure, ClosureRecord, counted, stores_of, with_derived
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import has_evidence
 from lineage.holds import LEAVE_OUT, Decided, decisions_digest, decisions_of, find_record, held_of
 from lineage.planted import CANARY_SOURCE
 from lineage.reopening import reopen
+from lineage.stages import Stage
 from lineage.tables import CaseDecisionRow, CaseRecordRow, RecordRow
 
 __all__ = [

@@ -21,7 +21,8 @@ from datetime import date, datetime
 
 from lineage import clock, decisions, held_back
 from lineage.access import Actor
-from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
+from lineage.case import CaseFile, Filing, file_request
+from lineage.case_view import CaseView
 from lineage.decisions import Choice
 from lineage.dossier import FILERS, RETRIERS, case_row
 from lineage.errors import WrongUsage
@@ -30,6 +31,7 @@ from lineage.labels import names_somebody
 from lineage.pauses import days_paused
 from lineage.search_report import require_still_true
 from lineage.sought import open_supplied, person_named, provisional_key
+from lineage.stages import Stage
 from lineage.subjects import load_forms
 from lineage.unredaction import adopt_redactions, end_without_erasure
 from lineage.vault import Shredded

@@ -17,25 +17,15 @@ from sqlmodel import Session, col, select
 
 from lineage import clock, ledger, letters
 from lineage.access import Actor, Role
-from lineage.case import (
-    CERTIFIED,
-    DESTROYED,
-    DOUBTFUL,
-    GROUND_WORDS,
-    IDENTIFIERS,
-    TAKEN_BACK,
-    Beside,
-    CaseView,
-    Stage,
-    list_cases,
-    view,
-)
+from lineage.case import GROUND_WORDS, IDENTIFIERS
+from lineage.case_view import Beside, CaseView, list_cases, view
 from lineage.chain import Event
 from lineage.errors import WrongUsage
 from lineage.evidence import evidence, has_evidence
 from lineage.notices import Notice, notices, waited_for
 from lineage.pauses import days_paused, paused_since
 from lineage.settings import Settings
+from lineage.stages import CERTIFIED, DESTROYED, DOUBTFUL, TAKEN_BACK, Stage
 from lineage.tables import CaseRow, CaseRunRow
 from lineage.workspace import Workspace
 

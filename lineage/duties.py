@@ -21,8 +21,10 @@ from enum import StrEnum
 
 from lineage import ledger
 from lineage.access import SYSTEM_NAME, Actor, Role
-from lineage.case import RUNNING, CaseFile, CaseView, Stage
+from lineage.case import CaseFile
+from lineage.case_view import CaseView
 from lineage.errors import RefusedByRule
+from lineage.stages import RUNNING, Stage
 from lineage.workspace import Workspace
 
 __all__ = ["MAY", "SYSTEM", "Duty", "begin", "require_duty", "require_may_start"]

@@ -14,7 +14,6 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from lineage import builds, ledger, plans
-from lineage.case import CERTIFIED
 from lineage.certificate import read_statement
 from lineage.errors import WrongUsage
 from lineage.labels import Labels, base_label, labels_of
@@ -22,6 +21,7 @@ from lineage.manifests import manifest_facts
 from lineage.planted import CANARY_SOURCE
 from lineage.rendering import signed_statement
 from lineage.scanned import scanned_by, summary
+from lineage.stages import CERTIFIED
 from lineage.tables import (
     AdmissionRow,
     CaseRow,

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, or_, select, update
 
-from lineage.case import UNFULFILLED, CaseFile
+from lineage.case import CaseFile
 from lineage.holds import holds_any
+from lineage.stages import UNFULFILLED
 from lineage.tables import CaseRecordRow, CaseRow
 from lineage.workspace import Workspace
 

@@ -14,9 +14,10 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from lineage import builds
-from lineage.case import SETTLED, list_cases
+from lineage.case_view import list_cases
 from lineage.database import in_chunks
 from lineage.evidence import last_filed
+from lineage.stages import SETTLED
 from lineage.tables import ComposedAdapterRow, ComposedPartRow, PlanRow, ReleaseRow, ShardAdapterRow, StateRow
 
 __all__ = [

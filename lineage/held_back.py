@@ -18,7 +18,8 @@ from sqlmodel import Session, select
 
 from lineage import clock, ledger
 from lineage.access import Actor, Role
-from lineage.case import CaseFile, CaseView, Filing, file_request, open_case_of
+from lineage.case import CaseFile, Filing, file_request
+from lineage.case_view import CaseView, open_case_of
 from lineage.decisions import tell_others
 from lineage.holds import find_record, left_out_of
 from lineage.sought import provisional_key

@@ -32,13 +32,15 @@ from sqlmodel import Session
 
 from lineage import clock, inventory, ledger
 from lineage.access import Actor
-from lineage.case import CERTIFIED, IDENTIFIERS, Beside, CaseFile, CaseView, Stage
+from lineage.case import IDENTIFIERS, CaseFile
+from lineage.case_view import Beside, CaseView
 from lineage.closure import LEFT_OUT
 from lineage.decisions import EXCEPTIONS
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence, last_filed
 from lineage.pauses import days_paused
 from lineage.settings import Settings
+from lineage.stages import CERTIFIED, Stage
 from lineage.workspace import Workspace
 
 __all__ = [

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from lineage.case import CaseFile, CaseView
+from lineage.case import CaseFile
+from lineage.case_view import CaseView
 from lineage.errors import RefusedByRule
 from lineage.evidence import REOPENED, add_evidence, has_evidence
 

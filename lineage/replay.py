@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlmodel import Session, col, select
 
 from lineage import journal, ledger
-from lineage.case import DESTROYED, Stage
 from lineage.database import in_chunks
 from lineage.errors import RefusedByRule
 from lineage.evidence import has_evidence
 from lineage.renewal import keys_left, old_keys
+from lineage.stages import DESTROYED, Stage
 from lineage.tables import CaseRow, RecordRow, RecordSubjectRow, SubjectRow
 from lineage.tombstones import Marks
 from lineage.vault import KeyStore

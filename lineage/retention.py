@@ -14,9 +14,10 @@ from sqlmodel import Session, SQLModel, col, delete, select
 
 from lineage import journal, ledger
 from lineage.access import Actor, Role
-from lineage.case import DESTROYED, CaseFile
+from lineage.case import CaseFile
 from lineage.desk import reason_for
 from lineage.replay import Erasure, erasures
+from lineage.stages import DESTROYED
 from lineage.tables import CueRow, NearTombstoneRow, SuppressionRow, TombstoneRow
 from lineage.tombstones import kept_until
 from lineage.workspace import Workspace

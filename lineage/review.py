@@ -17,7 +17,6 @@ from sqlmodel.sql.expression import Select
 from lineage import ledger
 from lineage.access import Actor, Role
 from lineage.admit import UNREAD
-from lineage.case import SETTLED
 from lineage.catalog import contents_of
 from lineage.closure import CHANGING
 from lineage.database import in_chunks
@@ -25,6 +24,7 @@ from lineage.errors import WrongUsage
 from lineage.hidden import MOVED, NOT_SCANNED, still_standing
 from lineage.holds import held_of
 from lineage.spans import clusters, overlaps, replaced
+from lineage.stages import SETTLED
 from lineage.tables import CaseRecordRow, CaseRow, FindingRow, QuarantineRow, RecordRow
 from lineage.vault import KeyStore
 from lineage.workspace import Workspace

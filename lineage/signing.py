@@ -11,13 +11,14 @@ from datetime import datetime
 from pathlib import Path
 
 from lineage.access import Actor
-from lineage.case import CERTIFIED, CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.closing import go_on
 from lineage.dossier import DECIDERS, HALF_SIGNED
 from lineage.dpo_key import open_dpo_key
 from lineage.durable import refusals, write_whole
 from lineage.errors import NotAcceptable, RefusedByRule, WrongUsage
 from lineage.keys import load_public_key, public_path
+from lineage.stages import CERTIFIED, Stage
 from lineage.workspace import Workspace
 
 __all__ = ["require_ready", "sign"]

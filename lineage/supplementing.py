@@ -20,7 +20,7 @@ from sqlmodel import Session, col, select
 
 from lineage import ledger
 from lineage.access import Actor
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.certificate import read_statement
 from lineage.dossier import DECIDERS, case_row
 from lineage.dpo_key import open_dpo_key
@@ -31,6 +31,7 @@ from lineage.evidence import add_evidence, has_evidence
 from lineage.keys import load_private_key, load_public_key, private_path, public_path
 from lineage.notices import State, acknowledgements
 from lineage.rendering import signed_statement
+from lineage.stages import Stage
 from lineage.supplement import Acknowledged, Supplement, build_supplement, countersign, read_supplement, sign_first
 from lineage.tables import CaseRow, EvidenceRow, NoticeRow
 from lineage.verify import load_trusted_keys

@@ -23,11 +23,11 @@ from sqlmodel import Session, col, select
 
 from lineage import ledger
 from lineage.aftermath import Aftermath, near_again, write_again
-from lineage.case import UNFULFILLED
 from lineage.holds import held_of
 from lineage.records import content_from_json
 from lineage.redaction import speaks_of
 from lineage.renewal import displace, supersede, superseded
+from lineage.stages import UNFULFILLED
 from lineage.subjects import load_suppression
 from lineage.suppression import SuppressionList
 from lineage.tables import CaseRow, RecordRow, SupersededRow, TombstoneRow, VaultRow

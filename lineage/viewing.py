@@ -21,7 +21,7 @@ from sqlmodel import Session, col, select
 from lineage import ledger
 from lineage.access import Actor, Role
 from lineage.admit import UNREAD
-from lineage.case import view
+from lineage.case_view import view
 from lineage.catalog import contents_of
 from lineage.database import in_chunks
 from lineage.desk import reason_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lineage import facts as f
-from lineage.case import CaseView
+from lineage.case_view import CaseView
 from lineage.chain import Event
 
 __all__ = ["approvals"]

@@ -13,7 +13,8 @@ from sqlmodel import Session
 
 from lineage import builds, ledger, plans
 from lineage import facts as f
-from lineage.case import GROUND_WORDS, CaseFile, CaseView
+from lineage.case import GROUND_WORDS, CaseFile
+from lineage.case_view import CaseView
 from lineage.certificate import build_statement, sign_first
 from lineage.closure import LEFT_OUT, STORES
 from lineage.dossier import HALF_SIGNED

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from sqlmodel import Session, col, select
 
 from lineage import builds, plans
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.closure import CHANGING
 from lineage.database import in_chunks
 from lineage.errors import RefusedByRule
 from lineage.evidence import add_evidence, contract, digest_of, evidence, has_evidence, last_filed
 from lineage.holds import held_of, require_spared
 from lineage.renewal import superseded
+from lineage.stages import Stage
 from lineage.store import Store
 from lineage.tables import RecordRow
 from lineage.unredaction import take_back

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.errors import Fault, NotAcceptable
 from lineage.evidence import add_evidence, evidence
+from lineage.stages import Stage
 from lineage.workspace import Workspace
 from pipelines.chains import current_chain
 from pipelines.ingest import utc_now

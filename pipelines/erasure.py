@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lineage import builds
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.evidence import add_evidence, evidence
 from lineage.plans import TRUNK
 from lineage.renewal import superseded
+from lineage.stages import Stage
 from lineage.workspace import Workspace
 from pipelines import releasing, training
 from pipelines.chains import stale_shards

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from sqlmodel import Session
 
 from lineage import builds, plans
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.catalog import contents_of
 from lineage.errors import NotAcceptable
 from lineage.evidence import add_evidence, evidence, evidence_digest
 from lineage.plans import Placed
 from lineage.register import RegisterForm
+from lineage.stages import Stage
 from lineage.store import Store
 from lineage.workspace import Workspace
 from pipelines.bases import base_for_probes

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from sqlmodel import Session, col, select
 
 from lineage import builds, plans
-from lineage.case import Stage
 from lineage.catalog import contents_of
 from lineage.closure import find_closure
 from lineage.evidence import evidence, has_evidence
 from lineage.records import TrainingRecord
+from lineage.stages import Stage
 from lineage.subjects import load_forms
 from lineage.tables import CaseRow, RecordRow
 from pipelines.bases import base_for_probes

@@ -24,12 +24,13 @@ from dagster import (
 )
 
 from lineage import supplementing
-from lineage.case import Stage, list_cases
+from lineage.case_view import list_cases
 from lineage.closing import go_on
 from lineage.endpoints import Endpoint, open_endpoint
 from lineage.errors import LetheError, NotAcceptable, RefusedByRule, WrongUsage
 from lineage.keys import load_private_key, private_path
 from lineage.notices import Notice, State, answered, begin_try, change, due, find_notice
+from lineage.stages import Stage
 from lineage.workspace import Workspace
 from pipelines.ingest import utc_now
 from pipelines.instance import door

@@ -16,13 +16,14 @@ from sqlmodel import Session
 
 from lineage import derived, held_back, inventory, journal, purge, renewal, studies, tombstones
 from lineage.bytescan import ByteScan, scan_bytes
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.errors import NotAcceptable, RefusedByRule
 from lineage.evidence import add_evidence, case_records, evidence, has_evidence
 from lineage.holds import left_out_of, require_spared
 from lineage.near_tombstones import lay_near, near_marks
 from lineage.register import RegisterForm
 from lineage.sought import seal_forms, searched_forms
+from lineage.stages import Stage
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines.certified_absence import certified_ancestors, old_contents

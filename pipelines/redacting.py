@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlmodel import Session
 
 from lineage import renewal
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.catalog import Judged
 from lineage.closure import freed_contents
 from lineage.errors import Fault, RefusedByRule
@@ -15,6 +15,7 @@ from lineage.records import TrainingRecord, canonical_bytes
 from lineage.redaction import Freed
 from lineage.register import RegisterIndex
 from lineage.sought import searched_forms
+from lineage.stages import Stage
 from lineage.tables import RecordRow
 from lineage.workspace import Workspace
 from pipelines.ingest import open_gate

@@ -14,7 +14,8 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from lineage import ledger, purge, renewal
-from lineage.case import DESTROYED, ENDED, Stage, list_cases
+from lineage.case_view import list_cases
+from lineage.stages import DESTROYED, ENDED, Stage
 from lineage.tables import ReleaseRow
 from lineage.workspace import Workspace
 

@@ -29,10 +29,12 @@ from dagster import (
 )
 
 from lineage import plans
-from lineage.case import Beside, CaseFile, CaseView, Stage, list_cases
+from lineage.case import CaseFile
+from lineage.case_view import Beside, CaseView, list_cases
 from lineage.duties import SYSTEM, require_may_start
 from lineage.errors import Fault, LetheError, RefusedByRule
 from lineage.lease import held, is_held
+from lineage.stages import Stage
 from pipelines.assets import partition_key, partitions_name
 from pipelines.ingest import INGEST_LEASE, utc_now
 from pipelines.jobs import DUTIES, case_config, case_erasure, case_preview, case_purge, case_tags, cases_of

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 
 from sqlmodel import col, select
 
-from lineage.case import CaseFile, Stage, list_cases
+from lineage.case import CaseFile
+from lineage.case_view import list_cases
 from lineage.errors import LetheError, RefusedByRule, WrongUsage
+from lineage.stages import Stage
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace
 from pipelines.ingest import utc_now

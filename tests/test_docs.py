@@ -209,7 +209,7 @@ def test_every_verdict_and_reason_is_explained(path: str) -> None:
 
 
 def test_every_stage_of_a_case_is_explained() -> None:
-    from lineage.case import Stage
+    from lineage.stages import Stage
 
     assert {stage for stage in Stage if f"`{stage.value}`" not in page("dpo-guide.md")} == set()
 

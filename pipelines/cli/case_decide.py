@@ -13,7 +13,7 @@ from pipelines.cli.options import acting, actor_option, json_option, opened, say
 
 if TYPE_CHECKING:
     from lineage.access import Actor
-    from lineage.case import CaseView
+    from lineage.case_view import CaseView
     from lineage.workspace import Workspace
 
 __all__ = ["actor_of", "decide", "hold", "tell_case", "this_moment"]

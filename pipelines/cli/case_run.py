@@ -13,7 +13,7 @@ from pipelines.cli.case_decide import actor_of
 from pipelines.cli.options import actor_option, json_option, opened, say, show, workspace_option
 
 if TYPE_CHECKING:
-    from lineage.case import CaseView
+    from lineage.case_view import CaseView
     from lineage.dossier import CaseDossier
 
 
@@ -37,8 +37,8 @@ def run(
     Example:
       lethe erase run --all --as max
     """
-    from lineage.case import Stage
     from lineage.dossier import read_case
+    from lineage.stages import Stage
     from pipelines.launch import run_case_job
     from pipelines.windows import waiting_cases
 
@@ -67,7 +67,7 @@ def run(
 
 def _tell_window(found: list[CaseDossier], as_json: bool) -> None:
     """Where each case of a window stands now, when its person was out of service, and what is to be approved."""
-    from lineage.case import Stage
+    from lineage.stages import Stage
 
     bodies = [{name: getattr(d.case, name) for name in d.case.__dataclass_fields__} for d in found]
 

@@ -125,7 +125,7 @@ def register_remove(source: Path | None, workspace_dir: Path | None, actor_name:
     Example:
       lethe register remove --from-file identifier.txt --as ines
     """
-    from lineage.case import open_case_of
+    from lineage.case_view import open_case_of
     from lineage.duties import Duty, require_duty
     from lineage.subjects import remove_forms
 

@@ -20,12 +20,13 @@ from lineage import access, evidence, merkle, sought
 from lineage import facts as f
 from lineage.absence import Absent, prove
 from lineage.access import Actor, Role
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.certificate import build_statement, sign_first
 from lineage.closure import counted, stores_of, supplied_forms
 from lineage.dpo_key import make_dpo_key
 from lineage.keys import load_private_key
 from lineage.search_report import search_report
+from lineage.stages import Stage
 from lineage.subjects import SubjectEntry, add_forms
 from lineage.tables import CaseRunRow
 from lineage.workspace import Workspace, create_workspace, open_workspace

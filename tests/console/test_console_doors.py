@@ -14,9 +14,11 @@ from starlette.testclient import TestClient
 from console import pages
 from lineage import clock, dossier, evidence
 from lineage.access import Actor, Role
-from lineage.case import CaseFile, CaseView, Stage
+from lineage.case import CaseFile
+from lineage.case_view import CaseView
 from lineage.dossier import NextStep
 from lineage.errors import Fault, RefusedByRule
+from lineage.stages import Stage
 from lineage.tables import UserRow
 
 

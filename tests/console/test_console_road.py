@@ -13,10 +13,10 @@ from command_line import PASSPHRASE, lethe_here, one_sentence
 from desk_world import CONTRACT, EVIDENCE, NOW, OTHER, PERSON, SHARD_MAP, Desk, World, certificate_facts, digest
 
 from lineage import dossier, ledger, signing, sought
-from lineage.case import Stage
 from lineage.certificate import build_statement, sign_first
 from lineage.chain import Intact
 from lineage.keys import create_key_pair, load_private_key
+from lineage.stages import Stage
 from lineage.verify import load_trusted_keys, verify_bytes
 
 

@@ -7,8 +7,8 @@ from desk_world import PERSON, World
 from sqlmodel import select
 from test_console_records import CHAT, previewed, raw
 
-from lineage.case import Stage
 from lineage.decisions import decisions_of
+from lineage.stages import Stage
 from lineage.tables import CaseRecordRow, CaseRow
 
 

@@ -10,9 +10,9 @@ from desk_world import CONTRACT, NOW, OTHER, PERSON, World
 
 from lineage import inventory
 from lineage.access import Actor, Role
-from lineage.case import Stage
 from lineage.dossier import read_case
 from lineage.notices import State
+from lineage.stages import Stage
 
 TODAY, BEFORE = NOW.date().isoformat(), (NOW - timedelta(days=10)).date().isoformat()
 CONTACT = '\n[contact]\naddress = "Example Street 1"\ndpo = "privacy@company.example"\nauthority = "The authority"\n'

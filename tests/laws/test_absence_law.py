@@ -19,10 +19,11 @@ from sqlmodel import Session
 from stream_books import POOL, register, row_about, row_about_nobody, take_in, train, write_rows
 
 from lineage import builds, manifests, merkle, verify
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.errors import NotAcceptable
 from lineage.evidence import case_records, evidence
 from lineage.rendering import read_sheet
+from lineage.stages import Stage
 from lineage.tables import SliceManifestRow
 from lineage.trusted import load_trusted_keys
 from lineage.workspace import Workspace, open_workspace

@@ -30,11 +30,12 @@ from whole_road import (
 
 from lineage import derived_place, desk, inventory, purge, tombstones
 from lineage.bytescan import scan_bytes
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.derived import seal_place
 from lineage.errors import RefusedByRule
 from lineage.evidence import evidence
 from lineage.located import WHAT_BYTES
+from lineage.stages import Stage
 from lineage.tables import DerivedFileRow
 from lineage.workspace import open_workspace
 

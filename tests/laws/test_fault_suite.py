@@ -31,8 +31,9 @@ from whole_road import (
 )
 
 from lineage import derived_place, journal, ledger
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.chain import Intact
+from lineage.stages import Stage
 from lineage.store import Store
 from lineage.vault import KeyStore
 from lineage.workspace import Workspace, open_workspace

@@ -31,13 +31,15 @@ from stream_books import (
 from lineage import desk, purge
 from lineage.access import find_actor
 from lineage.bytescan import scan_bytes
-from lineage.case import Beside, CaseFile, CaseView, Stage
+from lineage.case import CaseFile
+from lineage.case_view import Beside, CaseView
 from lineage.catalog import contents_of, given_id
 from lineage.decisions import Choice
 from lineage.errors import RefusedByRule
 from lineage.evidence import case_records, evidence
 from lineage.forms import canonical_identifier
 from lineage.holds import held_of
+from lineage.stages import Stage
 from lineage.subjects import load_forms
 from lineage.tables import HeldBackRow, RecordRow
 from lineage.workspace import Workspace, open_workspace

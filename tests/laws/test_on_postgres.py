@@ -21,10 +21,10 @@ from sqlmodel import Session
 from whole_road import certificate_of, is_valid, make_small_world, standing_still, walk
 
 from lineage import ledger, workspace
-from lineage.case import Stage
 from lineage.chain import Intact
 from lineage.database import Database
 from lineage.errors import Fault
+from lineage.stages import Stage
 from lineage.vault import KeyStore
 from lineage.workspace import Workspace, open_workspace
 

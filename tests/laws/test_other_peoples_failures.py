@@ -21,9 +21,11 @@ from whole_road import CASE, DANA, INES, MAX, NOW, WHO, asked, make_small_world,
 
 from lineage import journal
 from lineage.access import Actor, Role
-from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
+from lineage.case import CaseFile, Filing, file_request
+from lineage.case_view import CaseView
 from lineage.database import Database, open_engine
 from lineage.errors import Fault, RefusedByRule
+from lineage.stages import Stage
 from lineage.store import Store
 from lineage.workspace import create_workspace, open_workspace
 

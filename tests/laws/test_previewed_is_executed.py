@@ -38,7 +38,7 @@ from sqlmodel import select
 
 from lineage import desk, journal
 from lineage.admit import Gate
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.catalog import GateStamp, contents_of
 from lineage.closure import Closure, Reach, find_closure
 from lineage.decisions import Choice, decided_as, lay_over
@@ -48,6 +48,7 @@ from lineage.plans import TRUNK
 from lineage.records import RawRecord, canonical_bytes
 from lineage.register import RegisterIndex
 from lineage.sought import searched_forms
+from lineage.stages import Stage
 from lineage.subjects import load_forms, load_suppression
 from lineage.tables import NearTombstoneRow, RecordRow, RecordSubjectRow, SliceManifestRow, VaultRow
 from lineage.workspace import create_workspace

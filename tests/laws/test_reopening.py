@@ -36,10 +36,12 @@ from thief import ciphertexts, every_key, opens
 from lineage import desk, verify
 from lineage.access import find_actor
 from lineage.bytescan import scan_bytes
-from lineage.case import CaseFile, CaseView, Stage
+from lineage.case import CaseFile
+from lineage.case_view import CaseView
 from lineage.errors import RefusedByRule
 from lineage.evidence import evidence, has_evidence, last_filed
 from lineage.forms import canonical_identifier
+from lineage.stages import Stage
 from lineage.tables import RecordRow
 from lineage.trusted import load_trusted_keys
 from lineage.workspace import Workspace, open_workspace

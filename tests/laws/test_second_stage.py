@@ -21,11 +21,12 @@ from road import approved_case, sign, to_purge_approved
 from small_world import ADAPTER, SECOND, copy_workspace
 
 from lineage import builds, ledger, plans, studies
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.certificate import read_half_signed, read_statement
 from lineage.errors import Fault, NotAcceptable, RefusedByRule
 from lineage.evidence import case_records, evidence, has_evidence
 from lineage.lease import held
+from lineage.stages import Stage
 from lineage.trusted import load_public_key
 from lineage.workspace import Workspace, open_workspace
 from pipelines import deriving, erasure, extras, judging, purging

@@ -25,9 +25,10 @@ from world_making import make_world
 
 from lineage import builds, plans
 from lineage.access import Actor, Role
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.errors import NotAcceptable, RefusedByRule
 from lineage.evidence import case_records, evidence
+from lineage.stages import Stage
 from lineage.tables import ComposedPartRow, RecordRow, ReleaseRow
 from lineage.workspace import Workspace, open_workspace
 from pipelines import deriving, erasure, recomposing, releasing

@@ -14,8 +14,9 @@ from road import approved_case
 from stream_books import POOL, register, row_about, row_about_nobody, take_in, write_rows
 
 from lineage import builds
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.evidence import evidence
+from lineage.stages import Stage
 from lineage.workspace import Workspace, open_workspace
 from pipelines import erasure, placing, releasing, training
 from unlearn.plan import Plan

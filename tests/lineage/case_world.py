@@ -8,8 +8,10 @@ from lineage_world import DANA, DORA, INES, MILO, NOW, digest, filing_dates
 from sqlmodel import SQLModel, col, select
 
 from lineage.access import Actor, Role
-from lineage.case import CaseFile, CaseView, Filing, Stage, file_request
+from lineage.case import CaseFile, Filing, file_request
+from lineage.case_view import CaseView
 from lineage.database import Database, open_engine
+from lineage.stages import Stage
 from lineage.tables import CaseRow, LedgerRow
 
 ROOT, AXEL = Actor("root", Role.ADMIN), Actor("axel", Role.AUDITOR)

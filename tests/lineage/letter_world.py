@@ -9,8 +9,10 @@ from pathlib import Path
 from lineage_world import ANN, DANA, DORA, INES, World, digest, open_world
 
 from lineage import desk
-from lineage.case import CaseFile, CaseView, Stage
+from lineage.case import CaseFile
+from lineage.case_view import CaseView
 from lineage.evidence import add_evidence
+from lineage.stages import Stage
 from lineage.tables import CaseDecisionRow
 
 CONTACT = """

@@ -22,9 +22,11 @@ from lineage_world import DANA, DORA, INES, MILO, NOW, after, digest, filing_dat
 from sqlmodel import Session
 
 from lineage.access import Actor
-from lineage.case import APPROVALS, DESTROYED, RUNNING, CaseFile, Stage, file_request, list_cases
+from lineage.case import APPROVALS, CaseFile, file_request
+from lineage.case_view import list_cases
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.evidence import add_evidence, evidence, evidence_digest, has_evidence
+from lineage.stages import DESTROYED, RUNNING, Stage
 from lineage.tables import CaseRow
 
 

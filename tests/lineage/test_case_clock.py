@@ -12,13 +12,15 @@ from lineage_world import ANN, DANA, INES, MILO, World, row
 
 from lineage import clock, desk, dossier, ledger
 from lineage.alarms import ALARM, raise_alarms
-from lineage.case import POLICY_GROUND, Beside, CaseFile, CaseView, Filing, Stage, file_request
+from lineage.case import POLICY_GROUND, CaseFile, Filing, file_request
+from lineage.case_view import Beside, CaseView
 from lineage.clock import AlarmLevel, alarm_level, due
 from lineage.closing import Telling, tell_person
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.forgetting import COMPLAINT_DAYS, forget_ended
 from lineage.letters import Kind
 from lineage.pauses import begin_pause, days_paused, end_pause, paused_since
+from lineage.stages import Stage
 from lineage.tables import RecordRow
 
 RECEIVED = date(2026, 3, 2)

@@ -24,10 +24,10 @@ from lineage_world import DANA, DORA, MILO
 
 from lineage import ledger
 from lineage.access import Actor, Role
-from lineage.case import CERTIFIED, DESTROYED, ENDED, RUNNING, Stage
 from lineage.chain import Broken
 from lineage.clock import DueDate, due
 from lineage.errors import LetheError
+from lineage.stages import CERTIFIED, DESTROYED, ENDED, RUNNING, Stage
 
 REACHED: set[str] = set()
 BEFORE_EXECUTION = (Stage.IDENTITY_CHECK, Stage.ASSESSMENT, Stage.PREVIEW_READY, Stage.APPROVED)

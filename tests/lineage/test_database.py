@@ -20,9 +20,10 @@ from sqlmodel import SQLModel, col, delete, select
 import lineage.database
 from lineage import manifests, tables
 from lineage.access import find_actor
-from lineage.case import CaseFile, Filing, Stage, file_request
+from lineage.case import CaseFile, Filing, file_request
 from lineage.database import HEAD, Database, migrate, open_engine
 from lineage.errors import Fault, WrongUsage
+from lineage.stages import Stage
 from lineage.subjects import forms_without_cues, load_suppression
 from lineage.tables import CaseDecisionRow, CasePauseRow, FindingRow, MetaRow, NoticeRow, PartyRow, SubjectRow, UserRow
 

@@ -10,7 +10,8 @@ from lineage_world import ANN, BOB, CLEO, DANA, DEFAULT, DORA, FORMS, INES, MILO
 
 from lineage import desk, dossier, ledger
 from lineage.admit import Gate
-from lineage.case import Beside, CaseFile, CaseView, Stage
+from lineage.case import CaseFile
+from lineage.case_view import Beside, CaseView
 from lineage.closure import Reach, find_closure
 from lineage.decisions import Choice, decided_as, hold_record, lay_over
 from lineage.errors import RefusedByRule, WrongUsage
@@ -23,6 +24,7 @@ from lineage.register import RegisterIndex
 from lineage.renewal import locked_ids
 from lineage.rulings import Ruling, block, expire
 from lineage.sought import provisional_key, searched_forms
+from lineage.stages import Stage
 from lineage.subjects import load_suppression
 from lineage.tables import CaseRecordRow, CaseRow, HeldBackRow, QuarantineRow, RecordRow, SupersededRow
 from lineage.withdrawal import give_back

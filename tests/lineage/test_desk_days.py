@@ -9,7 +9,7 @@ import pytest
 from lineage_world import ANN, DANA, INES, World
 
 from lineage import desk, dossier
-from lineage.case import CaseView
+from lineage.case_view import CaseView
 from lineage.clock import AlarmLevel
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.workspace import Workspace

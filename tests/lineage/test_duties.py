@@ -11,9 +11,11 @@ from lineage_world import DANA, DORA, INES, MILO, NOW, World
 from sqlmodel import select
 
 from lineage.access import Actor, Role
-from lineage.case import CaseFile, Stage, view
+from lineage.case import CaseFile
+from lineage.case_view import view
 from lineage.duties import MAY, SYSTEM, Duty, begin, require_duty, require_may_start
 from lineage.errors import RefusedByRule, WrongPerson, WrongUsage
+from lineage.stages import Stage
 from lineage.tables import CaseRow, LedgerRow
 
 # what is done            intake  dpo    ml     auditor  admin  system

@@ -34,13 +34,13 @@ from lineage import builds, inventory
 from lineage.attested import adapter_difference
 from lineage.authentic import open_envelope
 from lineage.builds import ComposedFacts
-from lineage.case import Stage
 from lineage.certificate import build_statement, sign, sign_first
 from lineage.errors import Fault, NotAcceptable, RefusedByRule, WrongUsage
 from lineage.exports_adapter import Exported, export_adapter
 from lineage.exports_card import model_card
 from lineage.exports_release import read_release
 from lineage.plans import TRUNK
+from lineage.stages import Stage
 from lineage.tables import DerivedFileRow, LedgerRow, ReleaseRow
 
 CONFIG = {"base_model_name_or_path": "acme/small-base", "revision": "abc", "r": 4}

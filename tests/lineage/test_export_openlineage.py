@@ -21,11 +21,11 @@ from openlineage.client.facet_v2 import (
 from openlineage.client.serde import Serde
 from sqlmodel import select
 
-from lineage.case import Stage
 from lineage.evidence import add_evidence
 from lineage.exports_openlineage import Run, read_runs, run_events
 from lineage.plans import TRUNK
 from lineage.planted import CANARY_SOURCE
+from lineage.stages import Stage
 from lineage.tables import IngestRow
 
 RULES = json.loads((Path(__file__).parents[1] / "support" / "openlineage_rules.json").read_text(encoding="utf-8"))

@@ -8,11 +8,12 @@ import pytest
 from lineage_world import ANN, BOB, DANA, INES, NOW, World, after, filing_dates, row
 
 from lineage import desk, ledger
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.closure import find_closure
 from lineage.evidence import save_closure
 from lineage.forgetting import COMPLAINT_DAYS, forget_ended
 from lineage.sought import open_supplied
+from lineage.stages import Stage
 from lineage.subjects import load_forms
 from lineage.tables import CaseRecordRow, CaseRow
 from lineage.vault import Shredded

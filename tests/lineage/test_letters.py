@@ -19,12 +19,14 @@ from sqlmodel import select
 from lineage import clock, desk, dossier, inventory, ledger, letters
 from lineage.access import Actor, Role
 from lineage.alarms import raise_alarms
-from lineage.case import POLICY_GROUND, Beside, CaseFile, Filing, Stage, file_request
+from lineage.case import POLICY_GROUND, CaseFile, Filing, file_request
+from lineage.case_view import Beside
 from lineage.clock import AlarmLevel
 from lineage.closing import Telling, tell_person
 from lineage.closure import LEFT_OUT
 from lineage.errors import RefusedByRule, WrongUsage
 from lineage.letters import Kind, Letter, write_letter
+from lineage.stages import Stage
 from lineage.tables import EvidenceRow, LedgerRow
 from lineage.tombstones import RETENTION_YEARS
 

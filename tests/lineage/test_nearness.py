@@ -12,7 +12,7 @@ from lineage_world import ANN, BOB, CLEO, DANA, DEFAULT, FORMS, INES, MILO, NOW,
 
 from lineage import desk
 from lineage.admit import Decision
-from lineage.case import CaseView, Stage
+from lineage.case_view import CaseView
 from lineage.catalog import GateStamp
 from lineage.closure import Closure, Reach, find_closure
 from lineage.decisions import Choice, decided_as, lay_over
@@ -24,6 +24,7 @@ from lineage.purge import forget_rows
 from lineage.records import Chat, Message, PlainText
 from lineage.renewal import judged_anew, renew
 from lineage.sought import searched_forms
+from lineage.stages import Stage
 from lineage.tables import NearEdgeRow, RecordRow
 
 RULE, KEY = NearRule(), b"k" * 32

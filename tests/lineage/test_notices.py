@@ -15,7 +15,6 @@ from lineage_world import ANN, DANA, DORA, FORMS, INES, MILO, World, composed
 
 from lineage import inventory, ledger
 from lineage.access import Actor, Role
-from lineage.case import Stage
 from lineage.closing import Telling, acknowledge_by_hand, go_on, retry_notice, tell_person, waive_notice
 from lineage.dossier import read_case
 from lineage.endpoints import open_endpoint, parse_endpoint, seal_endpoint
@@ -39,6 +38,7 @@ from lineage.notices import (
     notices,
     refusal,
 )  # fmt: skip
+from lineage.stages import Stage
 from lineage.subjects import load_forms
 from lineage.tables import CaseRow, ComposedAdapterRow, LedgerRow, NoticeRow, PartyRow
 from lineage.tombstones import bury

@@ -9,11 +9,12 @@ from lineage_world import ANN, BOB, INES, NOW, World, digest, filing_dates, row
 from sqlmodel import Session
 
 from lineage import journal, ledger, replay
-from lineage.case import Filing, Stage, file_request
+from lineage.case import Filing, file_request
 from lineage.errors import NotAcceptable, RefusedByRule
 from lineage.evidence import add_evidence
 from lineage.journal import BEGUN, DESTROYED, Entry
 from lineage.replay import REPLAYED, reach_of, require_replayed
+from lineage.stages import Stage
 from lineage.tables import CaseRow
 from lineage.vault import record_key
 from lineage.workspace import open_workspace

@@ -15,7 +15,7 @@ from sqlmodel import select
 
 from lineage import desk, ledger, nearness, renewal
 from lineage.admit import Gate
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.catalog import GateStamp, contents_of, given_id
 from lineage.closure import Reach, find_closure, freed_contents
 from lineage.decisions import Choice, lay_over
@@ -25,6 +25,7 @@ from lineage.purge import forget_rows
 from lineage.records import canonical_bytes
 from lineage.register import RegisterIndex
 from lineage.sought import searched_forms
+from lineage.stages import Stage
 from lineage.subjects import load_forms, load_suppression
 from lineage.tables import (
     AdmissionRow,

@@ -14,9 +14,10 @@ from stream_books import register
 from lineage import builds, plans
 from lineage.access import Actor, Role, add_staff
 from lineage.builds import ComposedFacts
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.errors import RefusedByRule
 from lineage.evidence import has_evidence
+from lineage.stages import Stage
 from lineage.workspace import Workspace, create_workspace, open_workspace
 from pipelines import erasure, previewing
 from pipelines.ingest import utc_now

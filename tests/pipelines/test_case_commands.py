@@ -13,9 +13,10 @@ from road import hire
 from lineage import desk, ledger
 from lineage.access import Actor, Role
 from lineage.alarms import ALARM
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.closure import Closure, ClosureRecord
 from lineage.evidence import add_evidence, contract, save_closure
+from lineage.stages import Stage
 from lineage.tables import IngestRow, RecordRow
 from lineage.workspace import Workspace, create_workspace, open_workspace
 from pipelines.alarming import alarm_sensor

@@ -9,8 +9,8 @@ import pytest
 from stream_books import row_about, take_in, write_rows
 from whole_road import CASE, NOW, OTHER, REST, WHO, make_small_world, standing_still, walk
 
-from lineage.case import Stage
 from lineage.evidence import evidence
+from lineage.stages import Stage
 from lineage.subjects import SubjectEntry, add_forms
 from lineage.workspace import open_workspace
 from pipelines import deriving, erasure, judging

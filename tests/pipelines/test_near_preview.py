@@ -9,10 +9,11 @@ import pytest
 from lineage_world import ANN, BOB, DANA, INES, NOW, World, open_world, row
 
 from lineage import desk
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.decisions import Choice
 from lineage.errors import RefusedByRule
 from lineage.evidence import evidence
+from lineage.stages import Stage
 from lineage.workspace import create_workspace
 from pipelines.cli.case_show import _say_preview
 from pipelines.previewing import make_preview

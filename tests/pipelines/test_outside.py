@@ -17,9 +17,10 @@ from small_world import ADAPTER
 from stream_books import POOL, register, row_about, row_about_nobody, take_in, train, write_rows
 
 from lineage import builds
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.errors import RefusedByRule
 from lineage.notices import notices
+from lineage.stages import Stage
 from lineage.tables import RecordRow
 from lineage.workspace import Workspace, open_workspace
 from pipelines import certified_inventory, erasure

@@ -12,9 +12,9 @@ from road import rebuilt_case
 from small_world import ADAPTER, CORPUS, PLANTED, copy_workspace, values_of
 
 from lineage import studies
-from lineage.case import Stage
 from lineage.errors import Fault
 from lineage.lease import held
+from lineage.stages import Stage
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace, open_workspace
 from pipelines import purging

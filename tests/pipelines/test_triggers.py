@@ -9,9 +9,10 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus, RunRequest, SkipReason, build_sensor_context, instance_for_test
 
 from lineage.access import Actor, Role
-from lineage.case import CaseFile, Filing, Stage, file_request
+from lineage.case import CaseFile, Filing, file_request
 from lineage.errors import Fault, RefusedByRule
 from lineage.lease import held
+from lineage.stages import Stage
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace, create_workspace, open_workspace
 from pipelines import reaper

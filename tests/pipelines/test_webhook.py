@@ -21,13 +21,14 @@ from webhook_server import ACKNOWLEDGE, REFUSE, Reply, listening
 
 from lineage import desk, inventory
 from lineage.access import Actor, Role
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.closing import Telling, go_on, retry_notice, tell_person, waive_notice
 from lineage.endpoints import parse_endpoint, seal_endpoint
 from lineage.evidence import add_evidence
 from lineage.keys import load_private_key, load_public_key, private_path, public_path
 from lineage.letters import Kind
 from lineage.notices import MAX_TRIES, Notice, State, acknowledgements, notices
+from lineage.stages import Stage
 from lineage.workspace import Workspace, create_workspace, open_workspace
 from pipelines.notifying import notice_sensor, send_due
 from pipelines.resources import WorkspaceResource

@@ -12,10 +12,11 @@ from small_world import ADAPTER
 
 from lineage import desk, signing
 from lineage.access import find_actor
-from lineage.case import CaseFile, Stage
+from lineage.case import CaseFile
 from lineage.desk import Intake
 from lineage.dossier import HALF_SIGNED, read_case
 from lineage.evidence import add_evidence, evidence_digest
+from lineage.stages import Stage
 from lineage.workspace import Workspace
 from pipelines import erasure, previewing
 from pipelines.demo_rows import Person

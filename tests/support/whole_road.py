@@ -38,7 +38,8 @@ from thief import every_key, opens
 
 from lineage import builds, desk, inventory, journal, languages, signing
 from lineage.access import Actor, Role
-from lineage.case import ROAD, CaseFile, CaseView, Stage
+from lineage.case import CaseFile
+from lineage.case_view import CaseView
 from lineage.closing import Telling, tell_person
 from lineage.dossier import HALF_SIGNED
 from lineage.endpoints import seal_endpoint
@@ -46,6 +47,7 @@ from lineage.lease import held
 from lineage.letters import Kind
 from lineage.notices import notices
 from lineage.policy import load_policy
+from lineage.stages import ROAD, Stage
 from lineage.verify import load_trusted_keys, verify_file
 from lineage.workspace import Workspace, open_workspace
 from pipelines import containing, deriving, erasure, ingest, judging, notifying, previewing, purging
