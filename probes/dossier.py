@@ -31,7 +31,7 @@ __all__ = [
     "Protocol",
 ]
 
-PROTOCOL_SCHEMA = "lethe.protocol/3"
+PROTOCOL_SCHEMA = "lethe.protocol/4"
 LEAST_SECOND = 19
 """Extra out-adapters of a second stage, at least: with fewer, no conformal p can reach .05."""
 SECOND_SEED = 1_000_003  # what a second stage adds to the seed of the candidates
@@ -130,8 +130,11 @@ class Panel:
 
     def out_names(self) -> tuple[str, ...]:
         """The null models' names: the other shards in their order, then the extra ones."""
-        extra = (f"extra_{number}" for number in sorted(self.extra))
-        return (*(f"out_{shard}" for shard in sorted(self.outs)), *extra)
+        return (*(f"out_{shard}" for shard in sorted(self.outs)), *self.extra_names())
+
+    def extra_names(self) -> tuple[str, ...]:
+        """The names of the null models that are no shards."""
+        return tuple(f"extra_{number}" for number in sorted(self.extra))
 
     def suspects(self, side: str) -> tuple[str, ...]:
         """The models that must have forgotten (`side` "post") or must still know ("pre")."""
@@ -193,7 +196,8 @@ class Protocol:
 
     `extra_adapters` of the K were trained for this judgement; the others are shards. After a FAIL of stage 1 there is one
     stage 2, whose rules `second_stage` derives from these alone: `second_stage_adapters` extra null models, new
-    candidates, and an exposure that must also be rare among adapters (`probes.confirm`). Its verdict is the case's.
+    candidates, an exposure that must also be rare among adapters (`probes.confirm`), and a shard map on which a shard must
+    also stand out beside the extra ones (`shard_map.ShardMap.among`). Its verdict is the case's.
     """
 
     out_adapters: int

@@ -86,15 +86,15 @@ def null_figure(judgement: Judgement) -> str:
     def draw(axes: Axes) -> None:
         for y, row in enumerate(rows):
             _null_row(axes, row, y, alpha=judgement.protocol.primary_alpha)
-        _shards_down(axes, [row.shard for row in rows], grid="x")
+        _lines_down(axes, [f"shard {row.shard}" for row in rows], grid="x")
 
     return draw_svg(2.5 + 0.7 * max(0, len(rows) - 1), draw)
 
 
-def _shards_down(axes: Axes, shards: Sequence[int], *, grid: Literal["x", "both"]) -> None:
-    """A line for each shard, from the top; gains to the right."""
-    axes.set_yticks(range(len(shards)), [f"shard {shard}" for shard in shards])
-    axes.set_ylim(len(shards) - 0.4, -0.6)
+def _lines_down(axes: Axes, labels: Sequence[str], *, grid: Literal["x", "both"]) -> None:
+    """A line for each label, from the top; gains to the right."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlabel("gain over the base (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis=grid, color=GRID, zorder=0)
@@ -119,13 +119,18 @@ def _null_row(axes: Axes, row: Membership, y: int, *, alpha: float) -> None:
 
 
 def map_figure(judgement: Judgement) -> str:
-    """Every shard's score on the person's records, before and after; what lights up afterwards has a ring."""
+    """Every shard's score on the person's records, before and after; what lights up afterwards has a ring.
+
+    After a second look the last line has the models that were trained for it.
+    """
     where = judgement.where
     before, after = (
         {found.shard: found for found in drawn.shards} if isinstance(drawn, ShardMap) else {}
         for drawn in (where.before, where.after)
     )
     shards = sorted(after)
+    second = where.after.second if isinstance(where.after, ShardMap) else None
+    labels = [*(f"shard {shard}" for shard in shards), *(["extra models"] if second else [])]
 
     def draw(axes: Axes) -> None:
         for role, drawn in (("pre", before), ("post", after)):
@@ -142,9 +147,11 @@ def map_figure(judgement: Judgement) -> str:
         if seen := [shard for shard in shards if after[shard].lit]:
             ring = {"facecolor": "none", "edgecolor": INK, "linewidth": 1.4, "label": "stands out now"}
             axes.scatter([after[s].score for s in seen], [shards.index(s) for s in seen], s=240, zorder=5, **ring)
-        _shards_down(axes, shards, grid="both")
+        if second:
+            axes.scatter(second.extras, [len(shards)] * len(second.extras), s=26, color=GREY, alpha=0.6, zorder=3)
+        _lines_down(axes, labels, grid="both")
 
-    return draw_svg(1.5 + 0.27 * len(shards), draw)
+    return draw_svg(1.5 + 0.27 * len(labels), draw)
 
 
 def _shown(judgement: Judgement) -> list[ModelReading]:

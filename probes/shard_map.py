@@ -74,9 +74,23 @@ class Companion:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondLook:
+    """What became of the shards that stood out, among models that were trained for a second stage.
+
+    `extras`: the score of each such model, in nats; `p`: the smallest p of a shard that stood out, now among shards and
+    extras, adjusted for all of them and all steps; `faded`: the shards that stood out among the shards alone.
+    """
+
+    extras: tuple[float, ...]
+    p: float
+    faded: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ShardMap:
     """All shards at one moment, in shard order. `extremity` is T_0, the statistic that controls are ranked by (small is
-    extreme); `detectable_sd` the smallest effect of one single hot shard that would light up with 80% power."""
+    extreme); `detectable_sd` the smallest effect of one single hot shard that would light up with 80% power. `second` is
+    there where a shard stood out and was looked at again."""
 
     shards: tuple[ShardScore, ...]
     peels: tuple[Peel, ...]
@@ -85,6 +99,7 @@ class ShardMap:
     detectable_sd: float
     extremity: float
     companion: Companion | None = None
+    second: SecondLook | None = None
 
     @property
     def lit(self) -> tuple[int, ...]:
@@ -93,14 +108,36 @@ class ShardMap:
 
     @property
     def p(self) -> float:
-        """The p-value of the whole map: no shard is hot."""
-        return self.peels[0].p
+        """The p-value of the whole map: no shard is hot. The larger of two valid ones is valid."""
+        return max(self.peels[0].p, self.second.p if self.second else 0.0)
 
     def beside(self, others: Sequence[ShardMap | Abstained]) -> ShardMap:
         """The same map, ranked among the maps of people nobody trained on."""
         drawn = [other for other in others if isinstance(other, ShardMap)]
         rank = 1 + sum(other.extremity <= self.extremity for other in drawn)
         return replace(self, companion=Companion(rank, len(drawn)) if drawn else None)
+
+    def among(self, extras: Sequence[float]) -> ShardMap:
+        """The same map after a second look: a shard stays lit if it also stands out among these further models' scores.
+
+        A few shards that happen to lie close together make an honest one stand out; more models show how far scores
+        stray. An extra learns a share of all records, so several may hold a copy that lineage does not know: up to half
+        of all models are peeled, or the copy would hide behind them. Where no wide map can be drawn, every lit shard
+        stays lit.
+        """
+        models = {found.shard: found.score for found in self.shards}
+        models |= {-1 - number: score for number, score in enumerate(extras)}
+        wide = draw_map(models, alpha=self.alpha, suspected=len(models) // 2 - 1) if self.lit else None
+        if not isinstance(wide, ShardMap):
+            return self
+        p = {peel.shard: peel.p for peel in wide.peels}
+        look = SecondLook(
+            extras=tuple(extras),
+            p=min(p.get(shard, 1.0) for shard in self.lit),
+            faded=tuple(shard for shard in self.lit if shard not in wide.lit),
+        )
+        shards = tuple(replace(found, lit=found.lit and found.shard not in look.faded) for found in self.shards)
+        return replace(self, shards=shards, second=look)
 
 
 def map_budget(shards: int) -> float:

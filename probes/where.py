@@ -63,13 +63,24 @@ def _told(moment: str, drawn: Drawn, known: Sequence[int]) -> str:
         return f"{moment} no shard map could be drawn: {drawn.reason}."
     if not drawn.lit:
         return (
-            f"{moment} none of {len(drawn.shards)} shards stands out (p = {probability(drawn.p)}); one of "
+            f"{moment} none of {len(drawn.shards)} shards stands out (p = {probability(drawn.p)}){_faded(drawn)}; one of "
             f"{drawn.detectable_sd:.0f} standard deviations of the others would be seen with 80% probability."
         )
     strange = [shard for shard in drawn.lit if shard not in known]
     beside = f"; lineage knows nothing of this person in {shards_named(strange)}" if strange else ""
     verb = "stands" if len(drawn.lit) == 1 else "stand"
-    return f"{moment} {shards_named(drawn.lit)} of {len(drawn.shards)} {verb} out (p {_p(drawn.p)}){beside}."
+    return f"{moment} {shards_named(drawn.lit)} of {len(drawn.shards)} {verb} out (p {_p(drawn.p)}){_faded(drawn)}{beside}."
+
+
+def _faded(drawn: ShardMap) -> str:
+    """Shards that stood out in the first stage's eyes alone."""
+    found = drawn.second
+    if found is None or not found.faded:
+        return ""
+    return (
+        f"; {shards_named(found.faded)} did among the shards alone, and no more beside {len(found.extras)} models "
+        "trained for this"
+    )
 
 
 def _p(p: float) -> str:
@@ -122,8 +133,7 @@ def _whereabouts(bench: Bench, own: Sequence[int], known: tuple[int, ...]) -> Wh
 def _map(bench: Bench, own: Sequence[int], side: str, *, suspected: int) -> Drawn:
     """The map of one side, ranked among the maps of the control people."""
     names, protocol = models_of(bench.panel, side), bench.protocol
-    subject = {name: _total_of(bench.subject_gains(name), own) for name in names.values()}
-    if not any(gain.tokens for gain in subject.values()):
+    if not any(_total_of(bench.subject_gains(name), own).tokens for name in names.values()):
         return Abstained("none of the records has a token that is learnt")
     controls = _controls_of(bench)
     if len(controls) < protocol.min_control_subjects:
@@ -134,10 +144,16 @@ def _map(bench: Bench, own: Sequence[int], side: str, *, suspected: int) -> Draw
     def draw(scores: Mapping[int, float]) -> Drawn:
         return draw_map(scores, alpha=protocol.map_alpha, suspected=suspected)
 
-    drawn = draw({shard: corrected(subject[name], bench.control_gain(name)) for shard, name in names.items()})
+    def score(name: str) -> float:
+        return corrected(_total_of(bench.subject_gains(name), own), bench.control_gain(name))
+
+    drawn = draw({shard: score(name) for shard, name in names.items()})
     if isinstance(drawn, Abstained):
         return drawn
-    return drawn.beside([draw(scores) for scores in _control_scores(bench, controls, names)])
+    ranked = drawn.beside([draw(scores) for scores in _control_scores(bench, controls, names)])
+    if side == "pre" or protocol.stage == 1:
+        return ranked
+    return ranked.among([score(name) for name in bench.panel.extra_names()])
 
 
 def _total_of(found: Sequence[Gain], indices: Sequence[int]) -> Gain:

@@ -22,7 +22,7 @@ WRITTEN = json.loads(resources.files("probes").joinpath("schemas/judgement.schem
 VALUES = {
     "AttackReading": judgements, "CanaryReading": canaries, "Change": utility, "Companion": shard_map, "Counts": judgements,
     "DecodingScheme": dossiers, "AttackRules": dossiers, "Detectable": judgements, "Interval": stats,
-    "Membership": membership, "ModelReading": judgements, "Peel": shard_map, "Prediction": stats, "ShardMap": shard_map,
+    "Membership": membership, "ModelReading": judgements, "Peel": shard_map, "Prediction": stats, "SecondLook": shard_map, "ShardMap": shard_map,
     "ShardScore": shard_map, "SourceLoss": utility, "Upkeep": utility, "ValueFacts": judgements,
     "ValueReading": judgements, "Verdict": verdict, "Whereabouts": where,
 }  # fmt: skip

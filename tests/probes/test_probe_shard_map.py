@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from probes.shard_map import MIN_SHARDS, ShardMap, draw_map, map_budget
+from probes.shard_map import MIN_SHARDS, SecondLook, ShardMap, draw_map, map_budget
 from probes.stats import Abstained, power, prediction_test
 
 TRIALS = 1000
@@ -161,3 +163,66 @@ def test_a_score_that_is_no_number_abstains():
 def test_the_same_map_comes_out_twice():
     scores = np.random.default_rng(1).standard_normal(7)
     assert drawn(scores) == drawn(scores)
+
+
+# --- the second look --------------------------------------------------------------------------------------------------
+
+EXTRAS = 19
+LIT_BY_CHANCE = (-0.3, 4.6, 0.0, -0.2, -0.5, -1.1, -0.4, -0.1)  # seven that happen to lie close together
+
+
+def second_looks(make, *, copies: int = 0, effect: float = 0.0):
+    """Maps on which something lights up, with the same after the second look; an extra has each copy with probability 1/8."""
+    source = np.random.default_rng(17)
+    for _ in range(TRIALS):
+        scores, extras = make(source, 8), make(source, EXTRAS)
+        hot = source.choice(8, copies, replace=False)
+        scores[hot] += effect
+        extras[source.random(EXTRAS) > (1 - 1 / 8) ** copies] += effect
+        if (first := drawn(scores)).lit:
+            yield set(map(int, hot)), first, first.among(extras)
+
+
+@pytest.mark.parametrize("make", [normal, lambda source, count: source.standard_t(5, count)])
+def test_most_shards_that_stand_out_by_chance_do_not_beside_more_models(make):
+    found = list(second_looks(make))
+    assert len(found) >= 5
+    assert sum(bool(second.lit) for _, _, second in found) <= 0.6 * len(found)
+    assert sum(bool(second.lit) for _, _, second in found) <= stats.binom.ppf(0.999, TRIALS, 0.01)
+
+
+@pytest.mark.parametrize("copies", [1, 2, 3])
+def test_a_copy_stays_found_though_extras_may_have_learnt_it_too(copies):
+    found = [
+        (hot, second)
+        for hot, first, second in second_looks(normal, copies=copies, effect=12.0)
+        if hot <= set(first.lit)
+    ]
+    assert len(found) >= TRIALS / 2
+    assert sum(hot <= set(second.lit) for hot, second in found) >= 0.98 * len(found)
+
+
+def test_a_second_look_frees_and_never_accuses():
+    for _, first, second in second_looks(normal, copies=1, effect=6.0):
+        assert set(second.lit) <= set(first.lit)
+        assert second.p >= first.p
+        assert second.second is not None
+        assert set(second.second.faded) == set(first.lit) - set(second.lit)
+        assert replace(second, shards=first.shards, second=None) == first
+
+
+def test_what_faded_says_so_and_its_p_is_that_of_the_wide_map():
+    first = drawn(LIT_BY_CHANCE)
+    assert first.lit == (1,)
+    wide = np.random.default_rng(3).normal(scale=3.0, size=EXTRAS)
+    second = first.among(wide)
+    assert (second.lit, second.second) == ((), SecondLook(tuple(wide), second.p, (1,)))
+    assert second.p > 0.05
+    assert not any(found.lit for found in second.shards)
+
+
+def test_nothing_to_look_at_or_nothing_to_look_with_changes_nothing():
+    dark = drawn([0.3, -0.4, 0.8, -1.0, 0.2, 0.1])
+    assert dark.among([1.0] * EXTRAS) == dark
+    lit = drawn(LIT_BY_CHANCE)
+    assert lit.among([float("nan")] * EXTRAS) == lit

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import pytest
+from json_schema import faults
 from probe_world import OUTS, dossier, protocol
 
 from lineage.errors import WrongUsage
@@ -13,8 +16,12 @@ from probes.bench import lay_out
 from probes.confirm import stands_out_p
 from probes.dossier import LEAST_SECOND, Panel, Protocol
 from probes.judge import judge
+from probes.report import render
+from probes.shard_map import draw_map
 from probes.stats import Abstained
+from probes.where import Whereabouts
 
+REPORT = json.loads(resources.files("probes").joinpath("schemas/judgement.schema.json").read_text(encoding="utf-8"))
 FEW = protocol(candidates=99, exposure_prompts=1).second_stage()  # cheaper: 28 models are asked
 
 
@@ -123,6 +130,38 @@ def test_the_old_adapter_served_as_new_fails_in_both_stages(judged, second) -> N
 
 def test_an_honest_erasure_passes_a_second_stage(second) -> None:
     assert second["honest"].verdict.outcome == "PASS"
+
+
+def test_a_copy_in_another_shard_fails_in_a_second_stage_too_and_its_report_shows_the_extras(world) -> None:
+    """Some extras have learnt the copy as well: they are drawn from all records, and lineage does not know this one."""
+    hot = (3, 11)
+    extra = {number: world.pre if number in hot else world.outs[OUTS[number % 3]] for number in range(LEAST_SECOND)}
+    found = judge(dossier(), replace(world.panel(), outs=world.outs | {4: world.pre}, extra=extra), FEW)
+    assert (found.verdict.outcome, found.verdict.code) == ("FAIL", "COPY_MISSED")
+    assert found.where.missed == (4,)
+    look = found.where.after.second
+    assert (len(look.extras), look.faded) == (LEAST_SECOND, ())
+    assert {number for number, score in enumerate(look.extras) if score > max(look.extras) / 2} == set(hot)
+    assert list(faults(json.loads(json.dumps(found.as_json(), allow_nan=False)), REPORT)) == []
+    assert "<svg" in render(found)
+
+
+def test_only_a_second_stage_looks_at_a_shard_again(world) -> None:
+    panel = replace(world.panel(), outs=world.outs | {4: world.pre})
+    topped = replace(panel, extra={number: world.outs[OUTS[number % 3]] for number in range(3)})
+    for one, rules in ((panel, protocol()), (topped, protocol(extra_adapters=3, out_adapters=len(OUTS) + 3))):
+        assert judge(dossier(), one, rules).where.after.second is None
+
+
+def test_a_shard_that_stood_out_by_chance_is_told_and_is_no_copy() -> None:
+    first = draw_map(dict(enumerate([-0.3, 4.6, 0.0, -0.2, -0.5, -1.1, -0.4, -0.1])))
+    assert (Whereabouts((0,), first, first).missed, first.lit) == ((1,), (1,))
+    told = Whereabouts((0,), first, first.among(list(np.linspace(-8, 9, LEAST_SECOND))))
+    assert told.missed == ()
+    assert "Now none of 8 shards stands out (p = 0." in told.sentences[1]
+    assert (
+        "; shard 1 did among the shards alone, and no more beside 19 models trained for this; one" in told.sentences[1]
+    )
 
 
 def test_the_exposure_of_the_second_stage_is_never_below_its_rank_alone(second) -> None:
