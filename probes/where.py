@@ -73,13 +73,14 @@ def _told(moment: str, drawn: Drawn, known: Sequence[int]) -> str:
 
 
 def _faded(drawn: ShardMap) -> str:
-    """Shards that stood out in the first stage's eyes alone."""
+    """The shards that stood out among the shards alone."""
     found = drawn.second
     if found is None or not found.faded:
         return ""
+    verb = "does" if len(found.faded) == 1 else "do"
     return (
-        f"; {shards_named(found.faded)} did among the shards alone, and no more beside {len(found.extras)} models "
-        "trained for this"
+        f"; beside {len(found.extras)} more models, trained to see how far scores stray, {shards_named(found.faded)} no "
+        f"longer {verb}"
     )
 
 
