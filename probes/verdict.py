@@ -4,7 +4,8 @@ In this order:
 
 1. FAIL: a Holm-adjusted primary (membership, exposure, extraction) on the new adapter is at most its part of alpha, or
    a shard lights up on the map of the new adapter (`probes.shard_map`, its own part of alpha). RESIDUE_SEEN if the shard
-   is one of the closure's, COPY_MISSED if lineage knows nothing of the person in it.
+   is one of the closure's, COPY_MISSED if lineage knows nothing of the person in it. In a second stage it must light up
+   beside the extra models too (`shard_map.ShardMap.among`).
 2. INCONCLUSIVE / COPY_IN_TRAINING: a search finds the person in what the new adapter was trained on. Rule 7 bounds what
    is left of all their records together; what one copy left may be less, and no probe of one adapter bounds it.
 3. INCONCLUSIVE / CONTROL_BROKEN: too few control people, or held-out canary twins look trained.
