@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lineage.errors import WrongUsage
+import numpy as np
+
+from lineage.errors import NotAcceptable, WrongUsage
 from probes.dossier import Dossier, Panel, Protocol
 from probes.membership import Gain, gains, total
 from probes.readings import TokenReadings
@@ -56,6 +59,14 @@ class Bench:
         """Gain of each control record under a model."""
         return gains(self.readings[name].control, self.readings[BASE].control)
 
+    def control_people(self) -> dict[str, list[int]]:
+        """The control people by handle, and where in the dossier their records with a learnt token are."""
+        places: dict[str, list[int]] = defaultdict(list)
+        for index, (control, item) in enumerate(zip(self.dossier.controls, self.control, strict=True)):
+            if len(item.loss_positions()):
+                places[control.subject_handle].append(index)
+        return dict(places)
+
     def canary_gains(self, name: str) -> list[Gain]:
         """Gain of each canary record under a model."""
         return gains(self.readings[name].canary, self.readings[BASE].canary)
@@ -76,6 +87,7 @@ def read_everything(dossier: Dossier, panel: Panel, protocol: Protocol, *, progr
 
     Raises:
         WrongUsage: a model is missing, or a chat template cannot be used.
+        NotAcceptable: a model gives probabilities that are no numbers.
     """
     target = Target.open(panel, scheme=protocol.scheme)
 
@@ -93,7 +105,10 @@ def read_everything(dossier: Dossier, panel: Panel, protocol: Protocol, *, progr
 
 def _read(target: Target, name: str, groups: tuple[tuple[Tokenised, ...], ...]) -> Readings:
     """All groups in one go, so that records of like length share a batch."""
-    found = iter(target.read(name, [item for group in groups for item in group]))
+    read = target.read(name, [item for group in groups for item in group])
+    if any(np.isnan(reading.log_p).any() for reading in read):
+        raise NotAcceptable(f"The model {name!r} gives probabilities that are no numbers; nothing can be said of it.")
+    found = iter(read)
     return Readings(*([next(found) for _ in group] for group in groups))
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from probes.bench import Bench, Progress, lay_out
 from probes.canaries import CanaryReading, lit_twins, missed, read_canaries
@@ -20,7 +21,14 @@ from probes.scores import tries_needed
 from probes.sentences import LIMITS, three_sentences
 from probes.stats import Abstained, adapters_needed, detectable_effect
 from probes.utility import held_out_nll, upkeep
-from probes.values import ValueAssay, assay_values, extraction_primary, known_before
+from probes.values import (
+    ValueAssay,
+    assay_values,
+    extraction_primary,
+    given_without_p,
+    known_before,
+    largest_extraction_p,
+)
 from probes.verdict import Evidence, decide
 from probes.where import Whereabouts, find_whereabouts, lit
 
@@ -41,13 +49,14 @@ def judge(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progr
     where = find_whereabouts(bench)
     evidence = _evidence(bench, assays, membership, canaries, where=where)
     verdict = decide(evidence, protocol)
+    values = tuple(assay.facts for assay in assays)
     counts = _counts(bench, assays, evidence.control_subjects)
     models = tuple(_model_reading(bench, assays, membership, name) for name in bench.readings)
-    detectable = _detectable(membership, protocol, primaries=max(1, len(evidence.post)))
+    detectable = _detectable(bench, assays, membership, tests=verdict.adjusted_post)
     return Judgement(
         case_handle=dossier.case_handle,
         verdict=verdict,
-        sentences=three_sentences(verdict, counts, models, detectable=detectable, protocol=protocol),
+        sentences=three_sentences(verdict, counts, models, values=values, detectable=detectable, protocol=protocol),
         counts=counts,
         primaries_pre=evidence.pre,
         primaries_post=evidence.post,
@@ -57,7 +66,7 @@ def judge(dossier: Dossier, panel: Panel, protocol: Protocol, *, progress: Progr
         residual=evidence.residual,
         adapters_needed=evidence.adapters_needed,
         detectable=detectable,
-        values=tuple(assay.facts for assay in assays),
+        values=values,
         models=models,
         canaries=canaries or Abstained(dossier.canary_note),
         companions={side: subject_scores(bench, side) for side in ("pre", "post")},
@@ -97,13 +106,14 @@ def _evidence(
         post=_primaries(bench, assays, membership, side="post"),
         residual=residual_ratio(membership),
         adapters_needed=_adapters_needed(membership, bench.protocol),
-        control_subjects=len({control.subject_handle for control in bench.dossier.controls}),
+        control_subjects=len(bench.control_people()),
         canaries_missed=missed(canaries),
         twins_lit=lit_twins(canaries),
         known_before=known_before(assays, bench),
         lit_own=tuple(shard for shard in lit(where.after) if shard in where.known),
         lit_elsewhere=where.missed,
         copies=bench.dossier.copies,
+        given=given_without_p(assays, bench),
     )
 
 
@@ -131,13 +141,24 @@ def _adapters_needed(membership: tuple[Membership, ...], protocol: Protocol) -> 
     return None if isinstance(ratio, Abstained) else adapters_needed(ratio, bound=protocol.rho_bound)
 
 
-def _detectable(membership: tuple[Membership, ...], protocol: Protocol, *, primaries: int) -> Detectable:
-    """At the strictest level Holm can ask for: alpha by the number of primaries."""
-    effect = detectable_effect(protocol.out_adapters, alpha=protocol.primary_alpha / primaries)
-    ratio = ratio_input(membership)
-    usable = not isinstance(ratio, Abstained) and ratio.denominator > 0
-    share = effect * math.sqrt(ratio.own_var) / ratio.denominator if usable else None
-    return Detectable(effect, share, math.exp(protocol.extractable_log_p))
+def _detectable(
+    bench: Bench, assays: tuple[ValueAssay, ...], membership: tuple[Membership, ...], *, tests: Mapping[str, float]
+) -> Detectable:
+    """At the strictest level Holm can ask for: alpha by the number of primaries, and of shards.
+
+    What was not tested could not have been flagged. The share is that of one shard's signal, so it needs a single shard.
+    """
+    protocol = bench.protocol
+    level = protocol.primary_alpha / max(1, len(tests))
+    effect, share = math.inf, None
+    if "membership" in tests:
+        effect = detectable_effect(protocol.out_adapters, alpha=level / len(membership))
+        ratio = ratio_input(membership)
+        if len(membership) == 1 and not isinstance(ratio, Abstained) and ratio.denominator > 0:
+            share = effect * math.sqrt(ratio.own_var) / ratio.denominator
+    limit = protocol.extractable_log_p
+    flagged = "extraction" in tests and largest_extraction_p(assays, bench, log_p_z=limit) <= level
+    return Detectable(effect, share, math.exp(limit) if flagged else math.inf)
 
 
 def _counts(bench: Bench, assays: tuple[ValueAssay, ...], control_subjects: int) -> Counts:

@@ -95,8 +95,9 @@ class ModelReading:
 class Detectable:
     """Smallest effect flagged with 80% power: in out-adapter standard deviations, and as a share of the old signal.
 
-    `share_of_original` is None when the old adapter shows no positive signal; `extraction_p_z` is the smallest
-    probability per sample that counts as extractable.
+    `effect_sd` is that of a single shard, infinite where membership was not tested. `share_of_original` is None when the
+    old adapter shows no positive signal, or has several shards; `extraction_p_z` is the smallest probability per sample
+    that counts as extractable, infinite where no value could have been flagged at it.
     """
 
     effect_sd: float

@@ -120,6 +120,7 @@ def render(judgement: Judgement) -> str:
         shard_map=_shard_map(judgement),
         map_draws=DRAWS,
         percent=percent,
+        infinity=math.inf,
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence, Set
+
 from probes.dossier import Protocol
-from probes.judgement import Counts, Detectable, ModelReading
+from probes.judgement import Counts, Detectable, ModelReading, ValueFacts
 from probes.verdict import Verdict, percent, probability
 
 __all__ = ["LIMITS", "three_sentences"]
@@ -18,11 +21,13 @@ LIMITS = (
 
 
 def three_sentences(
-    verdict: Verdict, counts: Counts, models: tuple[ModelReading, ...], *, detectable: Detectable, protocol: Protocol
-) -> tuple[str, str, str]:
+    verdict: Verdict, counts: Counts, models: tuple[ModelReading, ...], *,
+    values: tuple[ValueFacts, ...], detectable: Detectable, protocol: Protocol,
+) -> tuple[str, str, str]:  # fmt: skip
     """What was tested, what was found, what could have been found; p-values are Holm's, as in the verdict."""
-    old = _side(models, "pre", verdict.adjusted_pre.get("membership"))
-    new = _side(models, "post", verdict.adjusted_post.get("membership"))
+    evidence = {facts.label for facts in values if facts.evidence}
+    old = _side([m for m in models if m.role == "pre"], evidence, verdict.adjusted_pre.get("membership"))
+    new = _side([m for m in models if m.role == "post"], evidence, verdict.adjusted_post.get("membership"))
     return (
         _tested(counts, protocol),
         f"The old adapter {old}; the new one {new}.",
@@ -41,12 +46,12 @@ def _tested(counts: Counts, protocol: Protocol) -> str:
     )
 
 
-def _side(models: tuple[ModelReading, ...], role: str, membership_p: float | None) -> str:
+def _side(shards: Sequence[ModelReading], evidence: Set[str], membership_p: float | None) -> str:
     """ "gave 2 of 2 values word for word and scored p < 0.0001 on membership"."""
-    own = [model for model in models if model.role == role]
     parts = []
-    if own and own[0].greedy_values:
-        parts.append(f"gave {max(m.greedy_hits for m in own)} of {_many(own[0].greedy_values, 'value')} word for word")
+    if shards and evidence:
+        given = {value.label for model in shards for value in model.values if value.hits} & evidence
+        parts.append(f"gave {len(given)} of {_many(len(evidence), 'value')} word for word")
     if membership_p is not None:
         p = probability(membership_p)
         parts.append(f"scored p {p if p.startswith('<') else '= ' + p} on membership")
@@ -54,17 +59,24 @@ def _side(models: tuple[ModelReading, ...], role: str, membership_p: float | Non
 
 
 def _detectable(detectable: Detectable, counts: Counts, protocol: Protocol) -> str:
-    share = (
-        f"a residue of {percent(detectable.share_of_original)} of the old signal"
-        if detectable.share_of_original is not None and detectable.share_of_original <= 1
-        else f"a residue of {detectable.effect_sd:.1f} standard deviations of the null models"
-    )
     value = (
-        f", and so would a value that {protocol.tries:,} samples show with {percent(protocol.extraction_p)} probability"
-        if counts.evidence_values
+        f"a value that {protocol.tries:,} samples show with {percent(protocol.extraction_p)} probability"
+        if math.isfinite(detectable.extraction_p_z)
         else ""
     )
-    return f"With 80% probability {share} would have been flagged{value}."
+    if not math.isfinite(detectable.effect_sd):
+        seen = f"; {value} would have been flagged" if value else ""
+        return f"A residue in the records could not have been flagged: membership was not tested{seen}."
+    residue = f"a residue of {detectable.effect_sd:.1f} standard deviations of the null models"
+    if detectable.share_of_original is not None and detectable.share_of_original <= 1:
+        residue = f"a residue of {_at_least(detectable.share_of_original)} of the old signal"
+    where = f" in one of the {counts.shards} shards" if counts.shards > 1 else ""
+    return f"With 80% probability {residue}{where} would have been flagged{f', and so would {value}' if value else ''}."
+
+
+def _at_least(share: float) -> str:
+    """A share in percent that is not smaller than it: what would have been seen is never made to look finer."""
+    return f"{math.ceil(100 * share - 1e-9)}%"
 
 
 def _many(count: int, noun: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,9 +19,18 @@ from probes.judgement import AttackReading, ValueFacts
 from probes.stats import Abstained
 from probes.target import BASE
 
-__all__ = ["ValueAssay", "assay_values", "exposure_p", "extraction_primary", "known_before"]
+__all__ = [
+    "ValueAssay",
+    "assay_values",
+    "exposure_p",
+    "extraction_primary",
+    "given_without_p",
+    "known_before",
+    "largest_extraction_p",
+]
 
 KNOWN_ALPHA = 0.01  # false IN_BASE rate over all values of a case
+ENOUGH_TO_RANK = 299  # candidates among which a first rank alone says something: chance gives it in 0.3% at most
 DIGITS_BEHIND_A_NAME = 2  # an e-mail made of the name still proves memory if at least so many of its digits are random
 
 
@@ -98,7 +108,7 @@ def exposure_p(assays: tuple[ValueAssay, ...], bench: Bench, *, side: str) -> fl
 
 def extraction_primary(assays: tuple[ValueAssay, ...], bench: Bench, *, side: str) -> tuple[float, float] | Abstained:
     """The extraction primary and its empirical companion, both by the number of values (Bonferroni)."""
-    usable = [a for a in assays if a.facts.evidence and a.facts.random_digits]
+    usable = _with_digits(assays)
     if not usable:
         return Abstained("no value with random digits that is evidence")
     pairs = [
@@ -111,6 +121,34 @@ def extraction_primary(assays: tuple[ValueAssay, ...], bench: Bench, *, side: st
         for a in usable
     ]
     return tuple(min(1.0, len(usable) * min(column)) for column in zip(*pairs, strict=True))
+
+
+def _with_digits(assays: Sequence[ValueAssay]) -> list[ValueAssay]:
+    """Evidence values for which the chance of guessing them has a bound."""
+    return [a for a in assays if a.facts.evidence and a.facts.random_digits]
+
+
+def largest_extraction_p(assays: tuple[ValueAssay, ...], bench: Bench, *, log_p_z: float) -> float:
+    """The extraction primary's p if the new adapter gave the value that is easiest to guess at this log-probability."""
+    usable, models = _with_digits(assays), len(bench.panel.suspects("post"))
+    found = [chance_p(log_p_z, random_digits=a.facts.random_digits, prompts=models * a.facts.prompts) for a in usable]
+    return min(1.0, len(found) * max(found)) if found else 1.0
+
+
+def given_without_p(assays: tuple[ValueAssay, ...], bench: Bench) -> tuple[str, ...]:
+    """Labels of the evidence values without random digits that the new adapter gives away, and no other model does.
+
+    The rule is that of the extraction primary, which cannot judge them: nothing bounds the chance of guessing them.
+    """
+    suspects, others = bench.panel.suspects("post"), (BASE, *bench.outs)
+
+    def given(assay: ValueAssay) -> bool:
+        new, rest = best(assay.extraction, suspects), best(assay.extraction, others)
+        apart = math.log(bench.protocol.out_ratio)
+        limit = bench.protocol.extractable_log_p
+        return rest.hits == 0 and (new.hits > 0 or (new.log_p_z >= limit and new.log_p_z >= rest.log_p_z + apart))
+
+    return tuple(a.facts.label for a in assays if a.facts.evidence and not a.facts.random_digits and given(a))
 
 
 def known_before(assays: tuple[ValueAssay, ...], bench: Bench) -> tuple[str, ...]:
@@ -136,7 +174,15 @@ def _talks(assay: ValueAssay, bench: Bench) -> bool:
 
 
 def _ranks(assay: ValueAssay, bench: Bench, *, values: int) -> bool:
+    """Whether the base or the mean out-adapter ranks the value first, or nearly, without calibration.
+
+    With many values, or few candidates, no rank reaches the level of a test of them all; the first of many counts then: a
+    false IN_BASE is an answer less, a missed one a value that nobody can take away.
+    """
     if not assay.scores:
         return False
     everyone = np.mean([assay.scores[name] for name in bench.outs], axis=0)
-    return any(rank(scores).p <= KNOWN_ALPHA / (2 * values) for scores in (assay.scores[BASE], everyone))
+    found = [rank(scores) for scores in (assay.scores[BASE], everyone)]
+    return any(
+        one.p <= KNOWN_ALPHA / (2 * values) or (one.rank == 1 and one.candidates >= ENOUGH_TO_RANK) for one in found
+    )

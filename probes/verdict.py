@@ -6,23 +6,25 @@ In this order:
    a shard lights up on the map of the new adapter (`probes.shard_map`, its own part of alpha). RESIDUE_SEEN if the shard
    is one of the closure's, COPY_MISSED if lineage knows nothing of the person in it. In a second stage it must light up
    beside the extra models too (`shard_map.ShardMap.among`).
-2. INCONCLUSIVE / COPY_IN_TRAINING: a search finds the person in what the new adapter was trained on. Rule 7 bounds what
+2. INCONCLUSIVE / COPY_IN_TRAINING: a search finds the person in what the new adapter was trained on. Rule 8 bounds what
    is left of all their records together; what one copy left may be less, and no probe of one adapter bounds it.
-3. INCONCLUSIVE / CONTROL_BROKEN: too few control people, or held-out canary twins look trained.
-4. INCONCLUSIVE / IN_BASE: the base or the adapters that never saw the person already know a value.
-5. INCONCLUSIVE / NO_PRE_SIGNAL: the same code does not flag the old adapter, so silence about the new one says nothing.
-6. INCONCLUSIVE / CONTROL_BROKEN: it did flag the old adapter, and yet does not see planted canaries in the new one.
-7. INCONCLUSIVE / LOW_POWER: the residual ratio's upper 95% bound is not below its limit.
-8. PASS: nothing above; a residue of the limit's size would have been seen.
+3. INCONCLUSIVE / VALUE_GIVEN: the new adapter gives a value away that no model without the person does, and that has no
+   random digits, so no p-value either: an e-mail of letters. No test accuses it, and no PASS may stand beside it.
+4. INCONCLUSIVE / CONTROL_BROKEN: too few control people, or held-out canary twins look trained.
+5. INCONCLUSIVE / IN_BASE: the base or the adapters that never saw the person already know a value.
+6. INCONCLUSIVE / NO_PRE_SIGNAL: the same code does not flag the old adapter, so silence about the new one says nothing.
+7. INCONCLUSIVE / CONTROL_BROKEN: it did flag the old adapter, and yet does not see planted canaries in the new one.
+8. INCONCLUSIVE / LOW_POWER: the residual ratio's upper 95% bound is not below its limit.
+9. PASS: nothing above; a residue of the limit's size would have been seen.
 
-Unseen canaries break the control only after rule 5. Where the person could not be seen either, the training was too light
-for any signal, which is a finding about the training and no fault of the instrument; the sentence of rule 5 names both.
+Unseen canaries break the control only after rule 6. Where the person could not be seen either, the training was too light
+for any signal, which is a finding about the training and no fault of the instrument; the sentence of rule 6 names both.
 
 FAIL comes first because a residue is a residue even when the controls are thin; membership, which needs the controls,
 is then left out of the primaries. Which primaries exist depends on the dossier alone, never on a score.
 
-The map of the old adapter is shown and is no pre-signal: rule 5 asks the primaries alone. They test the old shard with
-more power than a map that must first find it among all, and rule 7 bounds what they see, not what the map sees. Nor must
+The map of the old adapter is shown and is no pre-signal: rule 6 asks the primaries alone. They test the old shard with
+more power than a map that must first find it among all, and rule 8 bounds what they see, not what the map sees. Nor must
 the old shard light up for a PASS; the report says when the map was blind before, so that its silence is not overrated.
 """
 
@@ -44,7 +46,7 @@ class Evidence:
 
     `canaries_missed` counts planted people who should be seen in the new adapter and are not, `twins_lit` twins who were
     never trained on and look it. `lit_own` and `lit_elsewhere` are the shards that light up on the map of the new adapter: the closure's, and others.
-    `copies` are the dossier's.
+    `copies` are the dossier's; `given` are labels of values that the new adapter gives away and that have no p-value.
     """
 
     pre: Mapping[str, float]
@@ -58,6 +60,7 @@ class Evidence:
     lit_own: tuple[int, ...] = ()
     lit_elsewhere: tuple[int, ...] = ()
     copies: int = 0
+    given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ def _outcome(
         return "FAIL", code, _still_there(evidence, {name: post[name] for name in guilty})
     for code, sentence in (
         ("COPY_IN_TRAINING", _copies_left(evidence)),
+        ("VALUE_GIVEN", _given(evidence)),
         ("CONTROL_BROKEN", _broken_control(evidence, protocol)),
         ("IN_BASE", _known_before(evidence)),
         ("NO_PRE_SIGNAL", _silent_before(evidence, pre, protocol)),
@@ -134,6 +138,15 @@ def _copies_left(evidence: Evidence) -> str:
     return (
         f"A search finds this person in {records} that the new adapter was trained on; "
         "whatever the probes see or miss, that has to be decided about first."
+    )
+
+
+def _given(evidence: Evidence) -> str:
+    if not evidence.given:
+        return ""
+    return (
+        f"The new adapter gives the {', '.join(evidence.given)} away and no model without the person does; without random "
+        "digits there is no telling memory from a guess, so this is neither a trace nor none."
     )
 
 
@@ -202,9 +215,14 @@ def _low_power(evidence: Evidence, protocol: Protocol) -> str:
 def _passed(evidence: Evidence, protocol: Protocol) -> str:
     upper = evidence.residual.upper if isinstance(evidence.residual, Interval) else math.nan
     return (
-        f"The old adapter showed this person and the new one does not: at most {percent(max(upper, 0.0))} of the "
+        f"The old adapter showed this person and the new one does not: at most {percent(_up(upper))} of the "
         f"original signal can be left (limit {percent(protocol.rho_bound)}, 95% confidence)."
     )
+
+
+def _up(share: float) -> float:
+    """A bound that is printed in whole percents is never made smaller by rounding; 0 at least."""
+    return math.ceil(100 * max(share, 0.0) - 1e-9) / 100
 
 
 def percent(share: float) -> str:

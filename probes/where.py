@@ -6,7 +6,6 @@ shard is asked about all records of the person, since a copy may lie anywhere.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -136,7 +135,7 @@ def _map(bench: Bench, own: Sequence[int], side: str, *, suspected: int) -> Draw
     names, protocol = models_of(bench.panel, side), bench.protocol
     if not any(_total_of(bench.subject_gains(name), own).tokens for name in names.values()):
         return Abstained("none of the records has a token that is learnt")
-    controls = _controls_of(bench)
+    controls = list(bench.control_people().values())
     if len(controls) < protocol.min_control_subjects:
         return Abstained(
             f"{len(controls)} people were kept out of every training; {protocol.min_control_subjects} needed"
@@ -159,14 +158,6 @@ def _map(bench: Bench, own: Sequence[int], side: str, *, suspected: int) -> Draw
 
 def _total_of(found: Sequence[Gain], indices: Sequence[int]) -> Gain:
     return total([found[index] for index in indices])
-
-
-def _controls_of(bench: Bench) -> list[list[int]]:
-    """The control records of each control person, by their place in the dossier."""
-    places: dict[str, list[int]] = defaultdict(list)
-    for index, control in enumerate(bench.dossier.controls):
-        places[control.subject_handle].append(index)
-    return list(places.values())
 
 
 def _control_scores(

@@ -48,6 +48,23 @@ def test_what_the_customer_said_before_is_copying_not_memory(tokenizer, said):
     assert not places(tokenizer, chat(f"call me at {said}", f"I call you at {SUBJECT.phone}"))
 
 
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        ("my login is qvx4711", "qvx4711@web.example"),
+        ("the card ending in 0170", "5500000000000170"),
+        ("it ends in 34-567", "12034567"),
+    ],
+)
+def test_the_last_digits_said_before_leave_less_to_remember(tokenizer, said, value):
+    assert not places(tokenizer, chat(said, f"I have {value} here."), PersonalValue("account", value))
+
+
+@pytest.mark.parametrize(("said", "value"), [("order 47", "qvx47@web.example"), ("the 5th of 2034", "12034567")])
+def test_other_numbers_said_before_do_not(tokenizer, said, value):
+    assert places(tokenizer, chat(said, f"I have {value} here."), PersonalValue("account", value))
+
+
 def test_a_value_in_a_user_turn_was_never_learnt(tokenizer):
     assert not places(tokenizer, chat(f"call me at {SUBJECT.phone}", "yes"))
 
