@@ -37,7 +37,7 @@ def certified_probes(probe: Mapping[str, Any]) -> tuple[f.Probe, ...]:
 
 def _detectable(p: Mapping[str, Any]) -> str:
     if p["detectable_effect"] is None:
-        return f"none: with {p['K']} out-adapters no effect, however large, would have been seen with power 0.8"
+        return f"none: membership was not tested, or no effect could be seen with {p['K']} out-adapters and power 0.8"
     return f"{p['detectable_effect']} standard deviations of the out-adapters, power 0.8"
 
 
