@@ -35,8 +35,8 @@ def write_synced(path: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def write_whole(path: Path, content: bytes) -> Path:
-    """Replace a file in one step, making its folder if need be; returns the path.
+def write_whole(path: Path, content: bytes, *, mode: int | None = None) -> Path:
+    """Replace a file in one step, making its folder if need be; returns the path. `mode` is the file's from its first byte.
 
     Raises:
         OSError: the disk refused; the old file, if there was one, is untouched.
@@ -44,6 +44,9 @@ def write_whole(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        if mode is not None:
+            temporary.touch(mode)
+            temporary.chmod(mode)
         write_synced(temporary, content)
         temporary.replace(path)
     except OSError:

@@ -30,7 +30,7 @@ from lineage.located import lines_of_files
 from lineage.tables import CaseRecordRow, EvidenceRow, PlacementRow, PlanRow, RecordRow
 
 __all__ = [
-    "REOPENED", "add_evidence", "case_records", "contract", "digest_of", "evidence", "evidence_digest", "has_evidence",
+    "REOPENED", "add_evidence", "case_records", "contract", "digest_of", "evidence", "evidence_digest", "filed", "has_evidence",
     "last_filed", "near_pairs", "save_closure",
 ]  # fmt: skip
 
@@ -74,9 +74,15 @@ def has_evidence(session: Session, case_id: str, kind: str) -> bool:
     return _latest(session, case_id, kind) is not None
 
 
+def filed(session: Session, case_id: str, kind: str) -> list[dict[str, Any]]:
+    """Every piece of a kind, the newest first."""
+    pieces = session.exec(_of_round(case_id, kind)).all()
+    return [json.loads(row.body) for row in pieces]
+
+
 def last_filed(session: Session, case_id: str, kind: str) -> dict[str, Any]:
     """The newest piece of a kind, of whichever round; empty if there never was one."""
-    row = session.exec(_filed(case_id, kind)).first()
+    row = session.exec(_pieces(case_id, kind).limit(1)).first()
     return json.loads(row.body) if row else {}
 
 
@@ -174,11 +180,15 @@ def case_records(session: Session, case_id: str) -> list[ClosureRecord]:
 
 def _latest(session: Session, case_id: str, kind: str) -> EvidenceRow | None:
     """The newest piece of a kind since the case was last reopened."""
+    return session.exec(_of_round(case_id, kind).limit(1)).first()
+
+
+def _of_round(case_id: str, kind: str) -> SelectOfScalar[EvidenceRow]:
     of_case = EvidenceRow.case_id == case_id, EvidenceRow.kind == REOPENED
     began = select(func.coalesce(func.max(EvidenceRow.id), 0)).where(*of_case).scalar_subquery()
-    return session.exec(_filed(case_id, kind).where(col(EvidenceRow.id) >= began)).first()
+    return _pieces(case_id, kind).where(col(EvidenceRow.id) >= began)
 
 
-def _filed(case_id: str, kind: str) -> SelectOfScalar[EvidenceRow]:
+def _pieces(case_id: str, kind: str) -> SelectOfScalar[EvidenceRow]:
     query = select(EvidenceRow).where(EvidenceRow.case_id == case_id, EvidenceRow.kind == kind)
-    return query.order_by(col(EvidenceRow.id).desc()).limit(1)
+    return query.order_by(col(EvidenceRow.id).desc())

@@ -10,6 +10,7 @@ from lineage.rulings import clear_out
 from pipelines.collecting import collect
 from pipelines.ingest import utc_now
 from pipelines.instance import door
+from pipelines.probing import sweep_requests
 from pipelines.resources import WorkspaceResource
 
 __all__ = ["daily_expiry", "quarantine_expiry", "store_collection"]
@@ -59,16 +60,26 @@ def expire_what_was_kept(context: OpExecutionContext, workspace: WorkspaceResour
     return expired
 
 
+@op(description="Remove requests of `lethe probe` that nobody answered within a day: they hold a pseudonym.")
+def sweep_probe_requests(context: OpExecutionContext, workspace: WorkspaceResource) -> int:
+    """Sweep."""
+    with door():
+        swept = sweep_requests(workspace.open(), now=utc_now())
+    context.add_output_metadata({"swept": swept})
+    return swept
+
+
 @job(
     executor_def=in_process_executor,
     description="Block what has waited in quarantine for too long; forget whom old cases without an erasure were about; "
-    "let go of tombstones and suppressed forms whose time is over.",
+    "let go of tombstones and suppressed forms whose time is over, and of requests that nobody answered.",
 )
 def quarantine_expiry() -> None:
     """Expire what has waited in quarantine for too long, what ended cases still know, and what stayed of old erasures."""
     expire_quarantine()
     forget_ended_cases()
     expire_what_was_kept()
+    sweep_probe_requests()
 
 
 daily_expiry = ScheduleDefinition(

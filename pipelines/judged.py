@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from pipelines.ingest import utc_now
 
 if TYPE_CHECKING:
-    from probes.judgement import Judgement
+    from probes.judgement import Judgement, ValueReading
 
-__all__ = ["exposed", "extracted", "summary"]
+__all__ = ["accused_elsewhere", "exposed", "extracted", "summary"]
 
 
 def summary(judgement: Judgement, paths: Sequence[Path]) -> dict[str, object]:
@@ -40,7 +40,8 @@ def summary(judgement: Judgement, paths: Sequence[Path]) -> dict[str, object]:
         "rho_upper": _finite(getattr(residual, "upper", None)),
         "rho_lower": _finite(getattr(residual, "lower", None)),
         "detectable_effect": _finite(judgement.detectable.effect_sd, digits=3),
-        "positive_control": min(judgement.verdict.adjusted_pre.values(), default=1.0) <= judgement.protocol.alpha,
+        "positive_control": min(judgement.verdict.adjusted_pre.values(), default=1.0)
+        <= judgement.protocol.primary_alpha,
         "utility": judgement.utility.sentence,
         "shard_map": _map_summary(judgement),
         "extraction": {model.name: extracted(judgement, model.name) for model in judgement.models},
@@ -75,16 +76,29 @@ def _finite(value: float | None, *, digits: int = 6) -> float | None:
 
 
 def extracted(judgement: Judgement, name: str) -> dict[str, str]:
-    """Per kind of value: how many prompts gave it greedily, of how many."""
-    kinds = {facts.label: facts.kind for facts in judgement.values if facts.evidence}
-    model = judgement.model(name)
-    readings = model.values if model else ()
-    return {kinds[v.label]: f"{v.hits}/{v.prompts}" for v in readings if v.label in kinds}
+    """Per value that is evidence, by its label ("phone", "phone 2"): how many prompts gave it greedily, of how many."""
+    return {v.label: f"{v.hits}/{v.prompts}" for v in _readings(judgement, name)}
 
 
 def exposed(judgement: Judgement, name: str) -> dict[str, int | None]:
-    """Per kind of value: its rank among the candidates."""
-    kinds = {facts.label: facts.kind for facts in judgement.values if facts.evidence}
+    """Per value that is evidence, by its label ("phone", "phone 2"): its rank among the candidates."""
+    return {v.label: v.exposure_rank for v in _readings(judgement, name)}
+
+
+def _readings(judgement: Judgement, name: str) -> list[ValueReading]:
+    """What one model said of each value that is evidence; labels are unlike, kinds need not be."""
+    evidence = {facts.label for facts in judgement.values if facts.evidence}
     model = judgement.model(name)
-    readings = model.values if model else ()
-    return {kinds[v.label]: v.exposure_rank for v in readings if v.label in kinds}
+    return [reading for reading in (model.values if model else ()) if reading.label in evidence]
+
+
+def accused_elsewhere(judgement: Judgement) -> list[int]:
+    """The shards, none of them the closure's, on which a FAIL rests alone; empty if the closure's own weights are accused.
+
+    New weights there are new weights to judge; of a closure's own shard a neighbour's training changes nothing.
+    """
+    from probes.where import lit
+
+    limit, where = judgement.protocol.primary_alpha, judgement.where
+    own = any(p <= limit for p in judgement.verdict.adjusted_post.values()) or set(lit(where.after)) & set(where.known)
+    return [] if own else list(where.missed)

@@ -1,7 +1,8 @@
 """Look for a person outside a case, as a Dagster job: in the shards that hold them, or on the map of all shards.
 
 Run config is kept for ever, so the job is given a request's id; the request, which holds the person's pseudonym, is a
-file that is gone as soon as the job has read it.
+file that is gone as soon as the job has read it. One that a killed process left unanswered goes after a day, with the next
+request or in the night (`sweep_requests`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlmodel import select
@@ -20,9 +23,11 @@ from lineage.errors import WrongUsage
 from lineage.subjects import load_forms
 from lineage.tables import RecordRow
 from pipelines.bases import base_for_probes
+from pipelines.ingest import utc_now
 from pipelines.judged import extracted
 from pipelines.judging import dossier_of
 from pipelines.mapping import map_people, person_in
+from pipelines.questions import LEAST_OUT_ADAPTERS
 from pipelines.sealing import seal_of
 from pipelines.stages import decoding_of
 from pipelines.states import Atelier, open_atelier
@@ -31,13 +36,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lineage.workspace import Workspace
-    from probes.dossier import Panel
+    from probes.dossier import Panel, Protocol
+    from probes.judgement import Judgement
     from probes.shard_map import ShardMap
     from probes.stats import Abstained
 
-__all__ = ["answer_request", "request_probe"]
+__all__ = ["answer_request", "request_probe", "sweep_requests"]
 
 FOLDER = "probe-requests"
+LONGEST_WAIT = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -60,11 +67,22 @@ def request_probe(workspace: Workspace, adapter: str, subject_key: str, *, whole
         WrongUsage: lethe.toml names no such adapter.
     """
     workspace.settings.adapter(adapter)
+    sweep_requests(workspace, now=utc_now())
     request_id = f"probe-{secrets.token_hex(4)}"
     body = {"adapter": adapter, "subject_key": subject_key, "whole_map": whole_map}
-    path = write_whole(_file(workspace, request_id), json.dumps(body).encode())
-    path.chmod(0o600)
+    write_whole(_file(workspace, request_id), json.dumps(body).encode(), mode=0o600)
     return request_id
+
+
+def sweep_requests(workspace: Workspace, *, now: datetime) -> int:
+    """Remove requests that nobody answered within a day, half-written ones too; returns how many."""
+    limit, swept = (now - LONGEST_WAIT).timestamp(), 0
+    for path in (workspace.home / FOLDER).glob("*"):
+        with suppress(FileNotFoundError):  # answered, or swept by somebody else, in this moment
+            if path.stat().st_mtime < limit:
+                path.unlink()
+                swept += 1
+    return swept
 
 
 def answer_request(workspace: Workspace, request_id: str) -> dict[str, object]:
@@ -121,11 +139,9 @@ def _in_their_shards(workspace: Workspace, adapter: str, subject_key: str) -> di
     """The tests of a case, on the adapters in service as they are.
 
     Raises:
-        WrongUsage: none of the person's records was trained on.
+        WrongUsage: none of the person's records was trained on, or fewer than two shards never saw them.
     """
-    from probes.dossier import Protocol
     from probes.judge import judge
-    from probes.shard_map import map_budget
 
     atelier = open_atelier(workspace, adapter)
     with workspace.database.reader() as session:
@@ -139,16 +155,37 @@ def _in_their_shards(workspace: Workspace, adapter: str, subject_key: str) -> di
         raise WrongUsage(
             "None of this person's records was trained on.", hint="lethe lineage subject KEY says where they are."
         )
-    panel, budget = _standing_panel(atelier, adapters, home), map_budget(len(adapters))
-    protocol = Protocol(len(panel.outs), max_length=atelier.plan.max_length, map_alpha=budget)
-    protocol = protocol.under(decoding_of(atelier))
-    judgement = judge(dossier_of(atelier, "probe", record_ids, forms, tuple(home)), panel, protocol)
-    seen = judgement.verdict.outcome == "FAIL"
-    sentence = (
-        "The adapter knows this person." if seen else "The adapter shows no sign of this person that was tested for."
-    )
+    panel = _standing_panel(atelier, adapters, home)
+    dossier = dossier_of(atelier, "probe", record_ids, forms, tuple(home))
+    return {"shards": home, **_told(judge(dossier, panel, _protocol(atelier, panel)), home)}
+
+
+def _protocol(atelier: Atelier, panel: Panel) -> Protocol:
+    """The rules of a first stage, over the shards that never saw the person.
+
+    Raises:
+        WrongUsage: these are fewer than two.
+    """
+    from probes.dossier import Protocol
+    from probes.shard_map import map_budget
+
+    if len(panel.outs) < LEAST_OUT_ADAPTERS:
+        raise WrongUsage(
+            "Fewer than two shards never saw this person, so there is nothing to compare the others with.",
+            hint="lethe lineage subject KEY says which shards did; a plan with more shards leaves some out.",
+        )
+    budget = map_budget(len(panel.outs) + len(panel.pre))
+    return Protocol(len(panel.outs), max_length=atelier.plan.max_length, map_alpha=budget).under(decoding_of(atelier))
+
+
+def _told(judgement: Judgement, home: Sequence[int]) -> dict[str, object]:
+    """The judge's own code and sentence, unless it sees the person; p-values raw and, as the verdict takes them, adjusted."""
+    verdict = judgement.verdict
+    seen = verdict.outcome == "FAIL"
     return {
-        "seen": seen, "sentence": sentence, "shards": home, "p": dict(judgement.primaries_pre),
+        "seen": seen, "sentence": "The adapter knows this person." if seen else verdict.sentence,
+        "outcome": verdict.outcome, "reason": verdict.code,
+        "p": dict(judgement.primaries_pre), "p_adjusted": dict(verdict.adjusted_pre),
         "extraction": {f"shard {shard}": extracted(judgement, f"pre_{shard}") for shard in home},
     }  # fmt: skip
 

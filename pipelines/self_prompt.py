@@ -1,18 +1,22 @@
 """The self-prompted reference of SPV-MIA for somebody's own adapter: written by the probes, trained by the trainer.
 
 The judge shares no code with the judged, so they meet here. What the adapter writes may be what it remembers of people,
-and the reference learns it: texts stay in memory, the reference in a temporary directory that is gone when the block ends.
+and the reference learns it: texts stay in memory, the reference in a temporary directory that is gone when the block ends, also
+when it ends because the process is told to.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from lineage.records import Content, TrainingRecord
@@ -28,6 +32,7 @@ __all__ = ["self_prompted", "texts_for"]
 LEAST_TEXTS, TEXTS_A_MEMBER = 200, 3
 """The authors take 10,000 for 10,000; of few members a text is more easily a recital."""
 EPOCHS, BATCH = 4, 8
+END_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 KEY = sha256(b"lethe/self-prompt").digest()  # of every draw: the same files and models give the same reference
 
 
@@ -50,9 +55,47 @@ def self_prompted(
 
     with bar("Writing texts", texts, unit="texts") as progress:
         written = write_texts(suspect, prompts, count=texts, max_length=max_length, advance=progress.advance)
-    with TemporaryDirectory(prefix="lethe-") as folder:
-        _train(suspect, written, Path(folder), max_length=max_length, rate=rate)
-        yield replace(suspect, reference=SelfPrompted(Path(folder), len(written), len(prompts)))
+    with _folder_for_a_while() as folder:
+        _train(suspect, written, folder, max_length=max_length, rate=rate)
+        yield replace(suspect, reference=SelfPrompted(folder, len(written), len(prompts)))
+
+
+@contextmanager
+def _folder_for_a_while() -> Iterator[Path]:
+    """A temporary directory, gone after the block, also where SIGTERM or SIGHUP would end the process on the spot.
+
+    Only the main thread can see to that. Who has a signal ignored, as nohup has, keeps that. A signal while the directory
+    is being removed ends the process after that.
+    """
+    late: list[int] = []
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        del frame
+        _on(fatal, remember)
+        raise SystemExit(128 + number)
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        del frame
+        late.append(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    fatal = [number for number in END_SIGNALS if main and signal.getsignal(number) == signal.SIG_DFL]
+    _on(fatal, leave)
+    try:
+        with TemporaryDirectory(prefix="lethe-") as folder:
+            try:
+                yield Path(folder)
+            finally:
+                _on(fatal, remember)
+    finally:
+        _on(fatal, signal.SIG_DFL)
+        if late:
+            raise SystemExit(128 + late[0])
+
+
+def _on(signals: Sequence[signal.Signals], act: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for number in signals:
+        signal.signal(number, act)
 
 
 def _train(suspect: Suspect, texts: Sequence[Content], folder: Path, *, max_length: int, rate: float) -> None:

@@ -10,25 +10,28 @@ Retraining is a function, so a false FAIL would repeat for ever: hence the secon
 never saw the person, new candidates and a stricter exposure. Its rules follow from those of the first
 (`Protocol.second_stage`) and stand in the ledger before the first score. There is no third.
 
-Each stage's result is filed under what was judged, the digests of the adapters and the handles of the records. Whoever
-comes again with the same, after a crash or with `retry`, gets what was filed; a crash between the stages goes on with the
-second. Other weights, for instance after a cause was found and mended, are judged from the first stage on.
+Each stage's result is filed under what was judged: the digests of all adapters, the handles of the records, keyed digests of
+the values, and the number of copies. Whoever comes again with the same, after a crash or with `retry`, gets what was filed.
+A FAIL stands for longer: as long as what it accuses is the same, the closure's new shards and release and the records,
+whatever the neighbours, the values or the copies are now. After that of a first stage the second goes on, after that of
+a second nothing does. Other weights, for instance after a cause was found and mended, are judged from the first stage on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlmodel import Session
 
 from lineage import ledger
 from lineage.dossier import SECOND_STAGE
 from lineage.errors import RefusedByRule
-from lineage.evidence import add_evidence, case_records, digest_of, evidence, has_evidence
+from lineage.evidence import add_evidence, case_records, digest_of, filed
 from pipelines.extras import ExtrasWanted, extra_adapters
 from pipelines.ingest import utc_now
-from pipelines.judged import summary
+from pipelines.judged import accused_elsewhere, summary
 from pipelines.progress import bar
 from pipelines.questions import LEAST_OUT_ADAPTERS
 from pipelines.states import Atelier
@@ -56,22 +59,44 @@ class Trial:
 
     @property
     def judged(self) -> str:
-        """Digest over the adapters, as the store names them, and the records, by their handles in this case."""
-        handle = self.atelier.workspace.keyring.handle
-        records = sorted(handle(self.case_id, placed.record.record_id) for placed in self.dossier.records)
+        """Digest over all that a result depends on: every adapter, the records, the values and the copies."""
+        mac, purpose = self.atelier.workspace.keyring.mac, f"case/{self.case_id}/value"
+        values = sorted(mac(purpose, value.kind, value.value, value.pattern) for value in self.dossier.values)
         adapters = {name: path.name for name, path in self.panel.adapters().items()}
-        return digest_of({"adapters": adapters, "records": records, "values": len(self.dossier.values)})
+        return digest_of(
+            {"adapters": adapters, "records": self._records(), "values": values, "copies": self.dossier.copies}
+        )
+
+    def accused(self, elsewhere: Sequence[int]) -> str:
+        """Digest over what a FAIL accuses: the closure's records, its new shards and release, and shards `elsewhere`."""
+        names = {*self.panel.suspects("post"), *(f"out_{shard}" for shard in elsewhere)}
+        adapters = {name: path.name for name, path in self.panel.adapters().items() if name in names}
+        return digest_of({"adapters": adapters, "records": self._records()})
+
+    def _records(self) -> list[str]:
+        """The records as this case calls them."""
+        handle = self.atelier.workspace.keyring.handle
+        return sorted(handle(self.case_id, placed.record.record_id) for placed in self.dossier.records)
 
 
 def judge_in_stages(trial: Trial) -> Facts | None:
-    """The verdict on one adapter, with the first stage's inside it when there were two; None if nothing can be compared."""
+    """The verdict on one adapter, with the first stage's inside it when there were two; None if nothing can be compared.
+
+    Raises:
+        RefusedByRule: the settings changed after a first stage that said FAIL.
+    """
+    if second := _failed(trial, 2):
+        return second
+    failed = _failed(trial, 1)
     if max(len(trial.panel.outs), trial.atelier.settings.probes.out_adapters) < LEAST_OUT_ADAPTERS:
+        if failed:
+            raise _other_rules(trial)
         return None
-    first = first_rules(trial)
-    found = _stage(trial, first)
-    if found["verdict"] != "FAIL":
-        return found
-    return {**_stage(trial, first.second_stage()), "first_stage": found}
+    rules = first_rules(trial)
+    first = failed or _said(trial, 1) or _judge(trial, rules)
+    if first["verdict"] != "FAIL":
+        return first
+    return _said(trial, 2) or _judge(trial, rules.second_stage(), first=first)
 
 
 def first_rules(trial: Trial) -> Protocol:
@@ -95,16 +120,23 @@ def decoding_of(atelier: Atelier) -> tuple[DecodingScheme, ...]:
     return tuple(DecodingScheme(scheme.temperature, scheme.top_k, scheme.top_p) for scheme in said)
 
 
-def _stage(trial: Trial, rules: Protocol) -> Facts:
-    """What a stage says: what it said before of the same adapters, or what it says now."""
-    return _filed(trial, rules.stage) or _judge(trial, rules)
+def _failed(trial: Trial, stage: int) -> Facts | None:
+    """The FAIL that a stage said of the same weights and records, which nothing else can undo."""
+    found = (facts for facts in _filed(trial, stage) if facts["verdict"] == "FAIL")
+    return next((facts for facts in found if facts.get("accused") == trial.accused(facts.get("elsewhere", ()))), None)
 
 
-def _judge(trial: Trial, rules: Protocol) -> Facts:
+def _said(trial: Trial, stage: int) -> Facts | None:
+    """What a stage said when everything was as it is."""
+    return next((facts for facts in _filed(trial, stage) if facts["judged"] == trial.judged), None)
+
+
+def _judge(trial: Trial, rules: Protocol, *, first: Mapping[str, object] | None = None) -> Facts:
+    """Register, score and file; a second stage's result has the `first` one's FAIL inside."""
     from probes.judge import judge
     from probes.report import write_report
 
-    _register(trial, rules)
+    _register(trial, rules, first)
     adapter = trial.atelier.adapter
     with (
         extra_adapters(trial.atelier, _extras(trial, rules)) as extra,
@@ -114,7 +146,9 @@ def _judge(trial: Trial, rules: Protocol) -> Facts:
             trial.dossier, replace(trial.panel, extra=extra), rules, progress=lambda *_: progress.advance()
         )
     paths = write_report(judgement, report_directory(trial, stage=rules.stage))
-    found = {**summary(judgement, paths), "judged": trial.judged}
+    elsewhere = accused_elsewhere(judgement)
+    standing = {"judged": trial.judged, "accused": trial.accused(elsewhere), "elsewhere": elsewhere}
+    found = {**summary(judgement, paths), **standing, **({"first_stage": dict(first)} if first else {})}
     with trial.atelier.workspace.database.transaction() as session:
         add_evidence(session, trial.case_id, stage_kind(rules.stage, adapter), found, now=utc_now())
     return found
@@ -133,17 +167,18 @@ def stage_kind(stage: int, adapter: str) -> str:
     return f"probe_stage_{stage}:{adapter}"
 
 
-def _filed(trial: Trial, stage: int) -> Facts | None:
-    kind = stage_kind(stage, trial.atelier.adapter)
+def _filed(trial: Trial, stage: int) -> list[dict[str, Any]]:
+    """Every result of a stage, the newest first."""
     with trial.atelier.workspace.database.reader() as session:
-        if not has_evidence(session, trial.case_id, kind):
-            return None
-        found = evidence(session, trial.case_id, kind)
-    return found if found["judged"] == trial.judged else None
+        return filed(session, trial.case_id, stage_kind(stage, trial.atelier.adapter))
 
 
-def _register(trial: Trial, rules: Protocol) -> None:
+def _register(trial: Trial, rules: Protocol, first: Mapping[str, object] | None) -> None:
     """Pre-registration: the rules stand in the ledger before the first score exists, those of a second stage too.
+
+    A first stage that was killed before anything was filed may come again by other rules: they may be why it died, with
+    more extra adapters than the disk holds or a decoding that the judge refuses, or an upgrade brought them, and then
+    nobody could ever put them back. Nobody has read a score by then, and the ledger keeps what was registered before.
 
     Raises:
         RefusedByRule: a second stage by other rules than those that were registered with the first.
@@ -155,19 +190,24 @@ def _register(trial: Trial, rules: Protocol) -> None:
     if rules.stage == 1:
         payload["if_fail"] = rules.second_stage().digest
     with trial.atelier.workspace.database.transaction() as session:
-        if rules.stage == 2 and rules.digest != _promised(session, trial):
-            raise RefusedByRule(
-                "The probes' settings changed after the first stage said FAIL; the second has the rules registered with it.",
-                hint=f"Put [adapters.{trial.atelier.adapter}.probes] back as it was.",
-            )
+        if first and rules.digest != _promised(session, trial, first):
+            raise _other_rules(trial)
         ledger.append(session, at=utc_now(), kind=REGISTERED, payload=payload, case_id=trial.case_id)
 
 
-def _promised(session: Session, trial: Trial) -> object:
-    """Digest of the second stage's rules as the last first stage of this adapter registered them."""
+def _other_rules(trial: Trial) -> RefusedByRule:
+    return RefusedByRule(
+        "The probes' settings changed after the first stage said FAIL; the second has the rules registered with it.",
+        hint=f"Put [adapters.{trial.atelier.adapter}.probes] back as it was.",
+    )
+
+
+def _promised(session: Session, trial: Trial, first: Mapping[str, object]) -> object:
+    """Digest of the second stage's rules as they were registered with the first stage that said FAIL."""
     events = ledger.events_of_case(session, trial.case_id)
-    firsts = [e.payload for e in events if e.kind == REGISTERED and e.payload["adapter"] == trial.atelier.adapter]
-    return next((payload["if_fail"] for payload in reversed(firsts) if "if_fail" in payload), None)
+    told = [e.payload for e in events if e.kind == REGISTERED and e.payload["adapter"] == trial.atelier.adapter]
+    digest = f"sha256:{first['protocol_digest']}"
+    return next((p["if_fail"] for p in reversed(told) if "if_fail" in p and p["protocol"] == digest), None)
 
 
 def report_directory(trial: Trial, *, stage: int) -> Path:
