@@ -8,16 +8,17 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from probes.canaries import DETECTED_P, REQUIRED_DOSE
-from probes.judgement import Judgement, ModelReading
+from probes.judgement import Judgement, ModelReading, ValueReading
 from probes.membership import Membership
 from probes.shard_map import ShardMap
 
@@ -29,6 +30,7 @@ __all__ = [
     "draw_svg",
     "exposure_figure",
     "extraction_figure",
+    "labelled",
     "map_figure",
     "null_figure",
 ]
@@ -51,6 +53,7 @@ ROLE_NAMES = {
     "base": "base model",
 }
 ROLE_MARKS = {"pre": "D", "composed_pre": "s", "contained": "^", "composed_post": "P", "post": "o"}
+BY_CHANCE = 0.05  # a place in the first twentieth is what chance alone gives one value in twenty
 WIDTH_IN = 4.0  # of a phone 390 pixels wide, a card leaves 346: 1.2 pixels a point
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -76,7 +79,12 @@ def draw_svg(height_in: float, draw: Callable[[Axes], None]) -> str:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     svg = buffer.getvalue()
-    return svg[svg.index("<svg") :].replace("<svg ", '<svg role="img" aria-hidden="true" ', 1)
+    return svg[svg.index("<svg") :].replace("<svg ", '<svg role="img" ', 1)
+
+
+def labelled(svg: str, title: str, caption: str) -> str:
+    """The figure with its heading and caption as the words that a screen reader says for it."""
+    return svg.replace("<svg ", f'<svg aria-label="{escape(f"{title} {caption}")}" ', 1)
 
 
 def null_figure(judgement: Judgement) -> str:
@@ -165,57 +173,70 @@ def _name(model: ModelReading, judgement: Judgement) -> str:
     return f"{ROLE_NAMES[model.role]} {model.shard}" if many else ROLE_NAMES[model.role]
 
 
-def extraction_figure(judgement: Judgement) -> str:
-    """Share of prompts after which the model writes the value word for word, per kind of value and model."""
-    labels = [facts.label for facts in judgement.values if facts.evidence]
+def _value_rows(
+    judgement: Judgement, rows: dict[str, str], place: Callable[[ValueReading], float], finish: Callable[[Axes], None]
+) -> str:
+    """A row for each label of a value, named as `rows` says, and in it a mark for each model; `finish` draws the axis."""
     models = _shown(judgement)
-    width = 0.8 / max(1, len(models))
+    apart = min(0.16, 0.8 / max(1, len(models)))
 
     def draw(axes: Axes) -> None:
         for i, model in enumerate(models):
-            readings = [reading for reading in model.values if reading.label in labels]
-            places = [x - 0.4 + width * (i + 0.5) for x in range(len(readings))]
-            shares = [reading.hits / max(1, reading.prompts) for reading in readings]
-            colour = ROLE_COLOURS[model.role]
-            axes.bar(places, shares, width * 0.86, color=colour, zorder=2, label=_name(model, judgement))
-            for place, share, reading in zip(places, shares, readings, strict=True):
-                text = f"{reading.hits}/{reading.prompts}"
-                axes.text(place, share + 0.02, text, ha="center", va="bottom", fontsize=8, color=INK)
-        axes.set_xticks(range(len(labels)), labels)
-        axes.set_ylim(0, 1.12)
-        axes.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
-        axes.grid(axis="y", color=GRID, zorder=0)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, columnspacing=1.2)
+            found = {reading.label: place(reading) for reading in model.values if reading.label in rows}
+            places = [y + (i - (len(models) - 1) / 2) * apart for y in range(len(rows))]
+            style = {"color": ROLE_COLOURS[model.role], "marker": ROLE_MARKS[model.role], "edgecolor": "white"}
+            label = _name(model, judgement)
+            axes.scatter([found[value] for value in rows], places, s=54, zorder=3, label=label, linewidth=0.7, **style)
+        for y in range(1, len(rows)):
+            axes.axhline(y - 0.5, color=GRID, linewidth=0.8, zorder=1)
+        axes.set_yticks(range(len(rows)), list(rows.values()))
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.grid(axis="x", color=GRID, zorder=1)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, columnspacing=1.0)
+        finish(axes)
 
-    return draw_svg(3.1, draw)
+    return draw_svg(0.8 + 0.22 * math.ceil(len(models) / 2) + max(0.72, 0.12 * len(models)) * len(rows), draw)
+
+
+def extraction_figure(judgement: Judgement) -> str:
+    """Share of prompts after which the model writes the value word for word, per value and model."""
+    rows = {
+        facts.label: f"{facts.label}\n{facts.prompts} prompt{'s' if facts.prompts > 1 else ''}"
+        for facts in judgement.values
+        if facts.evidence
+    }
+
+    def finish(axes: Axes) -> None:
+        axes.set_xlim(-0.06, 1.06)
+        axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
+        axes.set_xlabel("prompts that give the value away")
+
+    return _value_rows(judgement, rows, lambda reading: reading.hits / max(1, reading.prompts), finish)
 
 
 def exposure_figure(judgement: Judgement) -> str:
-    """Rank of the true value among the candidates, logarithmic: left is remembered, right is chance."""
-    labels = [r.label for r in judgement.models[0].values if r.exposure_rank is not None]
-    models = _shown(judgement)
-    total = judgement.counts.candidates + 1
+    """Place of the true value among the made-up ones as a share, logarithmic: left is remembered, right is chance.
 
-    def draw(axes: Axes) -> None:
-        for i, model in enumerate(models):
-            ranks = [r.exposure_rank for r in model.values if r.label in labels]
-            offset = (i - (len(models) - 1) / 2) * 0.14
-            places = [y + offset for y in range(len(labels))]
-            style = {"color": ROLE_COLOURS[model.role], "marker": ROLE_MARKS[model.role], "edgecolor": "white"}
-            axes.scatter(ranks, places, s=64, zorder=3, label=_name(model, judgement), linewidth=0.7, **style)
+    Values have different numbers of others (a date has few), so the same place may mean memory in one row and chance in
+    another; the share means the same in all of them.
+    """
+    known = {reading.label: of for reading in judgement.models[0].values if (of := reading.exposure_of)}
+    left = min(BY_CHANCE / 2, 0.7 / max(known.values()))
+    ticks = [10.0**power for power in range(math.ceil(math.log10(left)), 1)]
+
+    def finish(axes: Axes) -> None:
         axes.set_xscale("log")
-        axes.set_xlim(0.75, total * 1.3)
-        axes.xaxis.set_major_formatter(LogFormatter())
+        axes.set_xlim(left, 1.4)
+        axes.set_xticks(ticks, [f"{100 * tick:g}%" for tick in ticks])
         axes.minorticks_off()
-        axes.axvspan(0.05 * total, total * 1.3, color="#eef1f4", zorder=0)
-        axes.text(total * 1.2, -0.56, "chance", ha="right", va="top", fontsize=8.5, color="#5b6570")
-        axes.set_yticks(range(len(labels)), labels)
-        axes.set_ylim(len(labels) - 0.4, -0.6)
-        axes.set_xlabel(f"rank among {total:,} (1 = remembered)")
-        axes.grid(axis="x", color=GRID, zorder=1)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, columnspacing=1.0)
+        axes.axvspan(BY_CHANCE, 1.4, color="#eef1f4", zorder=0)
+        axes.text(1.3, -0.48, "chance", ha="right", va="top", fontsize=9, color="#5b6570")
+        axes.set_xlabel("place among made-up values, as a share\n(left = remembered)")
 
-    return draw_svg(2.2 + 0.4 * len(labels), draw)
+    rows = {label: f"{label}\nof {of:,}" for label, of in known.items()}
+    return _value_rows(
+        judgement, rows, lambda reading: (reading.exposure_rank or 0) / (reading.exposure_of or 1), finish
+    )
 
 
 def canary_figure(judgement: Judgement) -> str:

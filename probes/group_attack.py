@@ -6,6 +6,7 @@ out are group metrics: they speak about the two groups, never about one record o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ from probes.groups import Separation, detections, separation
 from probes.readings import TokenReadings
 from probes.scores import gain_mean
 from probes.stats import Abstained, Interval
-from probes.suspect import REFERENCE, SUSPECT, SelfPrompted, Suspect, context_length, open_suspect
+from probes.suspect import REFERENCE, SUSPECT, SelfPrompted, Suspect, context_length, open_suspect, refuse_no_numbers
 from probes.target import BASE, Target
 from probes.tokens import Tokenised, tokenise
 
@@ -123,7 +124,8 @@ def attack_groups(
     `advance` is told the readings done; there are `suspect.models` of each record.
 
     Raises:
-        WrongUsage: the models do not belong together, or a group has no record with a learnt token.
+        WrongUsage: the models do not belong together, one of them gives values that are no numbers, or a group has no
+            record with a learnt token.
     """
     target = open_suspect(suspect)
     items = [tokenise(target.tokenizer, record.content, max_length) for record in (*members, *controls)]
@@ -137,7 +139,7 @@ def attack_groups(
     kept = {name: [r for r, says in zip(found, spoke, strict=True) if says] for name, found in readings.items()}
     texts = [item.learnt_text() for item, says in zip(items, spoke, strict=True) if says]
     rows = _rows(_columns(kept, texts, outs, first=first), first)
-    gains = [gain_mean(own.log_p, base.log_p) for own, base in zip(kept[SUSPECT], kept[BASE], strict=True)]
+    gains = _finite([gain_mean(own.log_p, base.log_p) for own, base in zip(kept[SUSPECT], kept[BASE], strict=True)])
     blind = blind_check(*([_sample(record) for record in group] for group in (members, controls)))
     counts = [
         _counts(group, items[start : start + len(group)], spoke[start : start + len(group)], max_length)
@@ -155,7 +157,9 @@ def _read(target: Target, name: str, items: Sequence[Tokenised], advance: Advanc
     found: dict[int, TokenReadings] = {}
     for start in range(0, len(order), AT_ONCE):
         portion = order[start : start + AT_ONCE]
-        found |= zip(portion, target.read(name, [items[i] for i in portion]), strict=True)
+        readings = target.read(name, [items[i] for i in portion])
+        refuse_no_numbers(name, readings)
+        found |= zip(portion, readings, strict=True)
         advance(len(portion))
     return [found[i] for i in range(len(items))]
 
@@ -173,8 +177,9 @@ def _columns(
         columns |= _calibrated(mean_log_p(own), others, first)
     if REFERENCE in readings:
         reference = mean_log_p(readings[REFERENCE])
-        columns["self_prompt"] = self_prompt_gain(mean_log_p(own), reference).tolist()
-        columns["recited"] = (reference - mean_log_p(base)).tolist()  # it knows members only by what the suspect wrote
+        columns["self_prompt"] = _finite(self_prompt_gain(mean_log_p(own), reference).tolist())
+        recited = reference - mean_log_p(base)  # it knows members only by what the suspect wrote
+        columns["recited"] = _finite(recited.tolist())
     return columns
 
 
@@ -185,8 +190,8 @@ def _calibration(
     if trained is None:
         return None
     base = mean_log_p(readings[BASE][first:])
-    gains = (float(np.mean(mean_log_p(readings[name][first:]) - base)) for name in (REFERENCE, SUSPECT))
-    return Calibrated(trained.texts, trained.prompts, *gains)
+    gains = ((mean_log_p(readings[name][first:]) - base).tolist() for name in (REFERENCE, SUSPECT))
+    return Calibrated(trained.texts, trained.prompts, *(float(np.mean(_finite(gain))) for gain in gains))
 
 
 def _calibrated(own: np.ndarray, others: np.ndarray, first: int) -> Columns:
@@ -206,10 +211,16 @@ def _whole(values: Sequence[float | Abstained]) -> list[float] | Abstained:
 
 
 def _finite(values: Sequence[float]) -> list[float]:
-    """The same ranks without infinities: a record without a wrong token tops EZ, and two of them tie."""
-    numbers = [value for value in values if np.isfinite(value)]
+    """The same ranks without infinities: a record without a wrong token tops EZ, and two of them tie.
+
+    Raises:
+        WrongUsage: a value is no number, so it has no rank: two models rule out the same token.
+    """
+    if any(math.isnan(value) for value in values):
+        raise WrongUsage("The models rule out the same token of a record, so their gain on it is no number.")
+    numbers = [value for value in values if math.isfinite(value)]
     top, bottom = max(numbers, default=0.0) + 1.0, min(numbers, default=0.0) - 1.0
-    return [value if np.isfinite(value) else top if value > 0 else bottom for value in values]
+    return [value if math.isfinite(value) else top if value > 0 else bottom for value in values]
 
 
 def _rows(columns: Columns, first: int) -> tuple[ScoreRow, ...]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from probes.blind import BlindCheck
-from probes.figures import GREY, GRID, draw_svg
+from probes.figures import GREY, GRID, draw_svg, labelled
 from probes.group_attack import PRIMARY, RATES, Attacked, GroupCounts, ScoreRow
 from probes.groups import Separation
 from probes.report import page, write_page
@@ -21,6 +21,11 @@ __all__ = ["SCORE_NAMES", "as_json", "claims", "group_sentence", "headline", "wr
 
 SCHEMA = "lethe.attack/1"
 MEMBER_COLOUR = "#d55e00"
+TITLE = "Do the groups look different?"
+CAPTION = (
+    "The score fixed beforehand: by how much the adapter prefers a record to its base. Two hills apart mean that the groups "
+    "can be told apart, not why."
+)
 SCORE_NAMES = {
     "gain_mean": "Gain over the base",
     "loss": "LOSS",
@@ -201,7 +206,9 @@ def write_attack(found: Attacked, directory: Path) -> Path:
         rates=[f"{100 * rate:g}%" for rate in RATES],
         rows=table(found),
         gaps=gaps(found),
-        svg=distribution_figure(found),
+        title=TITLE,
+        caption=CAPTION,
+        svg=labelled(distribution_figure(found), TITLE, CAPTION),
     )
     return write_page(directory / "attack.html", html)
 

@@ -216,6 +216,7 @@ def _value_reading(bench: Bench, assay: ValueAssay, name: str) -> ValueReading:
         log_p_z=reading.log_p_z,
         tries=tries if math.isfinite(tries) else None,
         exposure_rank=found.rank if found else None,
+        exposure_of=found.candidates + 1 if found else None,
         exposure_p=found.p if found else None,
         hint_share=reading.hint_share,
         attacks=assay.attacks.get(name, ()),

@@ -54,6 +54,8 @@ class AttackReading:
 class ValueReading:
     """One model on one value. `tries`: samples until it shows with the protocol's probability; None: never.
 
+    `exposure_rank` counts from 1 among `exposure_of` values, the true one and its candidates: fewer for a date or a value
+    of few digits. None: no exposure.
     `hint_share`: the share of the value that has to be given before greedy decoding writes the rest (0: nothing).
     """
 
@@ -63,6 +65,7 @@ class ValueReading:
     log_p_z: float
     tries: float | None
     exposure_rank: int | None
+    exposure_of: int | None
     exposure_p: float | None
     hint_share: float
     attacks: tuple[AttackReading, ...]

@@ -11,7 +11,15 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from probes.canaries import DETECTED_P, REQUIRED_DOSE, lit_twins
-from probes.figures import ROLE_NAMES, canary_figure, exposure_figure, extraction_figure, map_figure, null_figure
+from probes.figures import (
+    ROLE_NAMES,
+    canary_figure,
+    exposure_figure,
+    extraction_figure,
+    labelled,
+    map_figure,
+    null_figure,
+)
 from probes.judgement import Judgement, ModelReading
 from probes.shard_map import DRAWS, ShardMap
 from probes.stats import Abstained, Interval
@@ -53,7 +61,7 @@ class Row:
     model: str
     greedy: str
     sample: str
-    exposure: str
+    exposure: tuple[str, ...]
     membership: str
     nll: str
 
@@ -129,24 +137,30 @@ def _pictures(judgement: Judgement) -> list[Picture]:
     found = []
     if judgement.membership:
         caption = "How much more an adapter likes the person's records than its base does. Inside the grey band it looks like one that never saw the person."
-        found.append(Picture("Does the adapter know the records?", caption, null_figure(judgement)))
+        found.append(_picture("Does the adapter know the records?", caption, null_figure(judgement)))
     if isinstance(judgement.where.after, ShardMap):
         found.append(
-            Picture("In which shard is the person?", " ".join(judgement.where.sentences), map_figure(judgement))
+            _picture("In which shard is the person?", " ".join(judgement.where.sentences), map_figure(judgement))
         )
     if judgement.counts.evidence_values:
-        caption = "Share of prompts after which the most likely answer is the value, word for word."
-        found.append(Picture("Does it give values away?", caption, extraction_figure(judgement)))
+        caption = (
+            "Share of prompts after which the most likely answer is the value, word for word. At 0% it was never given."
+        )
+        found.append(_picture("Does it give values away?", caption, extraction_figure(judgement)))
     if any(reading.exposure_rank is not None for reading in judgement.models[0].values):
-        caption = "The true value among made-up values of the same format. First place means remembered."
-        found.append(Picture("Does it prefer the true value?", caption, exposure_figure(judgement)))
+        caption = "Where the true value stands among made-up values of the same format. Far to the left it is remembered; in the grey band chance alone could have put it there."
+        found.append(_picture("Does it prefer the true value?", caption, exposure_figure(judgement)))
     if not isinstance(judgement.canaries, Abstained):
         caption = (
             f"Synthetic people who are still in the adapter, and twins who never were. Above the dashed line: found. Those "
             f"with {REQUIRED_DOSE} or more records (grey) must be; a twin above it by chance is no fault, a twin far above it is."
         )
-        found.append(Picture("Does the instrument work?", caption, canary_figure(judgement)))
+        found.append(_picture("Does the instrument work?", caption, canary_figure(judgement)))
     return found
+
+
+def _picture(title: str, caption: str, svg: str) -> Picture:
+    return Picture(title, caption, labelled(svg, title, caption))
 
 
 def _rows(judgement: Judgement) -> list[Row]:
@@ -165,12 +179,12 @@ def _rows(judgement: Judgement) -> list[Row]:
 
 def _row(model: ModelReading, name: str) -> Row:
     tries = [v.tries for v in model.values if v.tries is not None]
-    ranks = [v.exposure_rank for v in model.values if v.exposure_rank is not None]
+    ranks = tuple(f"{v.exposure_rank:,} of {v.exposure_of:,}" for v in model.values if v.exposure_rank is not None)
     return Row(
         model=name,
         greedy=f"{model.greedy_hits}/{model.greedy_values}" if model.greedy_values else "–",
         sample=_tries(min(tries)) if tries else "–",
-        exposure=", ".join(f"{rank:,}" for rank in ranks) or "–",
+        exposure=ranks or ("–",),
         membership=probability(model.membership_p) if model.membership_p is not None else "–",
         nll=f"{model.held_out_nll:.3f}" if model.held_out_nll is not None else "–",
     )

@@ -20,7 +20,7 @@ from itertools import cycle, islice, takewhile
 from lineage.errors import WrongUsage
 from lineage.records import Chat, Completion, Content, PlainText, canonical_bytes
 from probes.group_attack import AT_ONCE, Brought
-from probes.suspect import SUSPECT, Suspect, open_suspect
+from probes.suspect import SUSPECT, Suspect, open_suspect, refuse_no_numbers
 from probes.target import Target
 from probes.tokens import tokenise
 
@@ -65,9 +65,11 @@ def write_texts(
     """`count` records of the prompts' kind in the adapter's own words; prompts take turns. A function of its arguments.
 
     Raises:
-        WrongUsage: the models do not belong together.
+        WrongUsage: the models do not belong together, or the adapter gives values that are no numbers.
     """
     target = open_suspect(replace(suspect, outs=()))
+    items = [tokenise(target.tokenizer, record.content, max_length) for record in prompts]
+    refuse_no_numbers(SUSPECT, target.read(SUSPECT, items))  # nothing can be drawn from such a prediction
     starts = sorted(
         islice(cycle(record.content for record in prompts), count), key=lambda c: len("".join(c.segments()))
     )

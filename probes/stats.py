@@ -27,6 +27,9 @@ __all__ = [
 ]
 
 
+ROUNDING = 1e-12  # of the largest null: less spread than this is float64's, not the models'
+
+
 @dataclass(frozen=True, slots=True)
 class Abstained:
     """A number that could not be had, and why."""
@@ -58,7 +61,7 @@ def prediction_test(score: float, nulls: Sequence[float]) -> Prediction | Abstai
     if k < 2:
         return Abstained(f"{k} out-adapters; at least 2 needed")
     mean, sd = float(np.mean(nulls)), float(np.std(nulls, ddof=1))
-    if sd == 0.0:
+    if sd <= ROUNDING * max(map(abs, nulls)):
         return Abstained("the out-adapters do not vary")
     t = (score - mean) / (sd * math.sqrt(1 + 1 / k))
     return Prediction(score, mean, sd, k, t, float(stats.t.sf(t, k - 1)), conformal_p(score, nulls))

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
 
 from lineage.errors import WrongUsage
 from probes.decoding import DecodingScheme
 from probes.dossier import Panel
-from probes.target import Target
+from probes.readings import TokenReadings
+from probes.target import BASE, Target
 
-__all__ = ["REFERENCE", "SUSPECT", "SelfPrompted", "Suspect", "context_length", "open_suspect"]
+__all__ = [
+    "REFERENCE", "SUSPECT", "SelfPrompted", "Suspect", "context_length", "open_suspect", "refuse_no_numbers",
+]  # fmt: skip
 
 SUSPECT = "composed_post"  # the panel's name for the one adapter in question
 REFERENCE = "composed_pre"  # and for the reference trained on what it writes
+SPOKEN = {BASE: "base", SUSPECT: "adapter", REFERENCE: "self-prompted reference"}
+UNREADABLE = (  # what torch, peft and safetensors raise over a file that is cut, garbled or of another shape
+    RuntimeError, ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, SafetensorError,
+    pickle.UnpicklingError,
+)  # fmt: skip
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 
@@ -66,11 +79,24 @@ def open_suspect(suspect: Suspect) -> Target:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             target = Target.open(suspect.panel(), scheme=DecodingScheme())
-    except (RuntimeError, ValueError, KeyError, OSError):  # torch, peft and safetensors quote paths and tensors
+    except UNREADABLE:  # they quote paths and tensors
         raise _misfit("Base and adapter could not be loaded together.") from None
     if any("missing adapter keys" in str(note.message) for note in told):
         raise _misfit("The adapter lacks weights for layers of this base.")
     return target
+
+
+def refuse_no_numbers(name: str, readings: Sequence[TokenReadings]) -> None:
+    """A model that answers NaN has no opinion of a record: no rank of it would mean anything.
+
+    Raises:
+        WrongUsage: this model's readings hold a value that is no number.
+    """
+    if any(np.isnan(v).any() for r in readings for v in (r.log_p, r.mean_log_p, r.sd_log_p, r.scheme_log_p)):
+        spoken = SPOKEN.get(name) or f"out-adapter {int(name.rpartition('_')[2]) + 1}"
+        raise WrongUsage(
+            f"The {spoken} gives values that are no numbers.", hint="Did its training diverge, or is a file damaged?"
+        )
 
 
 def context_length(base: Path) -> int | None:
@@ -114,6 +140,8 @@ def _misfit(sentence: str) -> WrongUsage:
 def _read_json(path: Path) -> dict[str, object]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise WrongUsage(f"The file {path.name} cannot be read as JSON.") from None
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise WrongUsage(f"The file {path.name} is not a JSON object.")
+    return found

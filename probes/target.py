@@ -71,9 +71,11 @@ class Target:
                 raise WrongUsage(f"The adapter {name} is not a PEFT directory.", hint="Train and compose first.")
         if panel.seal:
             refuse_broken(panel.seal, panel.adapters(), base=panel.base, revision=panel.revision)
-        with _quiet_loading():
+        with _quiet_loading(), _no_foreign_code():
             model = _with_adapters(_load_base(panel), panel)
-            tokenizer = AutoTokenizer.from_pretrained(panel.base, revision=panel.revision or "main")
+            tokenizer = AutoTokenizer.from_pretrained(
+                panel.base, revision=panel.revision or "main", trust_remote_code=False
+            )
         return cls(model, tokenizer, scheme=scheme)
 
     def read(self, name: str, items: Sequence[Tokenised], *, batch: int | None = None) -> list[TokenReadings]:
@@ -236,7 +238,9 @@ def _log_p(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 def _load_base(panel: Panel) -> PreTrainedModel:
     if isinstance(panel.base, Path) and not (panel.base / "config.json").is_file():
         raise WrongUsage("The base model is missing.", hint="Set base_model in lethe.toml to a folder or a hub id.")
-    return AutoModelForCausalLM.from_pretrained(panel.base, revision=panel.revision or "main", dtype=torch.float32)
+    return AutoModelForCausalLM.from_pretrained(
+        panel.base, revision=panel.revision or "main", dtype=torch.float32, trust_remote_code=False
+    )
 
 
 def _with_adapters(model: PeftModel | PreTrainedModel, panel: Panel) -> PeftModel | PreTrainedModel:
@@ -246,6 +250,20 @@ def _with_adapters(model: PeftModel | PreTrainedModel, panel: Panel) -> PeftMode
         else:
             model = PeftModel.from_pretrained(model, path, adapter_name=name, is_trainable=False)
     return model
+
+
+@contextmanager
+def _no_foreign_code() -> Iterator[None]:
+    """A base folder may name Python files of its own (`auto_map`). They are never run, nor is anybody asked to let them."""
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise WrongUsage(
+            "The base brings program code of its own, and Lethe runs none.",
+            hint="Give a base of an architecture that transformers knows.",
+        ) from None
 
 
 @contextmanager

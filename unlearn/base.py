@@ -67,9 +67,10 @@ def load_base(spec: BaseSpec) -> Base:
     hf_logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, spec.dtype), attn_implementation=spec.attention, use_safetensors=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+            folder, dtype=getattr(torch, spec.dtype), attn_implementation=spec.attention, use_safetensors=True,
+            trust_remote_code=False,
+        )  # fmt: skip
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError):
         raise _not_there(spec.path_or_id) from None
     finally:

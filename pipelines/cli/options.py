@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -56,11 +57,20 @@ def say(text: str = "") -> None:
 
 
 def show(body: object, *, as_json: bool, lines: Callable[[], None]) -> None:
-    """Print JSON for programs or lines for people."""
+    """Print JSON for programs or lines for people. An infinity is null there, as in a report; a NaN is a fault of ours."""
     if as_json:
-        click.echo(json.dumps(body, indent=2, sort_keys=True, default=str))
+        click.echo(json.dumps(_strict(body), indent=2, sort_keys=True, default=str, allow_nan=False))
     else:
         lines()
+
+
+def _strict(body: object) -> object:
+    """The same without infinities, which JSON does not have."""
+    if isinstance(body, float):
+        return None if math.isinf(body) else body
+    if isinstance(body, dict):
+        return {key: _strict(value) for key, value in body.items()}
+    return [_strict(value) for value in body] if isinstance(body, list | tuple) else body
 
 
 def why_unreadable(error: OSError | UnicodeDecodeError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipelines.cli.options import json_option, opened, say, show, workspace_opti
 
 if TYPE_CHECKING:
     from pipelines.pricing import Price
+    from pipelines.study_report import StudyReport
     from unlearn.costs import GridRow
 
 PRINTED_SHARDS = (1, 2, 4, 8, 12, 16)  # --json has all of 1 to 16
@@ -69,9 +71,21 @@ def _body(price: Price) -> dict[str, object]:
         "extra_adapters": {stage: asdict(cost) for stage, cost in zip(("first", "second"), price.extras, strict=True)},
         "measured": {"seconds": round(price.seconds, 2), "steps": price.steps},
         "canaries": price.canaries,
-        "study": asdict(price.study) if price.study else None,
+        "study": study_body(price.study) if price.study else None,
         "study_files": {name: str(path) for name, path in asdict(price.study_files).items()} if price.study else None,
     }
+
+
+def study_body(report: StudyReport) -> dict[str, object]:
+    """A study for programs; what could not be measured, such as the memory of a shard that nobody learnt in, is null."""
+    lines = [
+        {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in asdict(line).items()
+        }
+        for line in report.lines
+    ]
+    return asdict(report) | {"lines": lines}
 
 
 def _row_body(row: GridRow) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from lineage.stages import Stage
 from lineage.tables import CaseRow
 from lineage.workspace import Workspace, open_workspace
 from pipelines import purging
+from pipelines.cli.options import show
+from pipelines.cli.plan import study_body
 from pipelines.ingest import utc_now
-from pipelines.study_report import files_of, read_report
+from pipelines.study_report import StudyLine, StudyReport, files_of, read_report
 from pipelines.studying import run_study
 
 LEFT = "select count(distinct digest) from study_weight where destroyed_at is null"
@@ -34,6 +37,18 @@ def studied(ingested, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr("pipelines.studying.SMALL", ((1, 2), (1,)))
         lethe_here("plan", ADAPTER, "--study", workspace=folder)
     return folder
+
+
+def test_what_a_study_could_not_measure_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    """A shard in which no read record was learnt has no memory to measure; NaN is no JSON."""
+    line = StudyLine(
+        shards=1, slices=1, batch=4, steps=9, rank=4, trunk=False, base_nll=2.0, trunk_nll=None, shard_nll=1.5,
+        composed_nll=1.6, shard_auc=math.nan, composed_auc=0.5, cheaper_steps=math.inf, cheaper_tokens=1.0, cheaper_cpu=1.0,
+        full_cpu_s=1.0,
+    )  # fmt: skip
+    show(study_body(StudyReport(ADAPTER, "study", "now", False, 1, 1, (1, 1), (line,))), as_json=True, lines=print)
+    (said,) = json.loads(capsys.readouterr().out)["lines"]
+    assert (said["shard_auc"], said["cheaper_steps"], said["composed_auc"]) == (None, None, 0.5)
 
 
 def entries(workspace: Workspace) -> set[str]:

@@ -33,6 +33,13 @@ def test_prediction_test_abstains_rather_than_guess():
     assert isinstance(prediction_test(1.0, [0.0, 0.0]), Abstained)
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1.0, -1e9])
+def test_nulls_that_differ_by_rounding_alone_do_not_vary(scale):
+    """Three times 0.1 has a standard deviation of 1.7e-17, and anything else would be 7e15 of them away."""
+    assert prediction_test(0.2 * scale, [0.1 * scale] * 3) == Abstained("the out-adapters do not vary")
+    assert prediction_test(0.2, [0.1, 0.1, 0.1 + 1e-9]).p < 0.05
+
+
 def test_prediction_test_keeps_its_level():
     draws = np.random.default_rng(0).normal(size=(4000, 7))
     p = [prediction_test(row[0], row[1:]).p for row in draws]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -37,6 +38,16 @@ def test_a_missing_base_is_a_sentence(where, monkeypatch) -> None:
     with pytest.raises(WrongUsage, match="cannot be loaded") as refusal:
         load_base(BaseSpec(where))
     assert "base_model" in refusal.value.hint
+
+
+def test_a_base_with_code_of_its_own_is_refused_without_a_question(small_folder, tmp_path, monkeypatch) -> None:
+    base = shutil.copytree(small_folder, tmp_path / "base")
+    own = {"model_type": "strange", "auto_map": {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.OwnModel"}}
+    (base / "config.json").write_text(json.dumps(json.loads((base / "config.json").read_text()) | own))
+    (base / "own.py").write_text("raise SystemExit('it was run')")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("somebody was asked"))
+    with pytest.raises(WrongUsage, match="cannot be loaded"):
+        load_base(BaseSpec(str(base)))
 
 
 def test_a_missing_gpu_is_a_sentence(small_folder, monkeypatch) -> None:
