@@ -201,7 +201,7 @@ def test_a_value_easy_to_guess_is_not_promised_to_be_flagged() -> None:
 def test_two_shards_that_give_one_value_each_give_two() -> None:
     def shard(number: int, hit: str) -> ModelReading:
         values = tuple(
-            ValueReading(label, 3, 3 * (label == hit), -1.0, None, None, None, 1.0, ())
+            ValueReading(label, 3, 3 * (label == hit), -1.0, None, None, None, None, 1.0, ())
             for label in ("phone", "account", "email")
         )
         return ModelReading(f"post_{number}", "post", number, 1, 2, values, 0, 0.0, None, None, None)

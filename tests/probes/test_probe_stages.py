@@ -160,7 +160,7 @@ def test_a_shard_that_stood_out_by_chance_is_told_and_is_no_copy() -> None:
     assert told.missed == ()
     assert "Now none of 8 shards stands out (p = 0." in told.sentences[1]
     assert (
-        "; shard 1 did among the shards alone, and no more beside 19 models trained for this; one" in told.sentences[1]
+        "; beside 19 more models, trained to see how far scores stray, shard 1 no longer does; one" in told.sentences[1]
     )
 
 
