@@ -16,8 +16,13 @@ import pytest
 from pipelines.self_prompt import _folder_for_a_while
 
 ATTACK = """
-import sys, types
+import signal, sys
 from types import SimpleNamespace
+
+ends = (signal.SIGTERM, signal.SIGHUP)  # as in a fresh process, whatever the one that runs the tests has inherited
+signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
+for number in ends:
+    signal.signal(number, signal.SIG_DFL)
 
 sys.modules["probes.self_prompts"] = SimpleNamespace(write_texts=lambda *_, **__: ["a text"])
 sys.modules["probes.suspect"] = SimpleNamespace(SelfPrompted=lambda *_: None)
