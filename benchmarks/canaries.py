@@ -1,9 +1,9 @@
 """What a plan's synthetic people show, and what they cost an honest case: `python benchmarks/canaries.py [--quick]`.
 
-Worlds of the default plan (8 shards, 2 slices) on a corpus that is just large enough for canaries, trained with the default
-settings, as the demo, and lightly (one epoch). In each shard stand five synthetic people with 1, 2, 4, 8 and 16 records;
-every shard is read as the new adapter of a case whose null models are the other seven, which is what an honest erasure
-leaves. No gate stands between: the default policy lets these texts through as they are.
+Worlds of eight shards on a corpus that is just large enough for canaries: the default plan trained with the default
+settings, as the demo, and lightly (one epoch); and one that learns by heart. In each shard stand five synthetic people
+with 1, 2, 4, 8 and 16 records; every shard is read as the new adapter of a case whose null models are the other seven,
+which is what an honest erasure leaves. No gate stands between: the default policy lets these texts through as they are.
 
 * *Dose curve*: how often a canary is detected, by dose, in the judge's own test.
 * *Twins*: how often one who was never learnt looks so, and how often the twins of a file (one shard's set) void it. Many
@@ -11,19 +11,20 @@ leaves. No gate stands between: the default policy lets these texts through as t
 * *Scores*: Spearman's correlation of dose and every score of the report, 0 being the twins' dose, "membership" the judge's
   own. A dose's score is the mean over its people, each under their own shard, and over the worlds; the median for EZ,
   which is infinite by heart. No training shows every curve: ES does not move before a record's end is known by heart,
-  and then others are at their ceiling. So a score is held against the bar in the training that shows it best.
+  and then others are at their ceiling; nor does it rise with the number of *different* records of a person, being about
+  the end of one; and a later slice overwrites the ends that an earlier one taught. So the worlds that learn by heart plant
+  copies of one record and have one slice, and a score is held against the bar in the kind of world that shows it best.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import tempfile
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +40,11 @@ from false_alarms import (
     protocol_of,
     records_of,
 )
-from measuring import beside_bar, write_result
+from measuring import beside_bar, in_processes, processes_option, write_result
 from scipy import stats
 from tqdm import tqdm
 
-from pipelines.canary_people import Canary, canary_people, canary_twins
+from pipelines.canary_people import Canary, canary_twins
 from probes.bench import Bench, Readings, read_everything
 from probes.canaries import DETECTED_P, REQUIRED_DOSE, CanaryReading, lit_twins, missed, read_canaries
 from probes.companions import subject_scores
@@ -61,6 +62,9 @@ DEMO, SMALL = KINDS_OF_WORLD.values()
 KINDS = {
     "default settings": DEFAULT,
     "as the demo, 8 epochs at 6e-3": replace(DEFAULT, settings=DEMO.settings, worlds=2),
+    "copies of one record, 1 slice, 12 epochs at 1e-3": replace(
+        DEFAULT, settings=TrainSettings(slices=1, epochs=12, lr_peak=1e-3), worlds=3, copies=True
+    ),
     "light, 1 epoch": replace(DEFAULT, settings=TrainSettings(epochs=1), worlds=2),
 }
 TWIN_SETS = 10
@@ -95,10 +99,9 @@ class Seen:
 def look_at(world: World, number: int, *, twin_sets: int) -> Seen:
     """Read every canary and twin under every shard once; what is a null model and what is new is decided afterwards."""
     keyring = keyring_of(number)
-    planted = canary_people(world.plan, keyring)
     sets = [canary_twins(replace(world.plan, nonce=f"{i:064x}"), keyring) for i in range(twin_sets)]
     twins = [replace(t, identifier=f"{i}/{t.identifier}") for i, own in enumerate(sets) for t in own]
-    dossier, panel = everybody(world, (*planted, *twins))
+    dossier, panel = everybody(world, (*world.canaries, *twins))
     bench = read_everything(dossier, panel, protocol_of(world, panel), progress=lambda *_: None)
     scores: dict[str, Curve] = defaultdict(lambda: defaultdict(list))
     files: list[File] = []
@@ -108,10 +111,10 @@ def look_at(world: World, number: int, *, twin_sets: int) -> Seen:
         files += _files(readings)
         for reading in readings:
             scores["membership"][reading.dose].append(reading.effect_sd)
-        for canary in (*(c for c in planted if c.shard == shard), *twins[: len(DOSES)]):
+        for canary in (*(c for c in world.canaries if c.shard == shard), *twins[: len(DOSES)]):
             for name, score in scores_of(own, canary).items():
                 scores[name][dose_of(canary)].append(score)
-    return Seen(files, scores)
+    return Seen(files, {name: dict(curve) for name, curve in scores.items()})
 
 
 def dose_of(canary: Canary) -> int:
@@ -216,22 +219,29 @@ def main() -> int:
     """Print each kind's figures, and the bars; 1 if one is missed. A full run is kept as a dated file."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one small world of three shards, for a test that it runs")
-    quick = parser.parse_args().quick
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)
-    small = replace(SMALL, worlds=1, canary_doses=(1, 8))
+    processes_option(parser, of="worlds")
+    options = parser.parse_args()
+    quick = options.quick
+    kinds = {"small": replace(SMALL, worlds=1, canary_doses=(1, 8))} if quick else KINDS
+    jobs = {
+        (name, number): partial(_world, kind, number, twin_sets=2 if quick else TWIN_SETS)
+        for name, kind in kinds.items()
+        for number in range(kind.worlds)
+    }
+    done = in_processes(jobs, processes=options.processes)
+    seen = dict(tqdm(done, total=len(jobs), desc="worlds", unit="worlds"))
     found = {}
-    for name, kind in ({"small": small} if quick else KINDS).items():
-        worlds = []
-        for number in tqdm(range(kind.worlds), desc=name, unit="worlds"):
-            with tempfile.TemporaryDirectory() as folder:
-                world = make_world(kind, number, Path(folder))
-                worlds.append(look_at(world, number, twin_sets=2 if quick else TWIN_SETS))
-        found[name] = summarise(worlds)
+    for name, kind in kinds.items():
+        found[name] = summarise([seen[name, number] for number in range(kind.worlds)])
         _show(name, found[name])
     if not quick:
         write_result("canaries", {"required_dose": REQUIRED_DOSE, "twin_sets": TWIN_SETS, "kinds": found})
     return 0 if _bars(found) or quick else 1
+
+
+def _world(kind: Kind, number: int, *, twin_sets: int) -> Seen:
+    with tempfile.TemporaryDirectory() as folder:
+        return look_at(make_world(kind, number, Path(folder)), number, twin_sets=twin_sets)
 
 
 def _bars(found: Mapping[str, Mapping[str, object]]) -> bool:

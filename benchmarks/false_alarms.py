@@ -13,22 +13,18 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import logging
-import os
 import random
 import sys
 import tempfile
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from measuring import beside_bar, write_result
+from measuring import beside_bar, in_processes, processes_option, write_result
 from scipy import stats
 from tqdm import tqdm
 
@@ -72,7 +68,8 @@ NAMESAKE = 8  # `draw_people` gives the ninth person the eighth's name
 class Kind:
     """A kind of world: settings, people, what doses they are drawn from, records about nobody; how many, and trials in each.
 
-    `canary_doses` are the plan's own, planted in every shard beside the people.
+    `canary_doses` are the plan's own, planted in every shard beside the people; with `copies` all records of such a person
+    are the first one.
     """
 
     settings: TrainSettings
@@ -82,6 +79,7 @@ class Kind:
     worlds: int
     trials: int
     canary_doses: tuple[int, ...] = ()
+    copies: bool = False
 
 
 SMALLEST = "3 shards, 1 epoch (as the tests)"
@@ -114,6 +112,7 @@ class World:
     states: Mapping[int, Sequence[State]] = field(repr=False)
     ground: BuiltState = field(repr=False)
     folder: Path
+    canaries: Sequence[Canary] = field(repr=False)
 
     def chain(self, shard: int, *, start: State, first: int = 0, changed: Changed = NOTHING) -> list[State]:
         """The states of a shard from slice `first` on, under `changed` records; an empty slice leaves its parent's state."""
@@ -151,14 +150,15 @@ def make_world(kind: Kind, number: int, folder: Path, *, base_model: str = "tiny
     plan = replace(proposed, canary_doses=kind.canary_doses, canary_style="chat" if kind.canary_doses else "")
     keyring = keyring_of(number)
     key = plan_key(keyring.workspace_secret, plan)
-    records |= {in_world(canary, keyring): records_of(canary) for canary in canary_people(plan, keyring)}
+    canaries = [_as_copies(c) if kind.copies else c for c in canary_people(plan, keyring)]
+    records |= {in_world(canary, keyring): records_of(canary) for canary in canaries}
     pin_environment(plan)
     base = load_base(base_spec(plan, base_model))
     start = initial_state(base, plan, key, shard=None)
     ground = train_slice(base, plan, key, shard=None, slice=0, records=trunk, parent=start)
     where = {p: _place(plan, key, p) for p in records}
     states: dict[int, list[State]] = {}
-    world = World(plan, key, base, records, where, states, _as_trunk(ground), folder)
+    world = World(plan, key, base, records, where, states, _as_trunk(ground), folder, canaries)
     for shard in range(plan.shards):
         states[shard] = world.chain(shard, start=ground)
         world.publish(f"shard-{shard}", states[shard][-1])
@@ -174,6 +174,10 @@ def in_world(canary: Canary, keyring: Keyring) -> Person:
     """A plan's synthetic person as one of the world's, under the subject key by which the plan has placed them."""
     key = keyring.subject_key(canonical_identifier(canary.identifier))
     return Person(key, canary.name, canary.email, canary.phone, canary.account, purpose="canary")
+
+
+def _as_copies(canary: Canary) -> Canary:
+    return replace(canary, contents=canary.contents[:1] * canary.dose)
 
 
 def records_of(canary: Canary) -> list[TrainingRecord]:
@@ -389,15 +393,13 @@ def main() -> int:
     parser.add_argument(
         "--resume", type=Path, metavar="FILE", help="go on with the plans that are not in this result file"
     )
-    parser.add_argument(
-        "--processes", type=int, default=min(4, os.cpu_count() or 1), metavar="N",
-        help="plans at a time, each in a process of its own (a core, 0.7 GB); default: the processors, at most 4",
-    )  # fmt: skip
+    processes_option(parser, of="plans")
     options = parser.parse_args()
     found = {} if options.quick or not options.resume else _kept(options.resume)
     kinds = {SMALLEST: replace(KINDS_OF_WORLD[SMALLEST], trials=2)} if options.quick else KINDS_OF_WORLD
     waiting = [plan for plan in _in_turn(kinds) if plan not in found][: 1 if options.quick else None]
-    measured = _measured(kinds, waiting, processes=options.processes)
+    jobs = {(name, number): partial(_world, kinds[name], number) for name, number in waiting}
+    measured = in_processes(jobs, processes=options.processes, prepare=_remembering)
     for plan, own in tqdm(measured, total=len(waiting), desc="plans", unit="plans"):
         found[plan] = own
         if not options.quick:  # after every plan: what is cut short has measured something
@@ -413,22 +415,7 @@ Measured = dict[tuple[str, int], list[Trial]]
 """The trials under each plan, by kind of world and number."""
 
 
-def _measured(
-    kinds: Mapping[str, Kind], waiting: Sequence[tuple[str, int]], *, processes: int
-) -> Iterator[tuple[tuple[str, int], list[Trial]]]:
-    """The trials of every plan as it is done; they are the same in whatever process and order they ran."""
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_as_worker)
-    try:
-        running = {pool.submit(_world, kinds[name], number): (name, number) for name, number in waiting}
-        for done in as_completed(running):
-            yield running[done], done.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _as_worker() -> None:
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)
+def _remembering() -> None:
     probes.bench.Target = Remembering
 
 

@@ -1,12 +1,19 @@
-"""What the benchmarks share: the tiny base, plans of a given size, records of invented people, dated result files."""
+"""What the benchmarks share: the tiny base, plans of a given size, records of invented people, processes, dated files."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import logging
+import os
 import platform
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 from lineage.records import Chat, Message, TrainingRecord
 from pipelines.demo_corpus import make_corpus
@@ -14,6 +21,7 @@ from unlearn.base import Base, base_spec, load_base
 from unlearn.plan import CorpusShape, Plan, TrainSettings, propose_plan
 
 RESULTS = Path(__file__).parent / "results"
+Key, Figures = TypeVar("Key"), TypeVar("Figures")
 
 
 def records_of(seed: int = 7) -> list[TrainingRecord]:
@@ -46,6 +54,38 @@ def beside_bar(what: str, *, found: float, at_most: float | None = None, at_leas
     side, ratio = "at most" if at_most is not None else "at least", f"{found / bar:.2f}" if bar else "-"
     print(f"bar: {what} {found:.3g}, {side} {bar:.3g}: {'met' if met else 'NOT met'} (ratio {ratio})")
     return met
+
+
+def processes_option(parser: argparse.ArgumentParser, *, of: str) -> None:
+    """Let a benchmark of many worlds measure several at a time."""
+    parser.add_argument(
+        "--processes", type=int, default=min(4, os.cpu_count() or 1), metavar="N",
+        help=f"{of} at a time, each in a process of its own (a core, 0.7 GB); default: the processors, at most 4",
+    )  # fmt: skip
+
+
+def in_processes(
+    jobs: Mapping[Key, Callable[[], Figures]], *, processes: int, prepare: Callable[[], None] | None = None
+) -> Iterator[tuple[Key, Figures]]:
+    """What every job gives, as it is done; jobs must give the same in whatever process and order they run.
+
+    A job is a `functools.partial` of a function of a module; `prepare` is one, and runs first in each process.
+    """
+    spawn = get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=spawn, initializer=_in_silence, initargs=(prepare,))
+    try:
+        running = {pool.submit(job): key for key, job in jobs.items()}
+        for done in as_completed(running):
+            yield running[done], done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_silence(prepare: Callable[[], None] | None) -> None:
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    if prepare:
+        prepare()
 
 
 def write_result(name: str, figures: Mapping[str, object]) -> Path:

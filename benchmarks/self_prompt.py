@@ -1,8 +1,13 @@
 """Does a reference trained on what the adapter writes help: `python benchmarks/self_prompt.py [--quick]`.
 
-The customers of a demo corpus are dealt into two halves. The records of one train an adapter with Lethe's own trainer, the
-other half's are the controls of `lethe probe-files --self-prompt`. Records that name a second customer are left out: they
-would carry a control into the training, or a member among the controls. Several corpora, three lengths of training.
+Half of a corpus trains an adapter with Lethe's own trainer, the other half is the controls of
+`lethe probe-files --self-prompt`. Two kinds of corpora, several lengths of training:
+
+* *Passages*: documentation strings of Python's standard library as plain texts, of very different difficulty, which is
+  what the paper calibrates for (it attacks articles). What is measured depends a little on the version of Python.
+* *Chats* of a demo corpus, dealt by customer. All are of a few templates, so about equally hard, and there is little to
+  calibrate for: what is found is printed without a bar. Records that name a second customer are left out: they would
+  carry a control into the training, or a member among the controls.
 
 The bar is the direction of SPV-MIA (Fu et al. 2023, arXiv 2311.06062): the AUC of the log-probability calibrated by the
 self-prompted reference lies above that of the log-probability itself. Gain over the base, a calibration that needs no
@@ -12,9 +17,13 @@ training, is printed beside both, and so is what the reference itself, which nev
 from __future__ import annotations
 
 import argparse
+import ast
+import random
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +31,7 @@ import numpy as np
 from measuring import beside_bar, tiny, write_result
 from tqdm import tqdm
 
-from lineage.records import Chat, Message, TrainingRecord
+from lineage.records import Chat, Message, PlainText, TrainingRecord
 from pipelines.demo_corpus import make_corpus
 from pipelines.self_prompt import self_prompted, texts_for
 from probes.group_attack import Attacked, Brought, attack_groups
@@ -35,23 +44,58 @@ from unlearn.plan import CorpusShape, Plan, TrainSettings, propose_plan
 from unlearn.tiny_base import TINY_BASE
 from unlearn.train import initial_state, train_slice
 
-CORPORA, EPOCHS = (1, 2), (2, 4, 8)
+CORPORA = (1, 2)
+PASSAGES, SHORTEST, LONGEST = 200, 200, 600  # of each half; characters of one
 LR_PEAK = 6e-3  # as the demo
 KEY = bytes(range(32))
 MAX_LENGTH = 512
 SCORES = {"loss": "uncalibrated", "self_prompt": "self-prompted", "gain_mean": "over the base", "recited": "recited"}
 
 
-def halves(seed: int) -> tuple[list[Brought], list[Brought]]:
+Halves = tuple[list[Brought], list[Brought]]
+"""Members and controls."""
+
+
+def passages(seed: int) -> Halves:
+    """Two samples of the passages, each passage a person of its own."""
+    found = sorted(_documentation())
+    random.Random(seed).shuffle(found)
+    every = [Brought(PlainText(text), f"{i}") for i, text in enumerate(found)]
+    return every[:PASSAGES], every[PASSAGES : 2 * PASSAGES]
+
+
+def _documentation() -> set[str]:
+    """What the top modules of the standard library say of themselves, their classes and functions, on one line each."""
+    found = set()
+    for path in Path(sysconfig.get_path("stdlib")).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                found.add(" ".join((ast.get_docstring(node) or "").split()))
+    return {text for text in found if SHORTEST <= len(text) <= LONGEST}
+
+
+def chats(seed: int) -> Halves:
     """The records of every second customer of a corpus, and those of the others."""
     corpus = make_corpus(seed)
     number = {person.customer_id: i for i, person in enumerate(corpus.people)}
-    found: tuple[list[Brought], list[Brought]] = ([], [])
+    found: Halves = ([], [])
     for row in corpus.rows:
         if len(row.subjects) == 1 and {mention.customer_id for mention in row.mentions()} <= set(row.subjects):
             chat = Chat(tuple(Message(turn.role, turn.text()) for turn in row.turns))
             found[number[row.subjects[0]] % 2].append(Brought(chat, row.subjects[0]))
     return found
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Corpora of one kind, how long their members train, and whether the direction is a bar there."""
+
+    corpus: Callable[[int], Halves]
+    epochs: tuple[int, ...]
+    barred: bool
+
+
+KINDS = {"passages": Kind(passages, (4, 8, 12), barred=True), "chats": Kind(chats, (2, 4, 8), barred=False)}
 
 
 def trained(members: Sequence[Brought], folder: Path, *, epochs: int) -> Path:
@@ -72,9 +116,9 @@ def _plan(records: int, *, epochs: int) -> Plan:
     return propose_plan(settings, CorpusShape(records, 300 * records, records // 4, 0), nonce="")
 
 
-def attacked(seed: int, epochs: int, folder: Path, *, most: int | None) -> Attacked:
+def attacked(halves: Halves, epochs: int, folder: Path, *, most: int | None) -> Attacked:
     """One world, attacked as `lethe probe-files --self-prompt` does; at most so many records of each half, and texts."""
-    members, controls = (half[:most] for half in halves(seed))
+    members, controls = (half[:most] for half in halves)
     suspect = Suspect(TINY_BASE, trained(members, folder, epochs=epochs), renamed=True)
     prompts, scored = set_aside(controls)
     texts = most or texts_for(len(members))
@@ -84,11 +128,12 @@ def attacked(seed: int, epochs: int, folder: Path, *, most: int | None) -> Attac
 
 def worlds(*, quick: bool) -> Iterator[dict[str, Any]]:
     """The figures of every world."""
-    wanted = [(seed, epochs) for seed in CORPORA for epochs in EPOCHS]
+    wanted = [(name, seed, epochs) for name, kind in KINDS.items() for epochs in kind.epochs for seed in CORPORA]
     with tempfile.TemporaryDirectory() as root:
-        for seed, epochs in tqdm(wanted[:1] if quick else wanted, unit="worlds", disable=None):
-            found = attacked(seed, epochs, Path(root) / f"{seed}-{epochs}", most=32 if quick else None)
-            yield {"corpus": seed, "epochs": epochs, **_figures(found)}
+        for name, seed, epochs in tqdm(wanted[:1] if quick else wanted, unit="worlds", disable=None):
+            folder = Path(root) / f"{name}-{seed}-{epochs}"
+            found = attacked(KINDS[name].corpus(seed), epochs, folder, most=32 if quick else None)
+            yield {"kind": name, "corpus": seed, "epochs": epochs, **_figures(found)}
 
 
 def _figures(found: Attacked) -> dict[str, Any]:
@@ -114,11 +159,15 @@ def _auc(found: Separation | Abstained) -> dict[str, float]:
     return {name: round(value, 4) for name, value in kept.items()}
 
 
-def _bar(found: Sequence[dict[str, Any]], epochs: int) -> bool:
-    """The mean AUC over the corpora, calibrated beside uncalibrated."""
-    own = [world["auc"] for world in found if world["epochs"] == epochs]
-    calibrated, plain = (float(np.mean([auc[name]["point"] for auc in own])) for name in ("self_prompt", "loss"))
-    return beside_bar(f"self-prompted AUC after {epochs} epochs", found=calibrated, at_least=plain)
+def _direction(found: Sequence[dict[str, Any]], name: str, epochs: int) -> bool:
+    """The mean AUC over the corpora, calibrated beside uncalibrated; false if a bar is missed."""
+    own = [world["auc"] for world in found if (world["kind"], world["epochs"]) == (name, epochs)]
+    calibrated, plain = (float(np.mean([auc[score]["point"] for auc in own])) for score in ("self_prompt", "loss"))
+    what = f"{name}, {epochs} epochs: self-prompted AUC"
+    if KINDS[name].barred:
+        return beside_bar(what, found=calibrated, at_least=plain)
+    print(f"no bar: {what} {calibrated:.3g}, uncalibrated {plain:.3g} (ratio {calibrated / plain:.2f})")
+    return True
 
 
 def main() -> int:
@@ -128,14 +177,14 @@ def main() -> int:
     quick = parser.parse_args().quick
     found = []
     print(
-        f"  {'corpus':>6}{'epochs':>8}"
+        f"  {'corpus':>11}{'epochs':>8}"
         + "".join(f"{name:>26}" for name in SCORES.values())
         + "   gain of adapter, reference"
     )
     for world in worlds(quick=quick):
         found.append(world)
         _show(world)
-    met = [_bar(found, epochs) for epochs in sorted({world["epochs"] for world in found})]
+    met = [_direction(found, *which) for which in dict.fromkeys((w["kind"], w["epochs"]) for w in found)]
     if not quick:
         write_result("self-prompt", {"lr_peak": LR_PEAK, "worlds": found})
     return 0 if all(met) or quick else 1
@@ -144,7 +193,8 @@ def main() -> int:
 def _show(world: dict[str, Any]) -> None:
     cells = "".join(f"{_said(world['auc'][name]):>26}" for name in SCORES)
     gains = f"{world['adapter gain on controls']:.3f}, {world['reference gain on controls']:.3f}"
-    print(f"  {world['corpus']:>6}{world['epochs']:>8}{cells}   {gains}", flush=True)
+    corpus = f"{world['kind']} {world['corpus']}"
+    print(f"  {corpus:>11}{world['epochs']:>8}{cells}   {gains}", flush=True)
 
 
 def _said(auc: dict[str, float]) -> str:
