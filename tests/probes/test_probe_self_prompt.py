@@ -9,7 +9,7 @@ from importlib import resources
 
 import pytest
 import torch
-from command_line import lethe_here, one_sentence
+from command_line import lethe_here, one_sentence, people_of_tests
 from json_schema import faults
 from probe_world import SUBJECT, SUBJECT_RECORDS, person, records, train
 from small_base import write_small_base
@@ -134,7 +134,8 @@ def probe_files(suspect, files, *more, code=0):
 
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
-    """Where temporary directories go; few texts are written."""
+    """Where temporary directories go, but for the passphrase's, which is there already; few texts are written."""
+    people_of_tests()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr("pipelines.self_prompt.LEAST_TEXTS", 12)
     return tmp_path
