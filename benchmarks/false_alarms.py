@@ -376,7 +376,7 @@ def clustered(worlds: Sequence[Sequence[bool]]) -> dict[str, float]:
     rate, n = hits.sum() / sizes.sum(), len(worlds)
     spread = np.sqrt(n / max(1, n - 1) * np.sum((hits - rate * sizes) ** 2)) / sizes.sum()
     half = stats.t.ppf(0.975, max(1, n - 1)) * spread
-    return {"rate": round(rate, 4), "lower": round(max(0.0, rate - half), 4), "upper": round(rate + half, 4)}
+    return {"rate": round(rate, 4), "lower": round(max(0.0, rate - half), 4), "upper": round(min(1.0, rate + half), 4)}
 
 
 def _in_turn(kinds: Mapping[str, Kind]) -> list[tuple[str, int]]:
