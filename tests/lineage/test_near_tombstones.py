@@ -88,7 +88,10 @@ def test_names_that_are_constants_by_now_hide_no_copy(erased: World) -> None:
 
 @pytest.mark.parametrize("kept_with", ["names", "constants"])
 def test_of_a_text_that_is_mostly_names_each_spelling_tells_a_copy(world: World, kept_with: str) -> None:
-    """What was erased may have held the names or constants, and so may what comes: one of the two texts is like it."""
+    """What was erased may have held the names or constants, and so may what comes: one of the two texts is like it.
+
+    The key is another in each run, so a similarity must be far from the threshold: 7 of 8 words are 7 standard errors off.
+    """
     text = f"{NAME}, {FORMS[ANN]['email']}, {FORMS[ANN]['account']}: violet kettle, attic, Lisbon."
     if kept_with == "constants":
         world.register(ANN)
@@ -99,7 +102,7 @@ def test_of_a_text_that_is_mostly_names_each_spelling_tells_a_copy(world: World,
         tombstones.bury(
             session, case_id=CASE, record_ids=[mine], forms=forms, keyring=world.keyring, on=date(2026, 1, 31)
         )
-    item = judged(world, row(text.replace("Lisbon", "Porto"), CLEO))
+    item = judged(world, row(f"{text} Again!", CLEO))
     assert guard(world).whose(item) == "other"
     raw = replace(item, decision=replace(item.decision, content=item.raw.content))
     gated = replace(item, raw=replace(item.raw, content=item.decision.content))
