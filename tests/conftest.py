@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# Modules run side by side, a process for each core: with a thread for each core in each of them, the threads of torch spend
+# their time waiting for one another (two modules of probes took 2.5 times as long). Read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # pytest puts this folder on the path, where `tests/lineage` would pass for the package `lineage`; the real one goes first.
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "lineage")]
 
