@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +23,7 @@ from lineage.vault import KeyStore
 
 __all__ = [
     "KINDS", "CheckedForm", "SubjectEntry", "add_forms", "check_entry", "find_subject", "forms_without_cues", "load_forms",
-    "load_suppression", "remove_forms", "store_forms", "subject_counts",
+    "load_suppression", "remove_forms", "store_forms", "subject_by_key", "subject_counts",
 ]  # fmt: skip
 
 KINDS: tuple[FormKind, ...] = ("name", "email", "phone", "account")
@@ -145,6 +146,23 @@ def find_subject(session: Session, text: str, keyring: Keyring) -> str | None:
     if len(found) > 1:
         raise NotAcceptable(f"{len(found)} people share this identifier.", hint="Give one that only this person has.")
     return found.pop() if found else None
+
+
+def subject_by_key(session: Session, given: str) -> str:
+    """The subject key that is meant by a key or its beginning. A whole one stands for itself, also when its person is gone.
+
+    Raises:
+        WrongUsage: it is no key, or the beginning of none or of several. What was given may be a name and is not repeated.
+    """
+    if re.fullmatch(r"[0-9a-f]{64}", given):
+        return given
+    if not re.fullmatch(r"[0-9a-f]+", given):
+        raise WrongUsage("That is no subject key.", hint="An identifier is asked for where no key is given.")
+    found = session.exec(select(SubjectRow.key).where(col(SubjectRow.key).startswith(given)).limit(2)).all()
+    if len(found) != 1:
+        whose = "More than one person's" if found else "Nobody's"
+        raise WrongUsage(f"{whose} subject key begins so.", hint="The whole key is printed by: lethe register find")
+    return found[0]
 
 
 def _possible_forms(kind: FormKind, text: str) -> frozenset[str]:

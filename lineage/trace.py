@@ -14,6 +14,7 @@ from lineage.errors import WrongUsage
 from lineage.manifests import manifests_holding, members_of
 from lineage.plans import TRUNK, planted_subjects
 from lineage.planted import CANARY_SOURCE
+from lineage.subjects import subject_by_key
 from lineage.tables import (
     ComposedAdapterRow,
     ComposedPartRow,
@@ -45,7 +46,8 @@ class Node:
 
 
 def trace_subject(session: Session, subject_key: str) -> Node:
-    """Everything a person's records fed. A subject without records has no children."""
+    """Everything a person's records fed. A unique prefix of the key is enough; a subject without records has no children."""
+    subject_key = subject_by_key(session, subject_key)
     rows = session.exec(select(RecordSubjectRow).where(RecordSubjectRow.subject_key == subject_key)).all()
     relations: dict[str, list[str]] = {}
     for row in rows:

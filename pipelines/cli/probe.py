@@ -21,7 +21,9 @@ BAR_WIDTH = 32
 @click.command()
 @click.argument("adapter")
 @click.option(
-    "--subject", metavar="KEY", help="Subject key, from: lethe register find. Without it an identifier is asked for."
+    "--subject",
+    metavar="KEY",
+    help="Subject key or its beginning, from: lethe register find. Without it an identifier is asked for.",
 )
 @click.option("--from-file", "source", type=click.Path(path_type=Path), help="File with an identifier; '-' is stdin.")
 @click.option("--audited", metavar="AUDIT:HANDLE", help="The person whom an audit of lineage calls by this handle.")
@@ -50,11 +52,21 @@ def probe(  # noqa: PLR0913 - one option per fact
     from pipelines.launch import probe_person
 
     workspace = opened(workspace_dir)
-    key = subject or (_audited(workspace, audited) if audited else _asked(workspace, source))
+    key = _meant(workspace, subject=subject, audited=audited, source=source)
     found = probe_person(workspace, adapter, key, whole_map=whole_map)
     show(found, as_json=as_json, lines=lambda: (_say_map if whole_map else _say_tests)(adapter, found))
     if whole_map and found["missed"]:
         sys.exit(1)
+
+
+def _meant(workspace: Workspace, *, subject: str | None, audited: str | None, source: Path | None) -> str:
+    """The key of the person to look for, by whichever way they are named."""
+    from lineage.subjects import subject_by_key
+
+    if subject:
+        with workspace.database.reader() as session:
+            return subject_by_key(session, subject)
+    return _audited(workspace, audited) if audited else _asked(workspace, source)
 
 
 def _asked(workspace: Workspace, source: Path | None) -> str:

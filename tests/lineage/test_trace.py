@@ -11,7 +11,7 @@ from lineage import builds
 from lineage.builds import ComposedFacts
 from lineage.errors import WrongUsage
 from lineage.plans import TRUNK
-from lineage.tables import RecordRow, StateRow
+from lineage.tables import RecordRow, StateRow, SubjectRow
 from lineage.trace import Node, trace_adapter, trace_record, trace_release, trace_subject
 
 
@@ -127,6 +127,25 @@ def test_a_unique_beginning_is_enough_and_nothing_else_is(world: World, fed: dic
         builds.save_composed(session, ComposedFacts(composed()[:-1] + "!", "support", PLAN, "full", {}), after(hours=1))
     with pytest.raises(WrongUsage, match="more than one"):
         read(world, trace_adapter, composed()[:9])
+
+
+def test_a_person_is_meant_by_the_beginning_of_a_key_and_by_nothing_that_may_be_a_name(
+    world: World, fed: dict[str, str]
+) -> None:
+    """A cut key is what a tree shows; it must never pass for a person without records."""
+    key = world.key(ANN)
+    assert read(world, trace_subject, key[:16]) == read(world, trace_subject, key)
+    twin = key[:20] + ("0" * 44 if key[20:] != "0" * 44 else "1" * 44)
+    with world.database.transaction() as session:
+        session.add(SubjectRow(key=twin, since=after(hours=1)))
+    with pytest.raises(WrongUsage, match="More than one person's"):
+        read(world, trace_subject, key[:20])
+    with pytest.raises(WrongUsage, match="Nobody's"):
+        read(world, trace_subject, digest("nobody")[:30])
+    for wrong in ("", ANN, FORMS[ANN]["name"], "%", key + "0", key[:-1] + "_", key[:16] + "\n"):
+        with pytest.raises(WrongUsage) as refusal:
+            read(world, trace_subject, wrong)
+        assert not wrong.strip() or wrong.strip() not in f"{refusal.value} {refusal.value.hint}"
 
 
 def test_what_is_not_there(world: World, fed: dict[str, str]) -> None:

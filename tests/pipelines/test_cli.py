@@ -101,6 +101,14 @@ def test_an_unknown_case(empty, command):
     one_sentence(lethe_here(*command, "case-00000000", workspace=empty, code=None), 2, "lethe erase list")
 
 
+@pytest.mark.parametrize("command", [("lineage", "subject"), ("probe", ADAPTER, "--subject")], ids=["lineage", "probe"])
+@pytest.mark.parametrize("given", [PLANTED.name, PLANTED.customer_id, "0a1b2c"])
+def test_who_is_no_subject_key_is_wrong_usage_and_not_a_person_without_records(empty, command, given):
+    said = lethe_here(*command, given, workspace=empty, code=None)
+    one_sentence(said, 2, "subject key")
+    assert given not in said.err
+
+
 def test_training_before_an_ingest_is_a_closed_gate(empty):
     one_sentence(lethe_here("train", ADAPTER, workspace=empty, code=None), 1, "no record was admitted", "lethe ingest")
 
