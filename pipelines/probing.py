@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from probes.judgement import Judgement
     from probes.shard_map import ShardMap
     from probes.stats import Abstained
+    from probes.verdict import Verdict
 
 __all__ = ["answer_request", "request_probe", "sweep_requests"]
 
@@ -179,15 +180,32 @@ def _protocol(atelier: Atelier, panel: Panel) -> Protocol:
 
 
 def _told(judgement: Judgement, home: Sequence[int]) -> dict[str, object]:
-    """The judge's own code and sentence, unless it sees the person; p-values raw and, as the verdict takes them, adjusted."""
+    """The judge's own code, and a sentence; p-values raw and, as the verdict takes them, adjusted."""
     verdict = judgement.verdict
     seen = verdict.outcome == "FAIL"
     return {
-        "seen": seen, "sentence": "The adapter knows this person." if seen else verdict.sentence,
+        "seen": seen, "sentence": _sentence(verdict),
         "outcome": verdict.outcome, "reason": verdict.code,
         "p": dict(judgement.primaries_pre), "p_adjusted": dict(verdict.adjusted_pre),
         "extraction": {f"shard {shard}": extracted(judgement, f"pre_{shard}") for shard in home},
     }  # fmt: skip
+
+
+def _sentence(verdict: Verdict) -> str:
+    """The judge's sentence in the words of one adapter: outside a case there is no old and no new one, and nothing to sign."""
+    if verdict.outcome == "FAIL":
+        return "The adapter knows this person."
+    match verdict.code:
+        case "NO_PRE_SIGNAL" if verdict.adjusted_pre:
+            return "The adapter was trained on this person and shows no measurable trace of them."
+        case "NO_PRE_SIGNAL":
+            return "Nothing about this person can be measured in this adapter."
+        case "VALUE_GIVEN":
+            return (
+                "The adapter gives a value of this person away that no model without them does; without random digits there "
+                "is no telling memory from a guess."
+            )
+    return verdict.sentence
 
 
 def _standing_panel(atelier: Atelier, adapters: Mapping[int, str], home: Sequence[int]) -> Panel:

@@ -92,8 +92,6 @@ def _audited(workspace: Workspace, named: str) -> str:
 def _say_tests(adapter: str, found: Mapping[str, Any]) -> None:
     reason = "" if found["seen"] else f"{found['reason']}: "
     say(f"{adapter}: {reason}{found['sentence']}")
-    if not found["seen"]:
-        say("  Nothing was erased here: the old and the new adapter are both the one in service.")
     if found["p_adjusted"]:
         say("  after Holm: " + ", ".join(f"{test} p = {p:.2g}" for test, p in found["p_adjusted"].items()))
     for shard, given in found["extraction"].items():

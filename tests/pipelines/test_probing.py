@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,9 @@ from lineage import durable
 from lineage.errors import WrongUsage
 from pipelines.cli.probe import _say_tests
 from pipelines.probing import _protocol, _told, request_probe, sweep_requests
-from probes.dossier import Panel
+from probes.dossier import Panel, Protocol
+from probes.stats import Abstained
+from probes.verdict import Evidence, decide
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
@@ -31,12 +35,33 @@ def said(capsys: pytest.CaptureFixture[str], judged: Any) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("code", ["CONTROL_BROKEN", "IN_BASE", "NO_PRE_SIGNAL"])
+@pytest.mark.parametrize("code", ["CONTROL_BROKEN", "IN_BASE"])
 def test_what_could_not_be_told_is_not_called_no_sign(capsys: pytest.CaptureFixture[str], code: str) -> None:
     told = said(capsys, judgement("INCONCLUSIVE", code, "Only 3 people were kept out.", exposure=0.06))
     assert f"support: {code}: Only 3 people were kept out." in told
     assert "no sign" not in told
     assert "after Holm: exposure p = 0.06" in told
+
+
+STANDING = Evidence({"exposure": 0.5}, {"exposure": 0.5}, Abstained("no signal"), None, control_subjects=50)
+"""What the judge has of one adapter that stands on both sides, and nobody is seen in it."""
+
+
+@pytest.mark.parametrize(
+    ("evidence", "code"),
+    [
+        (STANDING, "NO_PRE_SIGNAL"), (replace(STANDING, canaries_missed=2), "NO_PRE_SIGNAL"),
+        (replace(STANDING, pre={}, post={}), "NO_PRE_SIGNAL"), (replace(STANDING, given=("e-mail",)), "VALUE_GIVEN"),
+        (replace(STANDING, known_before=("phone",)), "IN_BASE"), (replace(STANDING, control_subjects=3), "CONTROL_BROKEN"),
+        (replace(STANDING, pre={"exposure": 1e-4}, post={"exposure": 1e-4}), "RESIDUE_SEEN"),
+    ],
+)  # fmt: skip
+def test_outside_a_case_nobody_speaks_of_two_adapters_or_of_signing(evidence: Evidence, code: str) -> None:
+    verdict = decide(evidence, Protocol(7))
+    assert verdict.code == code
+    told = str(_told(judgement(verdict.outcome, code, verdict.sentence, **verdict.adjusted_pre), [2])["sentence"])
+    assert not re.search(r"\b(old|new|sign-off|erase\w*)\b", told)
+    assert told.endswith(".")
 
 
 def test_who_is_seen_is_said_to_be_known(capsys: pytest.CaptureFixture[str]) -> None:
