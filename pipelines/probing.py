@@ -184,17 +184,15 @@ def _told(judgement: Judgement, home: Sequence[int]) -> dict[str, object]:
     verdict = judgement.verdict
     seen = verdict.outcome == "FAIL"
     return {
-        "seen": seen, "sentence": _sentence(verdict),
+        "seen": seen, "sentence": "The adapter knows this person." if seen else _unseen(verdict),
         "outcome": verdict.outcome, "reason": verdict.code,
         "p": dict(judgement.primaries_pre), "p_adjusted": dict(verdict.adjusted_pre),
         "extraction": {f"shard {shard}": extracted(judgement, f"pre_{shard}") for shard in home},
     }  # fmt: skip
 
 
-def _sentence(verdict: Verdict) -> str:
+def _unseen(verdict: Verdict) -> str:
     """The judge's sentence in the words of one adapter: outside a case there is no old and no new one, and nothing to sign."""
-    if verdict.outcome == "FAIL":
-        return "The adapter knows this person."
     match verdict.code:
         case "NO_PRE_SIGNAL" if verdict.adjusted_pre:
             return "The adapter was trained on this person and shows no measurable trace of them."
